@@ -1,0 +1,64 @@
+# The front door. 'make demo' and 'make check' install what they need by apt-get; 'make help' lists the rest.
+
+RELEASE ?= 1.7.8
+TREE    := build/pmacct-$(RELEASE)
+OVERLAY := pmacct/src/reuseport
+
+CLANG      ?= clang
+BPF_TARGET ?= bpf
+# Where Debian keeps asm/types.h; -mcpu=v3 is what Linux 5.1 and newer run
+BPF_CFLAGS := -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY) \
+	$(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
+TEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY)
+
+TOOLS := $(patsubst tests/%.c,tests/bin/%,$(wildcard tests/*.c))
+
+.PHONY: help build bpf demo check lint clean
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make build   patched pmacct $(RELEASE) in $(TREE), bpf/reuseport.o"
+	@echo "make demo    the same, then exporters, routers and three instances that share one port"
+	@echo "make check   the tests; CHECK_STRICT=1: a skipped one fails"
+	@echo "make lint    the checks of the source and the patches"
+	@echo "make bpf     bpf/reuseport.o alone; BPF_TARGET=bpfeb for a big-endian machine"
+	@echo "make clean   removes what was built"
+
+build: $(TREE)/.built bpf/reuseport.o
+
+bpf: bpf/reuseport.o
+
+bpf/reuseport.o: bpf/reuseport.bpf.c $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h | build/.deps-build
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+build/pristine-$(RELEASE): | build/.deps-build
+	scripts/fetch --release $(RELEASE) $@
+
+# From the pristine source each time: patches and overlay are small, and a half-patched tree is worth nothing
+$(TREE)/.built: configure.ac.patch $(wildcard patches/* patches/*/*) $(wildcard $(OVERLAY)/*) | build/pristine-$(RELEASE)
+	rm -rf $(TREE)
+	cp -R build/pristine-$(RELEASE) $(TREE)
+	scripts/apply $(TREE)
+	scripts/build $(TREE)
+	touch $@
+
+demo: build build/.deps-demo
+	scripts/demo
+
+tests/bin/%: tests/%.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h) | build/.deps-build
+	@mkdir -p tests/bin
+	$(CC) $(TEST_CFLAGS) -o $@ $< $(OVERLAY)/group.c -lbpf
+
+check: build build/.deps-demo build/.deps-check $(TOOLS)
+	prove --exec '' --failures --timer tests/*.t
+
+lint: build/.deps-build build/.deps-check build/pristine-$(RELEASE)
+	scripts/lint build/pristine-$(RELEASE)
+
+build/.deps-%: scripts/deps
+	scripts/deps $*
+	@mkdir -p build && touch $@
+
+clean:
+	rm -rf build tests/bin bpf/*.o

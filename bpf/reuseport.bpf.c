@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The selector: hands each exporter's traffic to one fixed instance of a reuseport group.
+ *
+ * 1. The exporter is its source address; ports and transport do not matter.
+ * 2. An override, if there is one for the address, else the hash names the bucket.
+ * 3. The socket in that bucket gets the datagram or SYN.
+ * 4. If the bucket is empty, a live one stands in, the same for UDP and TCP; with RP_NO_FAILOVER
+ *    nobody does.
+ * 5. Whatever reaches nobody is refused: SK_DROP, which senders hear (port unreachable, RST).
+ *
+ * SK_PASS without a selected socket would fall back to the kernel's hash over every socket of the
+ * group, those that are still starting or already draining too: it must never happen here.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include "reuseport_abi.h"
+#include "reuseport_hash.h"
+
+char _license[] SEC("license") = "GPL";
+
+#define ARRAY_OF_ONE_U32(map_name)                                                                 \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__type(key, __u32);                                                                \
+		__type(value, __u32);                                                              \
+		__uint(max_entries, 1);                                                            \
+	} map_name SEC(".maps")
+
+#define SOCKET_PER_BUCKET(map_name)                                                                \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);                                    \
+		__type(key, __u32);                                                                \
+		__type(value, __u64);                                                              \
+		__uint(max_entries, RP_MAX_BUCKETS);                                               \
+	} map_name SEC(".maps")
+
+ARRAY_OF_ONE_U32(size);
+ARRAY_OF_ONE_U32(nonce);
+ARRAY_OF_ONE_U32(policy);
+SOCKET_PER_BUCKET(udp_balancing_targets);
+SOCKET_PER_BUCKET(tcp_balancing_targets);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct rp_prefix);
+	__type(value, __u32);
+	__uint(max_entries, RP_MAX_OVERRIDES);
+} overrides SEC(".maps");
+
+/* Written by the daemons alone; declared here so that it is made and pinned with the rest. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct rp_owner);
+	__uint(max_entries, RP_MAX_BUCKETS);
+} owners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct rp_counters);
+	__uint(max_entries, RP_MAX_BUCKETS + 1);
+} counters SEC(".maps");
+
+static __always_inline __u32 setting(void *map)
+{
+	__u32 zero = 0;
+	__u32 *value = bpf_map_lookup_elem(map, &zero);
+
+	return value ? *value : 0;
+}
+
+static __always_inline void count(__u32 bucket, enum rp_outcome outcome)
+{
+	struct rp_counters *c = bpf_map_lookup_elem(&counters, &bucket);
+
+	if (c)
+		c->n[outcome]++;
+}
+
+/* Relative to the network header: ctx->data starts at the transport header. */
+static __always_inline bool read_source(struct sk_reuseport_md *ctx, union rp_addr *a)
+{
+	__u32 v4;
+
+	switch (ctx->eth_protocol) {
+	case bpf_htons(ETH_P_IP):
+		if (bpf_skb_load_bytes_relative(ctx, offsetof(struct iphdr, saddr), &v4, sizeof(v4),
+						BPF_HDR_START_NET))
+			return false;
+		rp_addr_v4(a, v4);
+		return true;
+	case bpf_htons(ETH_P_IPV6):
+		return !bpf_skb_load_bytes_relative(ctx, offsetof(struct ipv6hdr, saddr), a,
+						    sizeof(*a), BPF_HDR_START_NET);
+	}
+
+	return false;
+}
+
+/* An override may name a bucket that a shrunk group no longer has: then it does not count. */
+static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *bucket)
+{
+	struct rp_prefix key = {.bits = 128};
+	__u32 *b;
+
+	__builtin_memcpy(key.addr, a->b, sizeof(key.addr));
+	b = bpf_map_lookup_elem(&overrides, &key);
+	if (!b || *b >= n)
+		return false;
+	*bucket = *b;
+
+	return true;
+}
+
+/* A global function: the verifier walks its loop once, not once per way to get there. */
+__attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw, __u32 n)
+{
+	return rp_draw(hash, draw, n);
+}
+
+SEC("sk_reuseport")
+int _selector(struct sk_reuseport_md *ctx)
+{
+	void *targets = ctx->ip_protocol == IPPROTO_TCP ? (void *)&tcp_balancing_targets
+							: (void *)&udp_balancing_targets;
+	__u32 n = setting(&size), flags = setting(&policy), wanted, bucket, i;
+	union rp_addr source;
+	__u64 hash;
+
+	/* Not set, by a loader that knows nothing of it: all slots count, failover finds the live. */
+	if (n == 0 || n > RP_MAX_BUCKETS)
+		n = RP_MAX_BUCKETS;
+
+	if (!read_source(ctx, &source)) {
+		count(RP_NO_BUCKET, RP_UNREADABLE);
+		return SK_DROP;
+	}
+
+	hash = rp_hash(&source, setting(&nonce));
+	if (!(flags & RP_OVERRIDDEN) || !overridden(&source, n, &wanted))
+		wanted = draw_bucket(hash, 0, n);
+
+	if (!bpf_sk_select_reuseport(ctx, targets, &wanted, 0)) {
+		count(wanted, RP_OWN);
+		return SK_PASS;
+	}
+	if (flags & RP_NO_FAILOVER)
+		goto refuse;
+
+	bucket = wanted;
+	for (i = 1; i <= RP_STANDIN_DRAWS; i++) {
+		bucket = draw_bucket(hash, i, n);
+		if (!bpf_sk_select_reuseport(ctx, targets, &bucket, 0))
+			goto standin;
+	}
+	for (i = 1; i < RP_MAX_BUCKETS && i < n; i++) {
+		bucket = (bucket + 1) % n;
+		if (!bpf_sk_select_reuseport(ctx, targets, &bucket, 0))
+			goto standin;
+	}
+
+refuse:
+	count(wanted, RP_REFUSED);
+	return SK_DROP;
+standin:
+	count(bucket, RP_STANDIN);
+	return SK_PASS;
+}

@@ -1,0 +1,669 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The pinned group: see group.h for what it promises. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/bpf.h>
+#include <linux/magic.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "group.h"
+
+#ifndef SO_ATTACH_REUSEPORT_EBPF
+#define SO_ATTACH_REUSEPORT_EBPF 52
+#endif
+
+struct map_spec {
+  const char *name;
+  int per_listener;
+  __u32 type, key_size, value_size, max_entries;
+};
+
+static const struct map_spec specs[RP_TARGETS] = {
+    [RP_SIZE] = {RP_MAP_SIZE, 0, BPF_MAP_TYPE_ARRAY, 4, 4, 1},
+    [RP_NONCE] = {RP_MAP_NONCE, 0, BPF_MAP_TYPE_ARRAY, 4, 4, 1},
+    [RP_POLICY] = {RP_MAP_POLICY, 0, BPF_MAP_TYPE_ARRAY, 4, 4, 1},
+    [RP_OVERRIDES] = {RP_MAP_OVERRIDES, 0, BPF_MAP_TYPE_LPM_TRIE, sizeof(struct rp_prefix), 4, RP_MAX_OVERRIDES},
+    [RP_OWNERS] = {RP_MAP_OWNERS, 1, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct rp_owner), RP_MAX_BUCKETS},
+    [RP_COUNTERS] = {RP_MAP_COUNTERS, 1, BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct rp_counters),
+                     RP_MAX_BUCKETS + 1},
+};
+
+/* The socket array depends on the transport */
+static const struct map_spec udp_targets = {RP_MAP_UDP, 1, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, 4, 8, RP_MAX_BUCKETS};
+static const struct map_spec tcp_targets = {RP_MAP_TCP, 1, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, 4, 8, RP_MAX_BUCKETS};
+
+static const __u32 zero;
+
+static const struct map_spec *spec_of(const struct rp_member *m, int id)
+{
+  if (id != RP_TARGETS) return &specs[id];
+
+  return m->protocol == IPPROTO_TCP ? &tcp_targets : &udp_targets;
+}
+
+/* libbpf says in words what its return code leaves open: the first of them belongs into our one line */
+static void (*log_line)(const char *line);
+static __thread char libbpf_said[200];
+
+static int libbpf_print(enum libbpf_print_level level, const char *format, va_list args)
+{
+  char line[512], *end;
+
+  vsnprintf(line, sizeof(line), format, args);
+  end = strchr(line, '\n');
+  if (end) *end = '\0';
+  if (level == LIBBPF_WARN && !libbpf_said[0]) snprintf(libbpf_said, sizeof(libbpf_said), "%.199s", line);
+  if (log_line && line[0]) log_line(line);
+
+  return 0;
+}
+
+void rp_set_log(void (*log)(const char *line))
+{
+  log_line = log;
+}
+
+static int fail(struct rp_member *m, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int fail(struct rp_member *m, int err, const char *format, ...)
+{
+  va_list args;
+
+  va_start(args, format);
+  vsnprintf(m->error, sizeof(m->error), format, args);
+  va_end(args);
+
+  return err;
+}
+
+void rp_init(struct rp_member *m)
+{
+  memset(m, 0, sizeof(*m));
+  m->lock = m->prog = -1;
+  for (int id = 0; id < RP_MAPS; id++) m->maps[id] = -1;
+}
+
+void rp_close(struct rp_member *m)
+{
+  if (m->lock >= 0) close(m->lock);
+  /* closes the fds of prog and maps: the pins and the attached group hold what has to stay */
+  if (m->object) bpf_object__close(m->object);
+  m->object = NULL;
+  m->lock = m->prog = -1;
+  for (int id = 0; id < RP_MAPS; id++) m->maps[id] = -1;
+}
+
+static const char *no_privilege = "no privilege for BPF: run as root, or give the daemon CAP_BPF (CAP_SYS_ADMIN before "
+                                  "Linux 5.8), and before 5.11 a larger RLIMIT_MEMLOCK too";
+
+/* ---- the directory ---- */
+
+static int on_bpffs(const char *path)
+{
+  struct statfs fs;
+
+  return statfs(path, &fs) == 0 && (__u32) fs.f_type == (__u32) BPF_FS_MAGIC;
+}
+
+static int make_directory(struct rp_member *m, const char *path)
+{
+  if (!mkdir(path, 0700) || errno == EEXIST) return 0;
+
+  return fail(m, -errno, "cannot make directory %s (%s): %s", path, strerror(errno),
+              errno == EPERM ? "bpffs takes no name with a dot in it; choose another reuseport_pin_path"
+                             : "make it as root and give it to the daemon's user, or choose another reuseport_pin_path");
+}
+
+static int check_pin_path(struct rp_member *m)
+{
+  const char *path = m->config->pin_path, *slash = strrchr(path, '/');
+  char parent[PATH_MAX];
+
+  if (path[0] != '/' || slash[1] == '\0' || strlen(path) >= PATH_MAX / 2)
+    return fail(m, -EINVAL, "reuseport_pin_path '%s' is not a directory's absolute path: set one like %s", path,
+                RP_DEFAULT_PIN_PATH);
+
+  snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int) (slash - path), path);
+  if (!on_bpffs(access(path, F_OK) ? parent : path))
+    return fail(m, -ENOENT,
+                "reuseport_pin_path %s is not on a bpffs: mount one ('mount -t bpf bpf /sys/fs/bpf') and choose a "
+                "directory directly below it",
+                path);
+
+  return make_directory(m, path);
+}
+
+/* A path that is renamed or removed while we wait leaves us with a lock on nothing: then once more */
+static int lock_group(struct rp_member *m)
+{
+  const char *path = m->config->pin_path;
+  const struct timespec nap = {0, 20 * 1000 * 1000};
+  struct stat locked, named;
+  int err;
+
+  m->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (m->lock < 0)
+    return fail(m, -errno, "cannot open the group's directory %s (%s): it must belong to the daemon's user", path,
+                strerror(errno));
+
+  for (int naps = 0; (err = flock(m->lock, LOCK_EX | LOCK_NB)) && errno == EWOULDBLOCK; naps++) {
+    if (naps >= RP_LOCK_SECONDS * 50)
+      return fail(m, -EBUSY, "another process holds the lock on %s for more than %d s: see 'fuser -v %s'", path,
+                  RP_LOCK_SECONDS, path);
+    nanosleep(&nap, NULL);
+  }
+  if (err) return fail(m, -errno, "cannot lock the group's directory %s (%s)", path, strerror(errno));
+
+  if (fstat(m->lock, &locked) || stat(path, &named) || locked.st_ino != named.st_ino)
+    return fail(m, -EBUSY, "somebody removed %s while this instance waited for its lock: start it again", path);
+
+  return 0;
+}
+
+/* ---- the object ---- */
+
+static int check_file(struct rp_member *m)
+{
+  const char *path = m->config->prog;
+  char magic[4] = "";
+  struct stat st;
+  int fd, is_elf;
+
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || fstat(fd, &st)) {
+    int err = -errno;
+
+    if (fd >= 0) close(fd);
+    return fail(m, err, "cannot read reuseport_bpf_prog %s (%s): set it to the path of reuseport.o", path,
+                strerror(-err));
+  }
+
+  is_elf = S_ISREG(st.st_mode) && read(fd, magic, sizeof(magic)) == sizeof(magic) && !memcmp(magic, "\177ELF", 4);
+  close(fd);
+  if (S_ISDIR(st.st_mode))
+    return fail(m, -EISDIR, "reuseport_bpf_prog %s is a directory: set it to the path of reuseport.o", path);
+  if (!is_elf)
+    return fail(m, -ENOEXEC, "reuseport_bpf_prog %s is not an ELF file: set it to the path of reuseport.o", path);
+
+  return 0;
+}
+
+/*
+ * Checks one map of the object against the contract. Foreign objects may lack the optional ones; an array of
+ * sockets that is there for the other transport is left alone.
+ */
+static int check_map(struct rp_member *m, int id)
+{
+  const struct map_spec *spec = spec_of(m, id);
+  struct bpf_map *map = bpf_object__find_map_by_name(m->object, spec->name);
+
+  if (!map) {
+    if (id == RP_SIZE)
+      return fail(m, -ENOEXEC, "%s has no map '%s': it cannot honour reuseport_hashbucket_count; use reuseport.o",
+                  m->config->prog, spec->name);
+    if (id == RP_TARGETS)
+      return fail(m, -ENOEXEC, "%s has no map '%s' for the sockets of listener %s; use reuseport.o", m->config->prog,
+                  spec->name, m->listener);
+
+    snprintf(m->missing + strlen(m->missing), sizeof(m->missing) - strlen(m->missing), "%s%s",
+             m->missing[0] ? ", " : "", spec->name);
+    return 0;
+  }
+
+  if (bpf_map__type(map) != spec->type || bpf_map__key_size(map) != spec->key_size ||
+      bpf_map__value_size(map) != spec->value_size || bpf_map__max_entries(map) != spec->max_entries)
+    return fail(m, -ENOEXEC,
+                "map '%s' of %s has another type or size (type %u, key %u, value %u, %u entries; needed: type %u, key "
+                "%u, value %u, %u entries); use the reuseport.o that belongs to this daemon",
+                spec->name, m->config->prog, (__u32) bpf_map__type(map), bpf_map__key_size(map),
+                bpf_map__value_size(map), bpf_map__max_entries(map), spec->type, spec->key_size, spec->value_size,
+                spec->max_entries);
+
+  return 0;
+}
+
+static int open_object(struct rp_member *m)
+{
+  const struct rp_config *c = m->config;
+  struct bpf_program *prog, *selector;
+  int err;
+
+  err = check_file(m);
+  if (err) return err;
+
+  libbpf_set_print(libbpf_print);
+  libbpf_said[0] = '\0';
+  m->object = bpf_object__open_file(c->prog, NULL);
+  err = libbpf_get_error(m->object);
+  if (err) {
+    m->object = NULL;
+    return fail(m, -ENOEXEC, "%s is not a BPF object that libbpf can read (%s): set reuseport_bpf_prog to the path of "
+                "reuseport.o", c->prog, libbpf_said);
+  }
+
+  selector = bpf_object__find_program_by_name(m->object, RP_PROG);
+  if (!selector)
+    return fail(m, -ENOEXEC, "%s has no program '%s': set reuseport_bpf_prog to the path of reuseport.o", c->prog,
+                RP_PROG);
+
+  bpf_object__for_each_program(prog, m->object) bpf_program__set_autoload(prog, prog == selector);
+  /* libbpf 1.x does not know the section "sk_reuseport/selector" of older objects, and leaves its type open */
+  bpf_program__set_type(selector, BPF_PROG_TYPE_SK_REUSEPORT);
+
+  for (int id = 0; id < RP_MAPS; id++) {
+    err = check_map(m, id);
+    if (err) return err;
+  }
+
+  return 0;
+}
+
+static struct bpf_map *map_of(const struct rp_member *m, int id)
+{
+  return bpf_object__find_map_by_name(m->object, spec_of(m, id)->name);
+}
+
+/* ---- the pins ---- */
+
+static void pin_name(const struct rp_member *m, const struct map_spec *spec, char path[PATH_MAX])
+{
+  if (spec->per_listener) snprintf(path, PATH_MAX, "%s/%s/%s", m->config->pin_path, m->listener, spec->name);
+  else snprintf(path, PATH_MAX, "%s/%s", m->config->pin_path, spec->name);
+}
+
+/* Two arrays may be alike in all of this: flags are left out, since the kernel adds some of its own */
+static int pinned_fits(int fd, const struct map_spec *spec)
+{
+  struct bpf_map_info info = {0};
+  __u32 len = sizeof(info);
+
+  return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == spec->type && info.key_size == spec->key_size &&
+         info.value_size == spec->value_size && info.max_entries == spec->max_entries;
+}
+
+/* An earlier version of the same map, which nobody needs once nobody is live: same name, another shape */
+static int pinned_is_ours(int fd, const struct map_spec *spec)
+{
+  struct bpf_map_info info = {0};
+  __u32 len = sizeof(info);
+
+  return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == spec->type &&
+         !strncmp(info.name, spec->name, sizeof(info.name) - 1);
+}
+
+static int reuse_pin(struct rp_member *m, int id, const char *live)
+{
+  const struct map_spec *spec = spec_of(m, id);
+  char path[PATH_MAX];
+  int fd, err = 0;
+
+  pin_name(m, spec, path);
+  fd = bpf_obj_get(path);
+  if (fd < 0) {
+    if (errno == ENOENT) return 0;
+    if (errno == EPERM) return fail(m, -EPERM, "cannot open %s: %s", path, no_privilege);
+    return fail(m, -errno, "cannot open %s (%s): the group's pins must belong to the daemon's user", path,
+                strerror(errno));
+  }
+
+  if (pinned_fits(fd, spec)) {
+    if (bpf_map__reuse_fd(map_of(m, id), fd))
+      err = fail(m, -EIO, "cannot use the map pinned at %s (%s)", path, strerror(errno));
+  }
+  else if (!pinned_is_ours(fd, spec))
+    err = fail(m, -EEXIST, "something else than map '%s' is pinned at %s: remove it, or choose another "
+               "reuseport_pin_path", spec->name, path);
+  else if (live)
+    err = fail(m, -EEXIST, "the live instances (%s) use another version of map '%s', pinned at %s: use their "
+               "reuseport.o, or stop them all first", live, spec->name, path);
+  else if (unlink(path))
+    err = fail(m, -errno, "cannot remove the leftover %s (%s)", path, strerror(errno));
+
+  close(fd);
+
+  return err;
+}
+
+static int make_pin(struct rp_member *m, int id)
+{
+  char path[PATH_MAX];
+
+  pin_name(m, spec_of(m, id), path);
+  if (!access(path, F_OK) || !bpf_obj_pin(m->maps[id], path)) return 0;
+
+  return fail(m, -errno, "cannot pin map '%s' at %s (%s): the directory must belong to the daemon's user",
+              spec_of(m, id)->name, path, strerror(errno));
+}
+
+/* ---- who is there ---- */
+
+static void read_slot(int targets, int owners, __u32 bucket, struct rp_slot *slot)
+{
+  struct rp_owner owner;
+
+  memset(slot, 0, sizeof(*slot));
+  if (bpf_map_lookup_elem(targets, &bucket, &slot->cookie)) {
+    slot->cookie = 0;
+    return;
+  }
+  if (owners < 0 || bpf_map_lookup_elem(owners, &bucket, &owner) || owner.cookie != slot->cookie) return;
+
+  slot->since = owner.since;
+  slot->pid = owner.pid;
+  memcpy(slot->comm, owner.comm, RP_COMM_LEN);
+}
+
+int rp_slot(const struct rp_member *m, __u32 bucket, struct rp_slot *slot)
+{
+  if (m->maps[RP_TARGETS] < 0 || bucket >= RP_MAX_BUCKETS) return -EINVAL;
+  read_slot(m->maps[RP_TARGETS], m->maps[RP_OWNERS], bucket, slot);
+
+  return 0;
+}
+
+static void describe(const char *listener, __u32 bucket, const struct rp_slot *slot, char *text, size_t len)
+{
+  if (slot->pid) snprintf(text, len, "%s pid %u at index %u of listener %s", slot->comm, slot->pid, bucket, listener);
+  else snprintf(text, len, "a process that left no name at index %u of listener %s", bucket, listener);
+}
+
+/* Opens a listener's pinned map. Returns its fd, -ENOENT if there is none that fits, or another negative errno. */
+static int open_listener_map(const char *pin_path, const char *listener, const struct map_spec *spec)
+{
+  char path[PATH_MAX];
+  int fd;
+
+  snprintf(path, sizeof(path), "%s/%s/%s", pin_path, listener, spec->name);
+  fd = bpf_obj_get(path);
+  if (fd < 0) return errno == ENOTDIR ? -ENOENT : -errno;
+  if (pinned_fits(fd, spec)) return fd;
+  close(fd);
+
+  return -ENOENT;
+}
+
+/* Whether a listener has any live socket: 1, 0, or a negative errno. who: the first of them, in words. */
+static int find_live_in(const char *pin_path, const char *listener, const struct map_spec *targets_spec, char *who,
+                        size_t len)
+{
+  int targets = open_listener_map(pin_path, listener, targets_spec), owners, live = 0;
+  struct rp_slot slot;
+
+  if (targets < 0) return targets == -ENOENT ? 0 : targets;
+  owners = open_listener_map(pin_path, listener, &specs[RP_OWNERS]);
+  for (__u32 bucket = 0; !live && bucket < RP_MAX_BUCKETS; bucket++) {
+    read_slot(targets, owners, bucket, &slot);
+    live = slot.cookie != 0;
+    if (live) describe(listener, bucket, &slot, who, len);
+  }
+  if (owners >= 0) close(owners);
+  close(targets);
+
+  return live;
+}
+
+/* The same for all listeners of the group. What cannot be read must not pass for dead. */
+static int find_live(struct rp_member *m, char *who, size_t len)
+{
+  const char *path = m->config->pin_path;
+  DIR *dir = opendir(path);
+  struct dirent *entry;
+  int live = 0;
+
+  if (!dir) return fail(m, -errno, "cannot list the group's directory %s (%s)", path, strerror(errno));
+  while (!live && (entry = readdir(dir))) {
+    if (entry->d_name[0] == '.') continue;
+    live = find_live_in(path, entry->d_name, &udp_targets, who, len);
+    if (!live) live = find_live_in(path, entry->d_name, &tcp_targets, who, len);
+    if (live < 0)
+      fail(m, live, "cannot open the socket array in %s/%s (%s): %s", path, entry->d_name, strerror(-live),
+           live == -EPERM ? no_privilege : "the group's pins must belong to the daemon's user");
+  }
+  closedir(dir);
+
+  return live;
+}
+
+/* ---- the settings ---- */
+
+static __u32 get(const struct rp_member *m, int id)
+{
+  __u32 value = 0;
+
+  if (m->maps[id] >= 0) bpf_map_lookup_elem(m->maps[id], &zero, &value);
+
+  return value;
+}
+
+static int set(struct rp_member *m, int id, __u32 value)
+{
+  if (m->maps[id] < 0 || !bpf_map_update_elem(m->maps[id], &zero, &value, BPF_ANY)) return 0;
+
+  return fail(m, -errno, "cannot write map '%s' in %s (%s)", spec_of(m, id)->name, m->config->pin_path,
+              strerror(errno));
+}
+
+/* Nobody live: whatever an earlier group left behind gives way */
+static int reset_settings(struct rp_member *m)
+{
+  const struct rp_config *c = m->config;
+  struct rp_prefix key;
+  __u32 nonce = c->nonce;
+  int err;
+
+  while (!nonce)
+    if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return fail(m, -errno, "no random seed (%s)", strerror(errno));
+  while (m->maps[RP_OVERRIDES] >= 0 && !bpf_map_get_next_key(m->maps[RP_OVERRIDES], NULL, &key))
+    if (bpf_map_delete_elem(m->maps[RP_OVERRIDES], &key)) break;
+
+  err = set(m, RP_SIZE, c->count);
+  if (!err) err = set(m, RP_NONCE, nonce);
+  if (!err) err = set(m, RP_POLICY, c->failover == RP_FALSE ? RP_NO_FAILOVER : 0);
+
+  return err;
+}
+
+static int match_settings(struct rp_member *m, const char *live)
+{
+  const struct rp_config *c = m->config;
+  __u32 size = get(m, RP_SIZE), nonce = get(m, RP_NONCE);
+  int failover = !(get(m, RP_POLICY) & RP_NO_FAILOVER);
+
+  if (c->count != size)
+    return fail(m, -EEXIST, "reuseport_hashbucket_count is %u here, but %u in the running group %s (%s): use the same "
+                "in all instances", c->count, size, c->pin_path, live);
+  if (c->nonce && c->nonce != nonce)
+    return fail(m, -EEXIST, "reuseport_nonce is %u here, but %u in the running group %s (%s): use the same in all "
+                "instances, or leave it out", c->nonce, nonce, c->pin_path, live);
+  if (c->failover != RP_UNSET && m->maps[RP_POLICY] >= 0 && (c->failover == RP_TRUE) != failover)
+    return fail(m, -EEXIST, "reuseport_failover is %s here, but %s in the running group %s (%s): use the same in all "
+                "instances, or leave it out", failover ? "false" : "true", failover ? "true" : "false", c->pin_path,
+                live);
+
+  return 0;
+}
+
+static int in_use(struct rp_member *m, const struct rp_slot *slot)
+{
+  char who[128];
+
+  describe(m->listener, m->config->index, slot, who, sizeof(who));
+
+  return fail(m, -EBUSY, "reuseport_hashbucket_index %u is in use in %s by %s: choose another index, stop that "
+              "instance, or set reuseport_takeover", m->config->index, m->config->pin_path, who);
+}
+
+/* ---- loading ---- */
+
+/* The smallest program there is: only a kernel that does not know its type refuses it with EINVAL */
+static int kernel_lacks_sk_reuseport(void)
+{
+  const struct bpf_insn insns[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS},
+      {.code = BPF_JMP | BPF_EXIT},
+  };
+  union bpf_attr attr = {
+      .prog_type = BPF_PROG_TYPE_SK_REUSEPORT,
+      .insns = (__u64) (unsigned long) insns,
+      .insn_cnt = sizeof(insns) / sizeof(insns[0]),
+      .license = (__u64) (unsigned long) "GPL",
+  };
+  int fd = syscall(__NR_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+
+  if (fd >= 0) close(fd);
+
+  return fd < 0 && (errno == EINVAL || errno == ENOSYS);
+}
+
+static int load(struct rp_member *m)
+{
+  int err;
+
+  libbpf_said[0] = '\0';
+  err = bpf_object__load(m->object);
+  if (err) {
+    err = err < -4095 ? -EINVAL : err;
+    if (err == -EPERM || err == -EACCES)
+      return fail(m, -EPERM, "cannot load %s: %s", m->config->prog, no_privilege);
+    if (kernel_lacks_sk_reuseport())
+      return fail(m, -EOPNOTSUPP, "this kernel has no SK_REUSEPORT programs: Linux 4.19 or newer with "
+                  "CONFIG_BPF_SYSCALL is needed");
+    return fail(m, err, "the kernel refuses %s (%s): %s", m->config->prog, strerror(-err), libbpf_said);
+  }
+
+  m->prog = bpf_program__fd(bpf_object__find_program_by_name(m->object, RP_PROG));
+  for (int id = 0; id < RP_MAPS; id++) m->maps[id] = map_of(m, id) ? bpf_map__fd(map_of(m, id)) : -1;
+
+  return 0;
+}
+
+static int check_abilities(struct rp_member *m)
+{
+  const struct rp_config *c = m->config;
+
+  if (c->nonce && !map_of(m, RP_NONCE))
+    return fail(m, -ENOEXEC, "%s has no map '%s' and cannot honour reuseport_nonce: leave the key out, or use "
+                "reuseport.o", c->prog, RP_MAP_NONCE);
+  if (c->failover == RP_TRUE && !map_of(m, RP_POLICY))
+    return fail(m, -ENOEXEC, "%s has no map '%s' and cannot honour reuseport_failover: leave the key out, or use "
+                "reuseport.o", c->prog, RP_MAP_POLICY);
+
+  return 0;
+}
+
+static int open_locked(struct rp_member *m)
+{
+  const struct rp_config *c = m->config;
+  char listener_dir[PATH_MAX], live[128] = "";
+  struct rp_slot slot;
+  int err, id, is_live;
+
+  snprintf(listener_dir, sizeof(listener_dir), "%s/%s", c->pin_path, m->listener);
+  err = make_directory(m, listener_dir);
+  if (err) return err;
+
+  is_live = find_live(m, live, sizeof(live));
+  if (is_live < 0) return is_live;
+  for (id = 0; id < RP_MAPS; id++) {
+    if (!map_of(m, id)) continue;
+    err = reuse_pin(m, id, is_live ? live : NULL);
+    if (err) return err;
+  }
+
+  err = load(m);
+  for (id = 0; !err && id < RP_MAPS; id++)
+    if (m->maps[id] >= 0) err = make_pin(m, id);
+  if (err) return err;
+
+  err = is_live ? match_settings(m, live) : reset_settings(m);
+  if (err) return err;
+  m->nonce = get(m, RP_NONCE);
+  m->failover = m->maps[RP_POLICY] >= 0 && !(get(m, RP_POLICY) & RP_NO_FAILOVER);
+
+  read_slot(m->maps[RP_TARGETS], m->maps[RP_OWNERS], c->index, &slot);
+  if (slot.cookie && !c->takeover) return in_use(m, &slot);
+
+  return 0;
+}
+
+int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol)
+{
+  int err;
+
+  rp_init(m);
+  m->config = config;
+  m->listener = listener;
+  m->protocol = protocol;
+
+  err = open_object(m);
+  if (!err) err = check_abilities(m);
+  if (!err) err = check_pin_path(m);
+  if (!err) err = lock_group(m);
+  if (!err) err = open_locked(m);
+  if (err) rp_close(m);
+
+  return err;
+}
+
+/* ---- joining ---- */
+
+static void sign(struct rp_member *m, int sock)
+{
+  struct rp_owner owner = {.since = time(NULL), .pid = getpid()};
+  socklen_t len = sizeof(owner.cookie);
+  int fd;
+
+  if (m->maps[RP_OWNERS] < 0 || getsockopt(sock, SOL_SOCKET, SO_COOKIE, &owner.cookie, &len)) return;
+  fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    if (read(fd, owner.comm, sizeof(owner.comm)) < 0) owner.comm[0] = '\0';
+    close(fd);
+  }
+  for (int i = 0; i < RP_COMM_LEN; i++)
+    if (owner.comm[i] == '\n') owner.comm[i] = '\0';
+  bpf_map_update_elem(m->maps[RP_OWNERS], &m->config->index, &owner, BPF_ANY);
+}
+
+/* Into the array first, then the program: the other way round nobody would be in it for a moment */
+int rp_join(struct rp_member *m, int sock)
+{
+  const struct rp_config *c = m->config;
+  __u64 value = sock;
+  struct rp_slot slot;
+  int err = 0;
+
+  if (bpf_map_update_elem(m->maps[RP_TARGETS], &c->index, &value, c->takeover ? BPF_ANY : BPF_NOEXIST)) {
+    err = -errno;
+    rp_slot(m, c->index, &slot);
+    if (err == -EEXIST) err = in_use(m, &slot);
+    else
+      fail(m, err, "cannot put the socket of listener %s into bucket %u (%s): it must be bound with SO_REUSEPORT and "
+           "be in no other group", m->listener, c->index, strerror(-err));
+  }
+  else if (setsockopt(sock, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &m->prog, sizeof(m->prog))) {
+    err = -errno;
+    bpf_map_delete_elem(m->maps[RP_TARGETS], &c->index);
+    fail(m, err, "cannot attach %s to the socket of listener %s (%s)", c->prog, m->listener, strerror(-err));
+  }
+  else sign(m, sock);
+
+  close(m->lock);
+  m->lock = -1;
+
+  return err;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pinned group: open, lock, join, read who is there. libbpf only, knows nothing of pmacct.
+ *
+ * 1. rp_open() takes the group's lock, rp_join() or rp_close() gives it back: bind (and listen) between the two,
+ *    so that nobody ever sees a socket that is bound and not yet in its bucket.
+ * 2. Whatever is refused is refused before the socket joins: the group and its live instances stay as they were.
+ * 3. While any instance is live in any listener of the group, its settings stand and a newcomer must match them.
+ *    With nobody live they are leftovers, and the newcomer's settings replace them.
+ * 4. Every function that fails returns a negative errno and leaves one line in `error`, without a newline:
+ *    what, on which object, why, what to do.
+ */
+#ifndef REUSEPORT_GROUP_H
+#define REUSEPORT_GROUP_H
+
+#include <linux/types.h>
+#include "reuseport_abi.h"
+
+#define RP_DEFAULT_PIN_PATH "/sys/fs/bpf/pmacct"
+#define RP_LOCK_SECONDS     10 /* how long rp_open() waits for somebody else's lock */
+
+enum rp_map_id { RP_SIZE, RP_NONCE, RP_POLICY, RP_OVERRIDES, RP_OWNERS, RP_COUNTERS, RP_TARGETS, RP_MAPS };
+
+enum rp_tristate { RP_UNSET = -1, RP_FALSE, RP_TRUE };
+
+/* What an instance asks for */
+struct rp_config {
+  const char *prog;     /* path of the BPF object */
+  const char *pin_path; /* the group's directory, on a bpffs; its parent must exist */
+  __u32 count;          /* buckets of the group, 1..RP_MAX_BUCKETS */
+  __u32 index;          /* the instance's own bucket, below count */
+  __u32 nonce;          /* 0: the group's, or a random one if there is no live group */
+  enum rp_tristate failover; /* RP_UNSET: the group's, or true if there is no live group */
+  int takeover;         /* replace the socket of a live instance that has this index */
+};
+
+/* One listener's membership of the group */
+struct rp_member {
+  const struct rp_config *config;
+  const char *listener;
+  int protocol;             /* IPPROTO_UDP or IPPROTO_TCP */
+  struct bpf_object *object;
+  int lock;                 /* open directory that holds the lock, or -1 */
+  int prog;
+  int maps[RP_MAPS];        /* -1: the object has none */
+  __u32 nonce;              /* in force since rp_open() */
+  int failover;             /* likewise */
+  char missing[128];        /* optional maps that the object lacks, by name, or "" */
+  char error[1024];
+};
+
+/* One bucket of a listener, as rp_slot() finds it */
+struct rp_slot {
+  __u64 cookie; /* of the socket in it; 0: empty */
+  __u64 since;  /* seconds since the epoch; 0: unknown */
+  __u32 pid;    /* 0: unknown, its object keeps no owners */
+  char comm[RP_COMM_LEN + 1];
+};
+
+/* Makes an empty member, which rp_close() may be called on */
+void rp_init(struct rp_member *m);
+
+/*
+ * Locks the group, loads the object, checks it against the config, the pins and the live instances, and makes
+ * what pins are missing. config and listener must outlive the member. Errors, among others: -ENOENT, -ENOEXEC
+ * (not an object of ours), -EPERM, -EBUSY (index in use, or lock held), -EEXIST (other settings or pins in force).
+ */
+int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
+
+/* Puts a bound (UDP) or listening (TCP) socket with SO_REUSEPORT into the bucket, and unlocks */
+int rp_join(struct rp_member *m, int sock);
+
+/* Reads one bucket of the member's listener; bucket is below RP_MAX_BUCKETS. Takes no lock. */
+int rp_slot(const struct rp_member *m, __u32 bucket, struct rp_slot *slot);
+
+/* Unlocks and frees; a socket that has joined stays in its bucket until it is closed */
+void rp_close(struct rp_member *m);
+
+/* Where libbpf's own messages go, a line each; NULL, as at the start: nowhere */
+void rp_set_log(void (*log)(const char *line));
+
+#endif

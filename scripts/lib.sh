@@ -1,0 +1,70 @@
+# What the scripts share; sourced, with $root set to the project's root.
+# shellcheck shell=sh
+
+prog=${0##*/}
+
+die() {
+	echo "$prog: $*" >&2
+	exit 1
+}
+
+# help: prints the script's own header comment
+help() {
+	sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+	exit 0
+}
+
+# usage_error WORDS: a call that makes no sense
+usage_error() {
+	echo "$prog: $*; see '$prog --help'" >&2
+	exit 2
+}
+
+# make_tmp: a directory in $tmp that goes away with the script
+make_tmp() {
+	tmp=$(mktemp -d)
+	trap 'rm -rf "$tmp"' EXIT
+	trap 'exit 130' INT TERM
+}
+
+# release_of TREE: which pmacct release a source tree is, as its VERSION file says
+release_of() {
+	[ -f "$1/VERSION" ] && [ -f "$1/src/nfacctd.c" ] || die "$1 is not a pmacct source tree"
+	sed 's/-git$//' "$1/VERSION"
+}
+
+# series RELEASE: the patches for it, in order, one path a line
+series() {
+	echo "$root/configure.ac.patch"
+	sed 's/#.*//; /^[[:space:]]*$/d' "$root/patches/series" | while read -r name; do
+		if [ -f "$root/patches/$1/$name" ]; then
+			echo "$root/patches/$1/$name"
+		else
+			echo "$root/patches/$name"
+		fi
+	done
+}
+
+# patched_files PATCH: which files it changes
+patched_files() {
+	sed -n 's,^+++ b/\([^[:space:]]*\).*,\1,p' "$1"
+}
+
+# apply_patch PATCH DIR: with fuzz 0, or says which patch does not fit and why
+apply_patch() {
+	patch -p1 -F0 -s -f --no-backup-if-mismatch -r - -d "$2" -i "$1" >"$2.log" 2>&1 && return
+	echo "$prog: ${1#"$root"/} does not apply:" >&2
+	sed 's/^/    /' "$2.log" >&2
+	return 1
+}
+
+# copy_patched TREE DIR PATCH...: the files that the patches change, and nothing else
+copy_patched() {
+	from=$1 to=$2
+	shift 2
+	for p in "$@"; do patched_files "$p"; done | sort -u | while read -r file; do
+		[ -f "$from/$file" ] || die "$from has no $file: is this a pmacct source tree?"
+		mkdir -p "$to/$(dirname "$file")"
+		cp -p "$from/$file" "$to/$file"
+	done
+}
