@@ -68,3 +68,40 @@ copy_patched() {
 		cp -p "$from/$file" "$to/$file"
 	done
 }
+
+# sandbox ARGUMENT...: runs the script once more, in mount, network and PID namespaces of its own, and returns only
+# there: with a loopback that takes any address for its own, an empty bpffs at $bpffs, and $tmp to write to. All
+# that it starts, mounts or configures is gone when it ends, however it ends.
+sandbox() {
+	if [ -z "${SANDBOX:-}" ]; then
+		[ "$(id -u)" -eq 0 ] || die "must be run as root: it makes network namespaces and loads BPF programs"
+		make_tmp
+		SANDBOX=$tmp unshare --mount --net --pid --fork --kill-child --mount-proc "$0" "$@" &
+		child=$!
+		trap 'kill -KILL $child; wait $child || true; exit 130' INT TERM
+		wait $child && exit 0 || exit $?
+	fi
+
+	tmp=$SANDBOX bpffs=$SANDBOX/bpf
+	# PID 1 of a namespace gets only the signals that it has a handler for
+	trap 'exit 130' INT TERM
+	mkdir "$bpffs"
+	mount -t bpf bpf "$bpffs"
+	# where 'ip netns' keeps its files: its own, so that the host sees nothing of them
+	mkdir -p /run/netns
+	mount -t tmpfs tmpfs /run/netns
+	ip link set lo up
+	ip route add local 0.0.0.0/0 dev lo
+	ip -6 route add local ::/0 dev lo
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds; fails if it does not in time
+wait_for() {
+	tenths=$(($1 * 10))
+	shift
+	while ! "$@"; do
+		[ "$tenths" -gt 0 ] || return 1
+		tenths=$((tenths - 1))
+		sleep 0.1
+	done
+}
