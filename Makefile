@@ -29,7 +29,8 @@ build: $(TREE)/.built bpf/reuseport.o
 
 bpf: bpf/reuseport.o
 
-bpf/reuseport.o: bpf/reuseport.bpf.c $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h | build/.deps-build
+# Also the variants that the tests make of it
+%.o: %.bpf.c $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h | build/.deps-build
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
 build/pristine-$(RELEASE): | build/.deps-build

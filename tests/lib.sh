@@ -86,3 +86,81 @@ done_testing() {
 	echo "1..$count"
 	[ "$failed" -eq 0 ]
 }
+
+# ---- daemons, in a sandbox ----
+
+# need_daemons: or skip
+need_daemons() {
+	need_root
+	[ -x "$nfacctd" ] && [ -x "$pmbmpd" ] && [ -f "$object" ] || skip_all "not built: run make build"
+}
+
+# config NAME PORT COUNT [LINE...]: writes $tmp/NAME.conf for a group of nfacctd that shares PORT; its output goes to
+# $tmp/NAME-INDEX.csv, packets by exporter. LINEs are further keys, \n between them; later ones win.
+config() {
+	conf=$tmp/$1.conf
+	cat >"$conf" <<-EOF
+		nfacctd_port: $2
+		plugins: print[p]
+		aggregate[p]: peer_src_ip
+		print_output[p]: csv
+		print_output_file_append[p]: true
+		print_refresh_time[p]: 600
+		reuseport_hashbucket_count: $3
+		reuseport_bpf_prog: $object
+		reuseport_pin_path: $bpffs/$1
+	EOF
+	shift 3
+	printf '%b\n' "$@" >>"$conf"
+}
+
+# start NAME INDEX [DAEMON]: one instance of config NAME in the background, log in $tmp/NAME-INDEX.log; its pid in
+# $tmp/NAME-INDEX.pid and in $started
+start() {
+	"${3:-$nfacctd}" -f "$tmp/$1.conf" -x "$2" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
+	started=$!
+	echo "$started" >"$tmp/$1-$2.pid"
+}
+
+# is_up NAME INDEX: whether it reads its port
+is_up() {
+	grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-$2.log"
+}
+
+# start_all NAME COUNT: all instances, and waits until they read
+start_all() {
+	for i in $(seq 0 $(($2 - 1))); do start "$1" "$i"; done
+	for i in $(seq 0 $(($2 - 1))); do
+		wait_for 20 is_up "$1" "$i" || { cat "$tmp/$1-$i.log" >&2 && die "instance $i of $1 does not start"; }
+	done
+}
+
+# pid_of NAME INDEX
+pid_of() {
+	cat "$tmp/$1-$2.pid"
+}
+
+# queues_empty PORT: whether every socket bound to a UDP port has been read empty
+queues_empty() {
+	! cat /proc/net/udp /proc/net/udp6 | awk -v port="$(printf ':%04X' "$1")" \
+		'substr($2, length($2) - 4) == port && $5 !~ /:00000000$/ {found = 1} END {exit !found}'
+}
+
+# stop_all NAME...: when their queues are empty, and waits until they have written all
+stop_all() {
+	for name in "$@"; do
+		wait_for 20 queues_empty "$(sed -n 's/^nfacctd_port: //p' "$tmp/$name.conf")" || diag "$name: queue not empty"
+		cat "$tmp/$name"-*.pid
+	done >"$tmp/stopping"
+	while read -r p; do kill -INT "$p" 2>/dev/null || true; done <"$tmp/stopping"
+	while read -r p; do wait "$p" 2>/dev/null || true; done <"$tmp/stopping"
+	for name in "$@"; do rm "$tmp/$name"-*.pid; done
+}
+
+# received NAME: what the instances of NAME wrote, a line "exporter index packets" for each exporter and instance
+received() {
+	for csv in "$tmp/$1"-*.csv; do
+		i=${csv##*-}
+		awk -F, -v i="${i%.csv}" '$1 != "PEER_SRC_IP" {sum[$1] += $2} END {for (e in sum) print e, i, sum[e]}' "$csv"
+	done | sort
+}

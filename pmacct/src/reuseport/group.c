@@ -253,7 +253,8 @@ static int open_object(struct rp_member *m)
   if (err) {
     m->object = NULL;
     return fail(m, -ENOEXEC, "%s is not a BPF object that libbpf can read (%s): set reuseport_bpf_prog to the path of "
-                "reuseport.o", c->prog, libbpf_said);
+                             "reuseport.o",
+                c->prog, libbpf_said);
   }
 
   selector = bpf_object__find_program_by_name(m->object, RP_PROG);
@@ -261,7 +262,7 @@ static int open_object(struct rp_member *m)
     return fail(m, -ENOEXEC, "%s has no program '%s': set reuseport_bpf_prog to the path of reuseport.o", c->prog,
                 RP_PROG);
 
-  bpf_object__for_each_program(prog, m->object) bpf_program__set_autoload(prog, prog == selector);
+  bpf_object__for_each_program (prog, m->object) bpf_program__set_autoload(prog, prog == selector);
   /* libbpf 1.x does not know the section "sk_reuseport/selector" of older objects, and leaves its type open */
   bpf_program__set_type(selector, BPF_PROG_TYPE_SK_REUSEPORT);
 
@@ -282,8 +283,10 @@ static struct bpf_map *map_of(const struct rp_member *m, int id)
 
 static void pin_name(const struct rp_member *m, const struct map_spec *spec, char path[PATH_MAX])
 {
-  if (spec->per_listener) snprintf(path, PATH_MAX, "%s/%s/%s", m->config->pin_path, m->listener, spec->name);
-  else snprintf(path, PATH_MAX, "%s/%s", m->config->pin_path, spec->name);
+  if (spec->per_listener)
+    snprintf(path, PATH_MAX, "%s/%s/%s", m->config->pin_path, m->listener, spec->name);
+  else
+    snprintf(path, PATH_MAX, "%s/%s", m->config->pin_path, spec->name);
 }
 
 /* Two arrays may be alike in all of this: flags are left out, since the kernel adds some of its own */
@@ -327,10 +330,12 @@ static int reuse_pin(struct rp_member *m, int id, const char *live)
   }
   else if (!pinned_is_ours(fd, spec))
     err = fail(m, -EEXIST, "something else than map '%s' is pinned at %s: remove it, or choose another "
-               "reuseport_pin_path", spec->name, path);
+                           "reuseport_pin_path",
+               spec->name, path);
   else if (live)
     err = fail(m, -EEXIST, "the live instances (%s) use another version of map '%s', pinned at %s: use their "
-               "reuseport.o, or stop them all first", live, spec->name, path);
+                           "reuseport.o, or stop them all first",
+               live, spec->name, path);
   else if (unlink(path))
     err = fail(m, -errno, "cannot remove the leftover %s (%s)", path, strerror(errno));
 
@@ -378,8 +383,10 @@ int rp_slot(const struct rp_member *m, __u32 bucket, struct rp_slot *slot)
 
 static void describe(const char *listener, __u32 bucket, const struct rp_slot *slot, char *text, size_t len)
 {
-  if (slot->pid) snprintf(text, len, "%s pid %u at index %u of listener %s", slot->comm, slot->pid, bucket, listener);
-  else snprintf(text, len, "a process that left no name at index %u of listener %s", bucket, listener);
+  if (slot->pid)
+    snprintf(text, len, "%s pid %u at index %u of listener %s", slot->comm, slot->pid, bucket, listener);
+  else
+    snprintf(text, len, "a process that left no name at index %u of listener %s", bucket, listener);
 }
 
 /* Opens a listener's pinned map. Returns its fd, -ENOENT if there is none that fits, or another negative errno. */
@@ -486,13 +493,16 @@ static int match_settings(struct rp_member *m, const char *live)
 
   if (c->count != size)
     return fail(m, -EEXIST, "reuseport_hashbucket_count is %u here, but %u in the running group %s (%s): use the same "
-                "in all instances", c->count, size, c->pin_path, live);
+                            "in all instances",
+                c->count, size, c->pin_path, live);
   if (c->nonce && c->nonce != nonce)
     return fail(m, -EEXIST, "reuseport_nonce is %u here, but %u in the running group %s (%s): use the same in all "
-                "instances, or leave it out", c->nonce, nonce, c->pin_path, live);
+                            "instances, or leave it out",
+                c->nonce, nonce, c->pin_path, live);
   if (c->failover != RP_UNSET && m->maps[RP_POLICY] >= 0 && (c->failover == RP_TRUE) != failover)
     return fail(m, -EEXIST, "reuseport_failover is %s here, but %s in the running group %s (%s): use the same in all "
-                "instances, or leave it out", failover ? "false" : "true", failover ? "true" : "false", c->pin_path,
+                            "instances, or leave it out",
+                failover ? "false" : "true", failover ? "true" : "false", c->pin_path,
                 live);
 
   return 0;
@@ -505,7 +515,8 @@ static int in_use(struct rp_member *m, const struct rp_slot *slot)
   describe(m->listener, m->config->index, slot, who, sizeof(who));
 
   return fail(m, -EBUSY, "reuseport_hashbucket_index %u is in use in %s by %s: choose another index, stop that "
-              "instance, or set reuseport_takeover", m->config->index, m->config->pin_path, who);
+                         "instance, or set reuseport_takeover",
+              m->config->index, m->config->pin_path, who);
 }
 
 /* ---- loading ---- */
@@ -542,7 +553,7 @@ static int load(struct rp_member *m)
       return fail(m, -EPERM, "cannot load %s: %s", m->config->prog, no_privilege);
     if (kernel_lacks_sk_reuseport())
       return fail(m, -EOPNOTSUPP, "this kernel has no SK_REUSEPORT programs: Linux 4.19 or newer with "
-                  "CONFIG_BPF_SYSCALL is needed");
+                                  "CONFIG_BPF_SYSCALL is needed");
     return fail(m, err, "the kernel refuses %s (%s): %s", m->config->prog, strerror(-err), libbpf_said);
   }
 
@@ -558,10 +569,12 @@ static int check_abilities(struct rp_member *m)
 
   if (c->nonce && !map_of(m, RP_NONCE))
     return fail(m, -ENOEXEC, "%s has no map '%s' and cannot honour reuseport_nonce: leave the key out, or use "
-                "reuseport.o", c->prog, RP_MAP_NONCE);
+                             "reuseport.o",
+                c->prog, RP_MAP_NONCE);
   if (c->failover == RP_TRUE && !map_of(m, RP_POLICY))
     return fail(m, -ENOEXEC, "%s has no map '%s' and cannot honour reuseport_failover: leave the key out, or use "
-                "reuseport.o", c->prog, RP_MAP_POLICY);
+                             "reuseport.o",
+                c->prog, RP_MAP_POLICY);
 
   return 0;
 }
@@ -650,17 +663,20 @@ int rp_join(struct rp_member *m, int sock)
   if (bpf_map_update_elem(m->maps[RP_TARGETS], &c->index, &value, c->takeover ? BPF_ANY : BPF_NOEXIST)) {
     err = -errno;
     rp_slot(m, c->index, &slot);
-    if (err == -EEXIST) err = in_use(m, &slot);
+    if (err == -EEXIST)
+      err = in_use(m, &slot);
     else
       fail(m, err, "cannot put the socket of listener %s into bucket %u (%s): it must be bound with SO_REUSEPORT and "
-           "be in no other group", m->listener, c->index, strerror(-err));
+                   "be in no other group",
+           m->listener, c->index, strerror(-err));
   }
   else if (setsockopt(sock, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &m->prog, sizeof(m->prog))) {
     err = -errno;
     bpf_map_delete_elem(m->maps[RP_TARGETS], &c->index);
     fail(m, err, "cannot attach %s to the socket of listener %s (%s)", c->prog, m->listener, strerror(-err));
   }
-  else sign(m, sock);
+  else
+    sign(m, sock);
 
   close(m->lock);
   m->lock = -1;

@@ -19,33 +19,42 @@
 #define RP_DEFAULT_PIN_PATH "/sys/fs/bpf/pmacct"
 #define RP_LOCK_SECONDS     10 /* how long rp_open() waits for somebody else's lock */
 
-enum rp_map_id { RP_SIZE, RP_NONCE, RP_POLICY, RP_OVERRIDES, RP_OWNERS, RP_COUNTERS, RP_TARGETS, RP_MAPS };
+enum rp_map_id { RP_SIZE,
+                 RP_NONCE,
+                 RP_POLICY,
+                 RP_OVERRIDES,
+                 RP_OWNERS,
+                 RP_COUNTERS,
+                 RP_TARGETS,
+                 RP_MAPS };
 
-enum rp_tristate { RP_UNSET = -1, RP_FALSE, RP_TRUE };
+enum rp_tristate { RP_UNSET = -1,
+                   RP_FALSE,
+                   RP_TRUE };
 
 /* What an instance asks for */
 struct rp_config {
-  const char *prog;     /* path of the BPF object */
-  const char *pin_path; /* the group's directory, on a bpffs; its parent must exist */
-  __u32 count;          /* buckets of the group, 1..RP_MAX_BUCKETS */
-  __u32 index;          /* the instance's own bucket, below count */
-  __u32 nonce;          /* 0: the group's, or a random one if there is no live group */
+  const char *prog;          /* path of the BPF object */
+  const char *pin_path;      /* the group's directory, on a bpffs; its parent must exist */
+  __u32 count;               /* buckets of the group, 1..RP_MAX_BUCKETS */
+  __u32 index;               /* the instance's own bucket, below count */
+  __u32 nonce;               /* 0: the group's, or a random one if there is no live group */
   enum rp_tristate failover; /* RP_UNSET: the group's, or true if there is no live group */
-  int takeover;         /* replace the socket of a live instance that has this index */
+  int takeover;              /* replace the socket of a live instance that has this index */
 };
 
 /* One listener's membership of the group */
 struct rp_member {
   const struct rp_config *config;
   const char *listener;
-  int protocol;             /* IPPROTO_UDP or IPPROTO_TCP */
+  int protocol; /* IPPROTO_UDP or IPPROTO_TCP */
   struct bpf_object *object;
-  int lock;                 /* open directory that holds the lock, or -1 */
+  int lock; /* open directory that holds the lock, or -1 */
   int prog;
-  int maps[RP_MAPS];        /* -1: the object has none */
-  __u32 nonce;              /* in force since rp_open() */
-  int failover;             /* likewise */
-  char missing[128];        /* optional maps that the object lacks, by name, or "" */
+  int maps[RP_MAPS]; /* -1: the object has none */
+  __u32 nonce;       /* in force since rp_open() */
+  int failover;      /* likewise */
+  char missing[128]; /* optional maps that the object lacks, by name, or "" */
   char error[1024];
 };
 

@@ -176,7 +176,8 @@ static void check_three(char *filename)
   if (!missing[0]) return;
 
   Log(LOG_ERR, "ERROR: [%s] missing:%s. reuseport_hashbucket_count, reuseport_hashbucket_index and reuseport_bpf_prog "
-      "belong together. Exiting.\n", filename, missing);
+               "belong together. Exiting.\n",
+      filename, missing);
   exit(1);
 }
 
@@ -191,14 +192,16 @@ void reuseport_check_config(char *filename)
 
   if (rp.index >= rp.count) {
     Log(LOG_ERR, "ERROR: [%s] reuseport_hashbucket_index %u is not below reuseport_hashbucket_count %u: use 0 to %u. "
-        "Exiting.\n", filename, rp.index, rp.count, rp.count - 1);
+                 "Exiting.\n",
+        filename, rp.index, rp.count, rp.count - 1);
     exit(1);
   }
 
   what = rp_ebpf_key();
   if (what) {
     Log(LOG_ERR, "ERROR: [%s] %s and reuseport_bpf_prog are both set: a port cannot have two selectors, remove one of "
-        "them. Exiting.\n", filename, what);
+                 "them. Exiting.\n",
+        filename, what);
     exit(1);
   }
 
@@ -210,7 +213,8 @@ void reuseport_check_config(char *filename)
 
   if (config.acct_type == ACCT_NF && (core->bgp_daemon || core->telemetry_daemon))
     Log(LOG_WARNING, "WARN: [%s] BGP and telemetry listeners are not shared by exporter: give each instance a port of "
-        "its own.\n", filename);
+                     "its own.\n",
+        filename);
 }
 
 /* ---- listeners ---- */

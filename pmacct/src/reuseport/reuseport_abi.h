@@ -53,8 +53,8 @@ struct rp_counters {
 
 /* Key of RP_MAP_OVERRIDES */
 struct rp_prefix {
-  __u32 bits;     /* prefix length, 0..128; an IPv4 /24 is 96 + 24 */
-  __u8 addr[16];  /* network order, IPv4 as v4-mapped */
+  __u32 bits;    /* prefix length, 0..128; an IPv4 /24 is 96 + 24 */
+  __u8 addr[16]; /* network order, IPv4 as v4-mapped */
 };
 
 /* Who put the socket into a slot. Valid only while the slot holds the socket of that cookie. */

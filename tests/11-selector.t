@@ -1,0 +1,8 @@
+#!/bin/sh
+# The selector in the kernel: the same bucket as in userspace, failover, refusal, overrides, counters.
+. "${0%/*}/lib.sh"
+need_root
+sandbox
+# small enough that a datagram of 4,000 bytes travels in fragments
+ip link set lo mtu 1500
+exec "$tools/selector" "$object" "$bpffs"

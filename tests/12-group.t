@@ -1,0 +1,166 @@
+#!/bin/sh
+# The group library without a daemon: who may join, who is refused and in which words, what leftovers do.
+. "${0%/*}/lib.sh"
+need_root
+need clang bpftool jq
+sandbox
+
+pins=$bpffs/group
+members=0
+
+# member ARGUMENT...: starts one in the background and waits for its line; $said and $pid
+member() {
+	members=$((members + 1))
+	out=$tmp/member$members
+	"$tools/member" "$@" >"$out" &
+	pid=$!
+	wait_for 15 test -s "$out" || diag "member $* says nothing"
+	said=$(head -n 1 "$out")
+}
+
+# refused ARGUMENT...: starts one that must be refused, with exit status 1 and one line; $said
+refused() {
+	if said=$("$tools/member" "$@"); then
+		said="not refused: $said"
+	elif [ "$(printf '%s\n' "$said" | wc -l)" -ne 1 ]; then
+		said="more than a line: $said"
+	fi
+}
+
+stop() {
+	kill -KILL "$@" 2>/dev/null || true
+	wait "$@" 2>/dev/null || true
+}
+
+# variant NAME SED-SCRIPT: an object compiled from a changed selector; prints its path
+variant() {
+	sed "$2" "$root/bpf/reuseport.bpf.c" >"$tmp/$1.bpf.c"
+	cmp -s "$root/bpf/reuseport.bpf.c" "$tmp/$1.bpf.c" && die "variant $1 changes nothing"
+	make -s -C "$root" "$tmp/$1.o"
+	echo "$tmp/$1.o"
+}
+
+# ---- joining ----
+member "$object" "$pins" 3 0
+first=$pid
+like "the first makes the group" "$said" "^joined index 0 of 3 nonce [1-9][0-9]* failover on live 0:member:$first\$"
+nonce=$(echo "$said" | sed 's/.*nonce \([0-9]*\).*/\1/')
+member "$object" "$pins" 3 2
+third=$pid
+is "the next finds its settings, and who is there" "$said" \
+	"joined index 2 of 3 nonce $nonce failover on live 0:member:$first 2:member:$third"
+member "$object" "$pins" 3 1 protocol=tcp
+tcp=$pid
+is "another listener has slots of its own, and the group's seed" "$said" \
+	"joined index 1 of 3 nonce $nonce failover on live 1:member:$tcp"
+
+refused "$object" "$pins" 3 2
+like "an index in use names its owner and what to do" "$said" \
+	"reuseport_hashbucket_index 2 is in use in $pins by member pid $third at index 2 of listener nfacctd: .*reuseport_takeover"
+refused "$object" "$pins" 4 1
+like "another count names both and who is live" "$said" \
+	"reuseport_hashbucket_count is 4 here, but 3 in the running group $pins \(member pid [0-9]+ at index"
+refused "$object" "$pins" 3 1 nonce=77
+like "another nonce names both" "$said" "reuseport_nonce is 77 here, but $nonce in the running group"
+refused "$object" "$pins" 3 1 failover=false
+like "another failover names both" "$said" "reuseport_failover is false here, but true in the running group"
+member "$object" "$pins" 3 1 nonce="$nonce" failover=true
+like "the same settings, spelt out, are welcome" "$said" "^joined index 1 of 3 nonce $nonce failover on"
+stop "$pid"
+
+# ---- a crash, a takeover ----
+stop "$third"
+member "$object" "$pins" 3 2
+third=$pid
+like "after SIGKILL the index is free, nothing to clean up" "$said" "^joined index 2 of 3 nonce $nonce"
+member "$object" "$pins" 3 2 takeover=true
+is "takeover: the newcomer owns the bucket, the old process lives on" "$said $(kill -0 "$third" && echo yes)" \
+	"joined index 2 of 3 nonce $nonce failover on live 0:member:$first 2:member:$pid yes"
+stop "$pid" "$third" "$first"
+
+# ---- leftovers ----
+refused "$object" "$pins" 5 4
+like "a live BMP listener alone keeps the group's settings in force" "$said" "is 5 here, but 3 .*listener bmp"
+stop "$tcp"
+member "$object" "$pins" 5 4 nonce=99 failover=false
+is "with nobody live, leftovers give way to another count, seed and policy" "$said" \
+	"joined index 4 of 5 nonce 99 failover off live 4:member:$pid"
+stop "$pid"
+
+# N at the same instant
+pids='' i=0
+while [ $i -lt 8 ]; do
+	"$tools/member" "$object" "$pins" 8 $i >"$tmp/same$i" &
+	pids="$pids $!"
+	"$tools/member" "$object" "$pins" 8 $i >"$tmp/rival$i" &
+	pids="$pids $!"
+	i=$((i + 1))
+done
+everyone_said() { [ "$(cat "$tmp"/same? "$tmp"/rival? | wc -l)" -eq 16 ]; }
+ok "sixteen at the same instant, two for each of eight buckets: all come to an end" wait_for 15 everyone_said
+is "one of each two wins, with one seed for all" \
+	"$(cat "$tmp"/same? "$tmp"/rival? | grep -c '^joined') $(cat "$tmp"/same? "$tmp"/rival? | sed -n 's/.*nonce \([0-9]*\) .*/\1/p' | sort -u | wc -l)" "8 1"
+is "the others are told who has it" "$(cat "$tmp"/same? "$tmp"/rival? | grep -c 'is in use .* by member pid')" 8
+# shellcheck disable=SC2086
+stop $pids
+
+# killed while it holds the lock, before it joined
+"$tools/member" "$object" "$pins" 2 0 hold=30 >"$tmp/holder" &
+holder=$!
+sleep 0.3
+began=$(date +%s)
+refused "$object" "$pins" 2 1
+like "a lock that is not given back is reported, not waited for forever" "$said" "another process holds the lock on $pins"
+ok "within 15 s" [ $(($(date +%s) - began)) -le 15 ]
+stop "$holder"
+member "$object" "$pins" 2 1
+like "killed between locking and joining, it blocks nobody" "$said" "^joined index 1 of 2"
+stop "$pid"
+
+# ---- objects ----
+member "$(variant old 's,SEC("sk_reuseport"),SEC("sk_reuseport/selector"),')" "$bpffs/old" 2 0
+like "an object with the old section name is taken" "$said" "^joined index 0 of 2"
+stop "$pid"
+member "$(variant foreign 's/(policy)/(policy2)/; s/&policy)/\&policy2)/; s/&counters/\&counters2/; s/^} counters/} counters2/; s/^} owners/} owners2/; s/&overrides/\&overrides2/; s/^} overrides/} overrides2/')" \
+	"$bpffs/foreign" 2 0
+like "one without our own maps is taken, and what it lacks is named" "$said" \
+	"^joined index 0 of 2 .*failover off lacks policy, overrides, owners, counters"
+foreign=$pid
+refused "$tmp/foreign.o" "$bpffs/foreign" 2 0
+like "in use, by somebody who left no name" "$said" "in use in $bpffs/foreign by a process that left no name at index 0"
+refused "$tmp/foreign.o" "$bpffs/foreign" 2 1 failover=true
+like "failover asked of an object that cannot is refused" "$said" "has no map 'policy' and cannot honour reuseport_failover"
+stop "$foreign"
+refused "$(variant noselector 's/_selector(/_other(/')" "$pins" 2 0
+like "no _selector" "$said" "noselector.o has no program '_selector': set reuseport_bpf_prog"
+refused "$(variant nosize 's/(size)/(volume)/; s/&size)/\&volume)/')" "$pins" 2 0
+like "no size" "$said" "nosize.o has no map 'size': it cannot honour reuseport_hashbucket_count"
+refused "$(variant noudp 's/udp_balancing_targets/udp_targets/g')" "$pins" 2 0
+like "no socket array for the transport" "$said" "noudp.o has no map 'udp_balancing_targets' for the sockets of listener nfacctd"
+refused "$(variant nononce 's/(nonce)/(salt)/; s/&nonce)/\&salt)/')" "$pins" 2 0 nonce=5
+like "a nonce asked of an object without" "$said" "has no map 'nonce' and cannot honour reuseport_nonce"
+refused "$(variant small '/BPF_MAP_TYPE_REUSEPORT_SOCKARRAY/,/max_entries/s/RP_MAX_BUCKETS/64/')" "$pins" 2 0
+like "a map of another size" "$said" "map 'udp_balancing_targets' of .*small.o has another type or size"
+refused "$(variant hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /')" "$pins" 2 0
+like "a map of another type" "$said" "map 'size' of .*hash.o has another type or size \(type 1,"
+refused "$(variant loop 's/count(RP_NO_BUCKET, RP_UNREADABLE);/for (;;) count(0, RP_OWN);/')" "$pins" 2 0
+like "an object that the verifier refuses" "$said" "the kernel refuses .*loop.o"
+
+# ---- pins ----
+mkdir "$bpffs/taken"
+bpftool map create "$bpffs/taken/size" type hash key 4 value 4 entries 1 name somebodys
+refused "$object" "$bpffs/taken" 2 0
+like "something else is pinned there" "$said" "something else than map 'size' is pinned at $bpffs/taken/size: remove it"
+is "and it is left alone" "$(bpftool -j map show pinned "$bpffs/taken/size" | jq -r .name)" somebodys
+
+mkdir "$bpffs/stale" "$bpffs/stale/nfacctd"
+bpftool map create "$bpffs/stale/nfacctd/counters" type percpu_array key 4 value 8 entries 4 name counters
+member "$object" "$bpffs/stale" 2 0
+like "a leftover of another version of ours gives way, with nobody live" "$said" "^joined index 0 of 2"
+rm "$bpffs/stale/nfacctd/counters"
+bpftool map create "$bpffs/stale/nfacctd/counters" type percpu_array key 4 value 8 entries 4 name counters
+refused "$object" "$bpffs/stale" 2 1
+like "but not while somebody is" "$said" "the live instances \(member pid $pid at .*\) use another version of map 'counters'"
+stop "$pid"
+
+done_testing

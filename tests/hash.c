@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* How evenly exporters spread over buckets, and how many move when a bucket is added. */
+#include <arpa/inet.h>
+#include <string.h>
+#include "reuseport_abi.h"
+#include "tap.h"
+
+#define EXPORTERS 20000
+#define NONCES	  3  /* for the worst of them */
+#define MANY	  50 /* for their mean, where one alone is mostly noise */
+
+static union rp_addr exporters[EXPORTERS];
+
+static void random_v4(int i, __u64 *state)
+{
+	rp_addr_v4(&exporters[i], next_random(state));
+}
+
+static void random_v6(int i, __u64 *state)
+{
+	exporters[i].q[0] = next_random(state);
+	exporters[i].q[1] = next_random(state);
+}
+
+static void sequential_v4(int i, __u64 *state)
+{
+	(void)state;
+	rp_addr_v4(&exporters[i], htonl(0x0a000001 + i));
+}
+
+static void sequential_v6(int i, __u64 *state)
+{
+	(void)state;
+	memset(&exporters[i], 0, sizeof(exporters[i]));
+	exporters[i].w[0] = htonl(0x20010db8);
+	exporters[i].w[3] = htonl(i + 1);
+}
+
+/* The same 16 bits in all eight places, in every order that a counter makes of them */
+static void permuted_v6(int i, __u64 *state)
+{
+	__u8 words[8] = {0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88};
+	int left = i * 2 + 1;
+
+	(void)state;
+	for (int n = 8; n > 1; n--) {
+		int other = left % n;
+		__u8 swap = words[n - 1];
+
+		left /= n;
+		words[n - 1] = words[other];
+		words[other] = swap;
+	}
+	for (int w = 0; w < 8; w++)
+		exporters[i].b[2 * w] = exporters[i].b[2 * w + 1] = words[w];
+}
+
+static __u32 nonce_of(int k)
+{
+	return 20191107 + k;
+}
+
+static __u32 bucket_of(int i, int k, __u32 n)
+{
+	return rp_draw(rp_hash(&exporters[i], nonce_of(k)), 0, n);
+}
+
+/* The fullest bucket over the mean, the worst of NONCES */
+static double fullest(__u32 n)
+{
+	double worst = 0;
+
+	for (int k = 0; k < NONCES; k++) {
+		int load[RP_MAX_BUCKETS] = {0};
+
+		for (int i = 0; i < EXPORTERS; i++) {
+			double share = ++load[bucket_of(i, k, n)] * (double)n / EXPORTERS;
+
+			worst = share > worst ? share : worst;
+		}
+	}
+
+	return worst;
+}
+
+/* How many exporters growing from n to n + 1 moves, over the optimum, which is one in n + 1;
+ * far more than everything if any of them moves elsewhere than to the new bucket.
+ */
+static double moved(__u32 n, int k)
+{
+	int movers = 0;
+
+	for (int i = 0; i < EXPORTERS; i++) {
+		__u32 before = bucket_of(i, k, n), after = bucket_of(i, k, n + 1);
+
+		movers += before == after ? 0 : after == n ? 1 : EXPORTERS;
+	}
+
+	return movers * (n + 1.0) / EXPORTERS;
+}
+
+static void spread(const char *name, void (*make)(int, __u64 *))
+{
+	double worst = 0, worst_move = 0, mean_move = 0;
+	__u64 state = 1;
+
+	for (int i = 0; i < EXPORTERS; i++)
+		make(i, &state);
+
+	for (__u32 n = 2; n <= 16; n++) {
+		worst = fullest(n) > worst ? fullest(n) : worst;
+		for (int k = 0; k < NONCES; k++)
+			worst_move = moved(n, k) > worst_move ? moved(n, k) : worst_move;
+	}
+	for (int k = 0; k < MANY; k++)
+		mean_move += moved(127, k) / MANY;
+
+	ok(worst <= 1.1,
+	   "%s: N = 2..16: the fullest bucket holds at most 1.1 times the mean (%.3f)", name,
+	   worst);
+	ok(worst_move <= 1.1,
+	   "%s: N to N + 1 moves at most 1.1/(N+1) of them, to the new bucket alone (%.3f/(N+1))",
+	   name, worst_move);
+	ok(mean_move <= 1.1, "%s: 127 to 128: likewise, mean of %d nonces (%.3f/128)", name, MANY,
+	   mean_move);
+	ok(fullest(128) <= 1.5, "%s: N = 128: at most 1.5 times the mean of 156 (%.3f)", name,
+	   fullest(128));
+}
+
+/* With bucket 1 of 4 empty: who stands in for its exporters */
+static void stand_ins(void)
+{
+	int load[4] = {0}, homeless = 0;
+
+	for (int i = 0; i < EXPORTERS; i++) {
+		__u64 hash = rp_hash(&exporters[i], nonce_of(0));
+		__u32 bucket = rp_draw(hash, 0, 4);
+
+		if (bucket != 1)
+			continue;
+		homeless++;
+		for (int draw = 1; draw <= RP_STANDIN_DRAWS && bucket == 1; draw++)
+			bucket = rp_draw(hash, draw, 4);
+		load[bucket]++;
+	}
+	ok(load[0] * 3 < homeless * 1.1 && load[2] * 3 < homeless * 1.1 &&
+		   load[3] * 3 < homeless * 1.1,
+	   "the %d exporters of an empty bucket spread over the three others (%d, %d, %d)",
+	   homeless, load[0], load[2], load[3]);
+	ok(load[1] < homeless / 1000, "eight draws find one for nearly all of them (not for %d)",
+	   load[1]);
+}
+
+int main(void)
+{
+	union rp_addr v4;
+
+	spread("random IPv4", random_v4);
+	spread("sequential IPv4", sequential_v4);
+	spread("random IPv6", random_v6);
+	spread("sequential IPv6", sequential_v6);
+	spread("IPv6 permutations of the same words", permuted_v6);
+	stand_ins();
+
+	/* Fixed for good: hosts of different byte order and version must place alike */
+	rp_addr_v4(&v4, htonl(0xc0000201));
+	ok(rp_hash(&v4, 1) == 0x852e53a66187fe2eULL && rp_draw(rp_hash(&v4, 1), 0, 128) == 89,
+	   "192.0.2.1 with nonce 1 hashes to %#llx, bucket %u of 128", rp_hash(&v4, 1),
+	   rp_draw(rp_hash(&v4, 1), 0, 128));
+
+	return tap_done();
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A member of a group without a daemon around it: what group.c does, by hand and for the tests.
+ *
+ * usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]
+ *   nonce=N failover=true|false takeover=true   as in the daemons' config
+ *   protocol=tcp  port=N (2100)
+ *   hold=SECONDS  between opening, which locks, and joining
+ *
+ * Says "joined ..." and stays until it is killed; or prints the library's error, and exits with 1.
+ */
+#define _GNU_SOURCE
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "group.h"
+
+static struct rp_config config = {.failover = RP_UNSET};
+static int protocol = IPPROTO_UDP, port = 2100, hold;
+
+static int parse(const char *word)
+{
+	const char *value = strchr(word, '=');
+
+	if (!value)
+		return 0;
+	value++;
+	if (!strncmp(word, "nonce=", 6))
+		config.nonce = strtoul(value, NULL, 10);
+	else if (!strncmp(word, "failover=", 9))
+		config.failover = !strcmp(value, "true") ? RP_TRUE : RP_FALSE;
+	else if (!strncmp(word, "takeover=", 9))
+		config.takeover = !strcmp(value, "true");
+	else if (!strncmp(word, "protocol=", 9))
+		protocol = !strcmp(value, "tcp") ? IPPROTO_TCP : IPPROTO_UDP;
+	else if (!strncmp(word, "port=", 5))
+		port = atoi(value);
+	else if (!strncmp(word, "hold=", 5))
+		hold = atoi(value);
+	else
+		return 0;
+
+	return 1;
+}
+
+static int die(const char *why)
+{
+	printf("%s\n", why);
+
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+	int sock, yes = 1;
+	struct rp_member m;
+	struct rp_slot slot;
+
+	if (argc < 5)
+		return die("usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]");
+	config.prog = argv[1];
+	config.pin_path = argv[2];
+	config.count = atoi(argv[3]);
+	config.index = atoi(argv[4]);
+	for (int i = 5; i < argc; i++)
+		if (!parse(argv[i]))
+			return die("member: unknown word");
+	setvbuf(stdout, NULL, _IOLBF, 0);
+
+	if (rp_open(&m, &config, protocol == IPPROTO_TCP ? "bmp" : "nfacctd", protocol))
+		return die(m.error);
+	sleep(hold);
+	sock = socket(AF_INET6, protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM, 0);
+	any.sin6_port = htons(port);
+	if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) ||
+	    bind(sock, (void *)&any, sizeof(any)) || (protocol == IPPROTO_TCP && listen(sock, 8)))
+		return die("member: no socket");
+	if (rp_join(&m, sock))
+		return die(m.error);
+
+	printf("joined index %u of %u nonce %u failover %s%s%s live", config.index, config.count,
+	       m.nonce, m.failover ? "on" : "off", m.missing[0] ? " lacks " : "", m.missing);
+	for (__u32 i = 0; i < config.count; i++)
+		if (!rp_slot(&m, i, &slot) && slot.cookie)
+			printf(" %u:%s:%u", i, slot.comm, slot.pid);
+	printf("\n");
+	rp_close(&m);
+	pause();
+
+	return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* TAP for the tests in C, and what they all do with addresses and sockets. */
+#ifndef TAP_H
+#define TAP_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <linux/types.h>
+#include "reuseport_hash.h"
+
+static int tap_count, tap_failed;
+
+__attribute__((format(printf, 2, 3))) static inline int ok(int good, const char *format, ...)
+{
+	va_list args;
+
+	printf("%sok %d - ", good ? "" : "not ", ++tap_count);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
+	fflush(stdout);
+	tap_failed += !good;
+
+	return good;
+}
+
+/* Stops the test: what it stands on is missing */
+#define must(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			printf("Bail out! %s:%d: " #condition ": %m\n", __FILE__, __LINE__);       \
+			exit(1);                                                                   \
+		}                                                                                  \
+	} while (0)
+
+static inline int tap_done(void)
+{
+	printf("1..%d\n", tap_count);
+
+	return tap_failed != 0;
+}
+
+/* The same sequence in every run: a failure can be looked at again */
+static inline __u64 next_random(__u64 *state)
+{
+	return rp_mix(*state += 0x9e3779b97f4a7c15ULL);
+}
+
+#endif
