@@ -32,14 +32,6 @@ stop() {
 	wait "$@" 2>/dev/null || true
 }
 
-# variant NAME SED-SCRIPT: an object compiled from a changed selector; prints its path
-variant() {
-	sed "$2" "$root/bpf/reuseport.bpf.c" >"$tmp/$1.bpf.c"
-	cmp -s "$root/bpf/reuseport.bpf.c" "$tmp/$1.bpf.c" && die "variant $1 changes nothing"
-	make -s -C "$root" "$tmp/$1.o"
-	echo "$tmp/$1.o"
-}
-
 # ---- joining ----
 member "$object" "$pins" 3 0
 first=$pid

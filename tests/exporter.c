@@ -12,13 +12,14 @@
  *   rate=N       datagrams a second in all (20000)
  *   junk=true    NetFlow only: datagrams that are none instead: empty, truncated, oversized
  *
- * netflow5 prints how many datagrams it sent. bmp prints "N sessions" once all are up, and keeps
+ * netflow5 prints how many datagrams it sent, when it is done or gets SIGTERM. bmp prints "N sessions" once all are up, and keeps
  * them until it is killed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,12 +56,19 @@ struct netflow5 {
 static const uint8_t bmp_initiation[] = {3,   0,   0,	0, 22, 4, 0, 1,	  0,   4,   'm',
 					 'o', 'c', 'k', 0, 2,  0, 4, 'm', 'o', 'c', 'k'};
 
+static volatile sig_atomic_t stop;
 static int exporters = 200, ports = 5, datagrams = 4, rate = 20000, junk;
 
 static void die(const char *what)
 {
 	perror(what);
 	exit(1);
+}
+
+static void on_sigterm(int signum)
+{
+	(void)signum;
+	stop = 1;
 }
 
 static void parse(const char *word)
@@ -144,8 +152,8 @@ static long send_netflow(const int *socks, int n)
 	memcpy(oversized, &d, sizeof(d));
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (int round = 0; round < datagrams; round++) {
-		for (int i = 0; i < n; i++) {
+	for (int round = 0; round < datagrams && !stop; round++) {
+		for (int i = 0; i < n && !stop; i++) {
 			size_t size = junk ? junk_sizes[sent % 7] : sizeof(d);
 
 			d.sequence = htonl(round);
@@ -194,6 +202,7 @@ int main(int argc, char **argv)
 			die("send");
 	}
 	if (!bmp) {
+		signal(SIGTERM, on_sigterm);
 		printf("%ld\n", send_netflow(socks, n));
 		return 0;
 	}

@@ -87,6 +87,16 @@ done_testing() {
 	[ "$failed" -eq 0 ]
 }
 
+# ---- in a sandbox ----
+
+# variant NAME SED-SCRIPT: an object compiled from a changed selector; prints its path
+variant() {
+	sed "$2" "$root/bpf/reuseport.bpf.c" >"$tmp/$1.bpf.c"
+	cmp -s "$root/bpf/reuseport.bpf.c" "$tmp/$1.bpf.c" && die "variant $1 changes nothing"
+	make -s -C "$root" "$tmp/$1.o"
+	echo "$tmp/$1.o"
+}
+
 # ---- daemons, in a sandbox ----
 
 # need_daemons: or skip
@@ -101,6 +111,7 @@ config() {
 	conf=$tmp/$1.conf
 	cat >"$conf" <<-EOF
 		nfacctd_port: $2
+		nfacctd_pipe_size: 4000000
 		plugins: print[p]
 		aggregate[p]: peer_src_ip
 		print_output[p]: csv
@@ -122,9 +133,10 @@ start() {
 	echo "$started" >"$tmp/$1-$2.pid"
 }
 
-# is_up NAME INDEX: whether it reads its port
+# is_up NAME INDEX: whether it reads its port, and its print plugin reads from it: what upstream's core hands to a
+# plugin that is still starting may be lost
 is_up() {
-	grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-$2.log"
+	grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-$2.log" && grep -q 'cache entries=' "$tmp/$1-$2.log"
 }
 
 # start_all NAME COUNT: all instances, and waits until they read

@@ -113,37 +113,29 @@ static const char *no_privilege = "no privilege for BPF: run as root, or give th
 
 /* ---- the directory ---- */
 
-static int on_bpffs(const char *path)
-{
-  struct statfs fs;
-
-  return statfs(path, &fs) == 0 && (__u32) fs.f_type == (__u32) BPF_FS_MAGIC;
-}
-
 static int make_directory(struct rp_member *m, const char *path)
 {
   if (!mkdir(path, 0700) || errno == EEXIST) return 0;
+  if (errno == EPERM && strchr(strrchr(path, '/'), '.'))
+    return fail(m, -errno, "cannot make directory %s: bpffs takes no name with a dot in it, choose another reuseport_pin_path", path);
 
-  return fail(m, -errno, "cannot make directory %s (%s): %s", path, strerror(errno),
-              errno == EPERM ? "bpffs takes no name with a dot in it; choose another reuseport_pin_path"
-                             : "make it as root and give it to the daemon's user, or choose another reuseport_pin_path");
+  return fail(m, -errno, "cannot make directory %s (%s): the directory above it must belong to the daemon's user, or choose another reuseport_pin_path", path, strerror(errno));
 }
 
 static int check_pin_path(struct rp_member *m)
 {
   const char *path = m->config->pin_path, *slash = strrchr(path, '/');
-  char parent[PATH_MAX];
+  char above[PATH_MAX];
+  struct statfs fs;
 
   if (path[0] != '/' || slash[1] == '\0' || strlen(path) >= PATH_MAX / 2)
-    return fail(m, -EINVAL, "reuseport_pin_path '%s' is not a directory's absolute path: set one like %s", path,
-                RP_DEFAULT_PIN_PATH);
+    return fail(m, -EINVAL, "reuseport_pin_path '%s' is not a directory's absolute path: set one like %s", path, RP_DEFAULT_PIN_PATH);
 
-  snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int) (slash - path), path);
-  if (!on_bpffs(access(path, F_OK) ? parent : path))
-    return fail(m, -ENOENT,
-                "reuseport_pin_path %s is not on a bpffs: mount one ('mount -t bpf bpf /sys/fs/bpf') and choose a "
-                "directory directly below it",
-                path);
+  snprintf(above, sizeof(above), "%.*s", slash == path ? 1 : (int) (slash - path), path);
+  if (statfs(access(path, F_OK) ? above : path, &fs))
+    return fail(m, -errno, "cannot make reuseport_pin_path %s: the directory above it cannot be read (%s)", path, strerror(errno));
+  if ((__u32) fs.f_type != (__u32) BPF_FS_MAGIC)
+    return fail(m, -ENOENT, "reuseport_pin_path %s is not on a bpffs: mount one ('mount -t bpf bpf /sys/fs/bpf') and choose a directory in it", path);
 
   return make_directory(m, path);
 }

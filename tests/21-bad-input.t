@@ -1,0 +1,155 @@
+#!/bin/sh
+# Bad input: one line that says what is wrong, exit status 1, and the instances that run do not notice.
+. "${0%/*}/lib.sh"
+need_daemons
+need clang bpftool setpriv capsh
+sandbox
+
+# Two of three instances run, and 50 exporters send throughout
+config live 2100 3 "nfacctd_ip: 127.0.0.1" "pidfile: $tmp/live.pidfile" "reuseport_nonce: 42"
+start live 1
+start live 0
+wait_for 20 is_up live 0
+wait_for 20 is_up live 1
+config bmp 2100 3 "bmp_daemon_ip: 127.0.0.1\nbmp_daemon_port: 1790"
+sed -i '/^nfacctd\|^plugins\|\[p\]/d' "$tmp/bmp.conf"
+"$pmbmpd" -f "$tmp/bmp.conf" -x 2 -F "$tmp/bmp.pidfile" >"$tmp/bmp.log" 2>&1 &
+pmbmpd_pid=$!
+wait_for 20 grep -q 'waiting for BMP data' "$tmp/bmp.log"
+"$tools/exporter" netflow5 4 2100 exporters=50 ports=2 datagrams=1000000 rate=500 >"$tmp/sent" &
+exporter=$!
+
+# refuses NAME REGEX COMMAND...: exits with 1, and its one ERROR line matches
+refuses() {
+	case=$1 regex=$2
+	shift 2
+	status=0
+	timeout 20 "$@" >"$tmp/out" 2>&1 || status=$?
+	errors=$(grep ERROR "$tmp/out" || cat "$tmp/out")
+	is "$case: exit status, lines" "$status $(printf '%s\n' "$errors" | wc -l)" "1 1"
+	like "$case: says so" "$errors" "$regex"
+}
+
+# bad NAME REGEX LINE...: nfacctd as instance 2 of the group, but for these lines of its config
+bad() {
+	case=$1 wanted=$2
+	shift 2
+	config bad 2100 3 "nfacctd_ip: 127.0.0.1\nreuseport_pin_path: $bpffs/live" "$@"
+	refuses "$case" "$wanted" "$nfacctd" -f "$tmp/bad.conf" -o "$tmp/bad.csv"
+}
+
+# without KEY: the same with a key missing
+without() {
+	config bad 2100 3 "nfacctd_ip: 127.0.0.1\nreuseport_hashbucket_index: 2"
+	sed -i "/^$1/d" "$tmp/bad.conf"
+	refuses "no $1" "\[$tmp/bad.conf\] missing: $1\. .* belong together" "$nfacctd" -f "$tmp/bad.conf"
+}
+
+free="reuseport_hashbucket_index: 2"
+
+# ---- keys ----
+bad "index = count" "reuseport_hashbucket_index 3 is not below reuseport_hashbucket_count 3: use 0 to 2" \
+	"reuseport_hashbucket_index: 3"
+for value in -1 abc 1x '' 128 1.0; do
+	bad "index '$value'" "reuseport_hashbucket_index: '$value' is not a whole number from 0 to 127" \
+		"reuseport_hashbucket_index: $value"
+	config bad 2100 3
+	refuses "-x '$value'" "reuseport_hashbucket_index: '$value' is not a whole number from 0 to 127" \
+		"$nfacctd" -f "$tmp/bad.conf" -x "$value"
+done
+for value in 0 129 abc 3x '' -3 99999999999999999999; do
+	bad "count '$value'" "reuseport_hashbucket_count: '$value' is not a whole number from 1 to 128" \
+		"$free" "reuseport_hashbucket_count: $value"
+done
+for value in 0 4294967296 x; do
+	bad "nonce '$value'" "reuseport_nonce: '$value' is not a whole number from 1 to 4294967295" \
+		"$free" "reuseport_nonce: $value"
+done
+bad "failover 'yes'" "reuseport_failover: 'yes' is not true or false" "$free" "reuseport_failover: yes"
+bad "takeover ''" "reuseport_takeover: '' is not true or false" "$free" "reuseport_takeover:"
+without reuseport_hashbucket_count
+without reuseport_hashbucket_index
+without reuseport_bpf_prog
+bad "upstream's own selector too" "nfacctd_rp_ebpf_prog and reuseport_bpf_prog are both set" \
+	"$free" "nfacctd_rp_ebpf_prog: $object"
+bad "upstream's own selector for BMP" "bmp_daemon_rp_ebpf_prog and reuseport_bpf_prog are both set" \
+	"$free" "bmp_daemon_rp_ebpf_prog: $object"
+bad "nothing to share: a savefile" "pcap_savefile is set: there is no port to share" "$free" "pcap_savefile: /tmp/x.pcap"
+bad "a port that would be split" "nfacctd_templates_port and nfacctd_dtls_port are not shared" \
+	"$free" "nfacctd_templates_port: 2101"
+bad "multicast" "a multicast datagram reaches every instance" "$free" "nfacctd_mcast_groups: 239.1.1.1"
+config bad 2100 3 "$free"
+refuses "a daemon that has no shared port" "only nfacctd and pmbmpd can share their ports" \
+	"$tree/src/pmacctd" -f "$tmp/bad.conf" -i lo
+
+# ---- the object ----
+bad "object missing" "cannot read reuseport_bpf_prog /nowhere/reuseport.o \(No such file or directory\)" \
+	"$free" "reuseport_bpf_prog: /nowhere/reuseport.o"
+bad "object is a directory" "reuseport_bpf_prog $tmp is a directory" "$free" "reuseport_bpf_prog: $tmp"
+bad "object is not ELF" "reuseport_bpf_prog $tmp/bad.conf is not an ELF file" "$free" "reuseport_bpf_prog: $tmp/bad.conf"
+bad "object is a program of the host" "reuseport_bpf_prog|not a BPF object" "$free" "reuseport_bpf_prog: /bin/true"
+bad "object is empty" "reuseport_bpf_prog: '' is not the path" "$free" "reuseport_bpf_prog:"
+bad "no _selector" "noselector.o has no program '_selector'" \
+	"$free" "reuseport_bpf_prog: $(variant noselector 's/_selector(/_other(/')"
+bad "no map for the listener" "noudp.o has no map 'udp_balancing_targets' for the sockets of listener nfacctd" \
+	"$free" "reuseport_bpf_prog: $(variant noudp 's/udp_balancing_targets/udp_targets/g')"
+bad "no size" "nosize.o has no map 'size': it cannot honour reuseport_hashbucket_count" \
+	"$free" "reuseport_bpf_prog: $(variant nosize 's/(size)/(volume)/; s/&size)/\&volume)/')"
+bad "a map of another type" "map 'size' of .*hash.o has another type or size" \
+	"$free" "reuseport_bpf_prog: $(variant hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /')"
+bad "a map of another size" "map 'udp_balancing_targets' of .*small.o has another type or size" \
+	"$free" "reuseport_bpf_prog: $(variant small '/BPF_MAP_TYPE_REUSEPORT_SOCKARRAY/,/max_entries/s/RP_MAX_BUCKETS/64/')"
+bad "refused by the verifier" "the kernel refuses .*loop.o" \
+	"$free" "reuseport_bpf_prog: $(variant loop 's/count(RP_NO_BUCKET, RP_UNREADABLE);/for (;;) count(0, RP_OWN);/')"
+
+# ---- the pin path ----
+bad "no bpffs there" "reuseport_pin_path $tmp/pins is not on a bpffs: mount one" "$free" "reuseport_pin_path: $tmp/pins"
+bad "not absolute" "reuseport_pin_path 'pmacct' is not a directory's absolute path" "$free" "reuseport_pin_path: pmacct"
+bad "a dot in its name" "cannot make directory $bpffs/a.b .*no name with a dot" "$free" "reuseport_pin_path: $bpffs/a.b"
+bad "its parent missing" "cannot make reuseport_pin_path $bpffs/a/b: the directory above it cannot be read \(No such file" "$free" "reuseport_pin_path: $bpffs/a/b"
+mkdir "$bpffs/taken"
+bpftool map create "$bpffs/taken/size" type hash key 4 value 4 entries 1 name somebodys
+bad "another program's map" "something else than map 'size' is pinned at $bpffs/taken/size" \
+	"$free" "reuseport_pin_path: $bpffs/taken"
+
+# uid 0 without capabilities, or with CAP_BPF alone: file modes count again
+mkdir "$bpffs/others" "$bpffs/mine"
+chown 65534:65534 "$bpffs/others"
+config bad 2103 3 "$free" "reuseport_pin_path: $bpffs/others"
+refuses "pin path not writable" "cannot make directory $bpffs/others/nfacctd \(Permission denied\): .* must belong to the daemon's user" \
+	setpriv --bounding-set -all,+bpf "$nfacctd" -f "$tmp/bad.conf" -o "$tmp/bad.csv"
+config bad 2103 3 "$free" "reuseport_pin_path: $bpffs/mine"
+refuses "no privilege" "no privilege for BPF: run as root, or give the daemon CAP_BPF" \
+	setpriv --bounding-set -all "$nfacctd" -f "$tmp/bad.conf" -o "$tmp/bad.csv"
+
+# ---- what the live instances have ----
+bad "another count" "reuseport_hashbucket_count is 4 here, but 3 in the running group $bpffs/live \(nfacctd pid [0-9]+ at index [01]" \
+	"$free" "reuseport_hashbucket_count: 4"
+bad "another nonce" "reuseport_nonce is 43 here, but 42 in the running group" "$free" "reuseport_nonce: 43"
+bad "another failover" "reuseport_failover is false here, but true in the running group" "$free" "reuseport_failover: false"
+bad "index in use" "reuseport_hashbucket_index 1 is in use in $bpffs/live by nfacctd pid $(pid_of live 1) at index 1" \
+	"reuseport_hashbucket_index: 1" "pidfile: $tmp/live.pidfile"
+is "the pidfile is still that of the instance that runs" "$(cat "$tmp/live.pidfile")" "$(pid_of live 0)"
+
+refuses "pmbmpd, index in use" "reuseport_hashbucket_index 2 is in use in $bpffs/bmp by pmbmpd pid $pmbmpd_pid at index 2 of listener bmp" \
+	"$pmbmpd" -f "$tmp/bmp.conf" -x 2 -F "$tmp/bmp.pidfile"
+is "its pidfile too" "$(cat "$tmp/bmp.pidfile")" "$pmbmpd_pid"
+sed -i "/^reuseport_bpf_prog/s,:.*,: $(variant notcp 's/tcp_balancing_targets/tcp_targets/g')," "$tmp/bmp.conf"
+refuses "pmbmpd, no map for the listener" "notcp.o has no map 'tcp_balancing_targets' for the sockets of listener bmp" \
+	"$pmbmpd" -f "$tmp/bmp.conf" -x 1
+ok "pmbmpd runs on" kill -0 "$pmbmpd_pid"
+config both 2109 3 "$free" "reuseport_pin_path: $bpffs/bmp" "bmp_daemon: true\nbmp_daemon_ip: 127.0.0.1\nbmp_daemon_port: 1790"
+refuses "nfacctd whose BMP index is in use by pmbmpd" "is in use in $bpffs/bmp by pmbmpd pid $pmbmpd_pid at index 2 of listener bmp" \
+	"$nfacctd" -f "$tmp/both.conf"
+
+# ---- and all the while ----
+kill -TERM "$exporter"
+wait "$exporter"
+stop_all live
+received live >"$tmp/received"
+is "50 exporters, all the while at two instances" \
+	"$(cut -d' ' -f1 "$tmp/received" | sort -u | wc -l) $(wc -l <"$tmp/received") $(cut -d' ' -f2 "$tmp/received" | sort -u | wc -l)" "50 50 2"
+sum=$(awk '{sum += $3} END {print sum + 0}' "$tmp/received")
+is "of $(cat "$tmp/sent") datagrams sent meanwhile, lost" $(($(cat "$tmp/sent") - sum)) 0
+
+done_testing

@@ -1,0 +1,83 @@
+#!/bin/sh
+# 60 routers with a BMP session each and flows from the same address, 3 instances: flows and session meet at the same
+# one, also after reconnecting, in nfacctd with its BMP daemon and in pmbmpd beside nfacctd.
+. "${0%/*}/lib.sh"
+need_daemons
+need jq
+sandbox
+
+# bmp_keys NAME: what a config needs for BMP sessions of 60 routers, logged to $tmp/NAME.json
+bmp_keys() {
+	echo "bmp_daemon_port: 1790\nbmp_daemon_max_peers: 100\nbmp_daemon_msglog_file: $tmp/$1.json"
+}
+
+# sessions: the routers whose sessions each instance has seen since the last call, lines "router index"
+sessions() {
+	for i in 0 1 2; do
+		jq -r --arg i $i 'select(.bmp_msg_type == "init") | .bmp_router + " " + $i' "$tmp/$1$i.json"
+		: >"$tmp/$1$i.json"
+	done | sort
+}
+
+seen() {
+	[ "$(cat "$tmp/$1"?.json | grep -c '"init"')" -eq 60 ]
+}
+
+# connect NAME: 60 sessions up, and down again; $tmp/sessions says who was where
+connect() {
+	for family in 4 6; do
+		"$tools/exporter" bmp $family 1790 exporters=30 ports=1 >"$tmp/up$family" &
+		echo $! >>"$tmp/connected"
+	done
+	ok "$2: 60 sessions are up" wait_for 30 seen "$1"
+	while read -r p; do kill "$p" && wait "$p" || true; done <"$tmp/connected" 2>/dev/null
+	rm "$tmp/connected"
+	sessions "$1" >"$tmp/sessions"
+}
+
+for i in 0 1 2; do
+	config in$i 2100 3 "reuseport_pin_path: $bpffs/in" "bmp_daemon: true" "$(bmp_keys in$i)"
+	start in$i $i
+done
+for i in 0 1 2; do wait_for 20 is_up in$i $i; done
+
+connect in "nfacctd"
+cp "$tmp/sessions" "$tmp/first"
+is "each router at one instance" "$(cut -d' ' -f1 "$tmp/first" | sort -u | wc -l)" 60
+connect in "nfacctd, again"
+ok "after reconnecting, each is where it was" diff "$tmp/first" "$tmp/sessions"
+is "all three instances have some" "$(cut -d' ' -f2 "$tmp/first" | sort -u | wc -l)" 3
+
+# pmbmpd in the same group needs the listener's slots for itself: nfacctd gives way
+stop_flows() {
+	"$tools/exporter" netflow5 4 2100 exporters=30 ports=3 datagrams=2 rate=4000 >/dev/null
+	"$tools/exporter" netflow5 6 2100 exporters=30 ports=3 datagrams=2 rate=4000 >/dev/null
+	stop_all "$@"
+	for name in "$@"; do received "$name"; done | sed 's/ [0-9]*$//' | sort >"$tmp/flows"
+}
+stop_flows in0 in1 in2
+ok "the flows of all 60 are at the instances of their sessions" diff "$tmp/first" "$tmp/flows"
+diag "nfacctd: routers by instance, BMP and flows: $(cut -d' ' -f2 "$tmp/first" | sort | uniq -c | tr -s ' \n' ' ')"
+rm "$tmp"/*.csv
+
+for i in 0 1 2; do
+	config out$i 2100 3 "reuseport_pin_path: $bpffs/out" "reuseport_nonce: 7"
+	start out$i $i
+	{
+		bmp_keys daemon$i | sed 's/\\n/\n/g'
+		grep '^reuseport' "$tmp/out$i.conf"
+	} >"$tmp/daemon$i.conf"
+	"$pmbmpd" -f "$tmp/daemon$i.conf" -x $i >"$tmp/daemon$i.log" 2>&1 &
+done
+for i in 0 1 2; do
+	wait_for 20 is_up out$i $i
+	wait_for 20 grep -q 'waiting for BMP data' "$tmp/daemon$i.log"
+done
+connect daemon "pmbmpd beside nfacctd"
+cp "$tmp/sessions" "$tmp/first"
+connect daemon "pmbmpd beside nfacctd, again"
+ok "each is where it was" diff "$tmp/first" "$tmp/sessions"
+stop_flows out0 out1 out2
+ok "flows at nfacctd, sessions at pmbmpd: the same index for all 60" diff "$tmp/first" "$tmp/flows"
+
+done_testing
