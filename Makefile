@@ -54,8 +54,8 @@ tests/bin/%: tests/%.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h) | build/.de
 check: build build/.deps-demo build/.deps-check $(TOOLS)
 	prove --exec '' --failures --timer tests/*.t
 
-lint: build/.deps-build build/.deps-check build/pristine-$(RELEASE)
-	scripts/lint build/pristine-$(RELEASE)
+lint: build/.deps-build build/.deps-check $(TREE)/.built
+	scripts/lint --built $(TREE) build/pristine-$(RELEASE)
 
 build/.deps-%: scripts/deps
 	scripts/deps $*

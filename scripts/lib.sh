@@ -1,5 +1,5 @@
 # What the scripts share; sourced, with $root set to the project's root.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 
 prog=${0##*/}
 

@@ -105,7 +105,7 @@ bad "refused by the verifier" "the kernel refuses .*loop.o" \
 # ---- the pin path ----
 bad "no bpffs there" "reuseport_pin_path $tmp/pins is not on a bpffs: mount one" "$free" "reuseport_pin_path: $tmp/pins"
 bad "not absolute" "reuseport_pin_path 'pmacct' is not a directory's absolute path" "$free" "reuseport_pin_path: pmacct"
-bad "a dot in its name" "cannot make directory $bpffs/a.b .*no name with a dot" "$free" "reuseport_pin_path: $bpffs/a.b"
+bad "a dot in its name" "cannot make directory $bpffs/a.b: .*no name with a dot" "$free" "reuseport_pin_path: $bpffs/a.b"
 bad "its parent missing" "cannot make reuseport_pin_path $bpffs/a/b: the directory above it cannot be read \(No such file" "$free" "reuseport_pin_path: $bpffs/a/b"
 mkdir "$bpffs/taken"
 bpftool map create "$bpffs/taken/size" type hash key 4 value 4 entries 1 name somebodys
@@ -127,9 +127,10 @@ bad "another count" "reuseport_hashbucket_count is 4 here, but 3 in the running 
 	"$free" "reuseport_hashbucket_count: 4"
 bad "another nonce" "reuseport_nonce is 43 here, but 42 in the running group" "$free" "reuseport_nonce: 43"
 bad "another failover" "reuseport_failover is false here, but true in the running group" "$free" "reuseport_failover: false"
+owner=$(cat "$tmp/live.pidfile")
 bad "index in use" "reuseport_hashbucket_index 1 is in use in $bpffs/live by nfacctd pid $(pid_of live 1) at index 1" \
 	"reuseport_hashbucket_index: 1" "pidfile: $tmp/live.pidfile"
-is "the pidfile is still that of the instance that runs" "$(cat "$tmp/live.pidfile")" "$(pid_of live 0)"
+is "the pidfile is still that of the instance that runs" "$(cat "$tmp/live.pidfile")" "$owner"
 
 refuses "pmbmpd, index in use" "reuseport_hashbucket_index 2 is in use in $bpffs/bmp by pmbmpd pid $pmbmpd_pid at index 2 of listener bmp" \
 	"$pmbmpd" -f "$tmp/bmp.conf" -x 2 -F "$tmp/bmp.pidfile"

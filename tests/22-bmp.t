@@ -8,7 +8,7 @@ sandbox
 
 # bmp_keys NAME: what a config needs for BMP sessions of 60 routers, logged to $tmp/NAME.json
 bmp_keys() {
-	echo "bmp_daemon_port: 1790\nbmp_daemon_max_peers: 100\nbmp_daemon_msglog_file: $tmp/$1.json"
+	printf '%s\n' "bmp_daemon_port: 1790" "bmp_daemon_max_peers: 100" "bmp_daemon_msglog_file: $tmp/$1.json"
 }
 
 # sessions: the routers whose sessions each instance has seen since the last call, lines "router index"
@@ -20,7 +20,7 @@ sessions() {
 }
 
 seen() {
-	[ "$(cat "$tmp/$1"?.json | grep -c '"init"')" -eq 60 ]
+	[ "$(cat "$tmp/$1"?.json 2>/dev/null | grep -c '"init"')" -eq 60 ]
 }
 
 # connect NAME: 60 sessions up, and down again; $tmp/sessions says who was where
@@ -48,14 +48,14 @@ connect in "nfacctd, again"
 ok "after reconnecting, each is where it was" diff "$tmp/first" "$tmp/sessions"
 is "all three instances have some" "$(cut -d' ' -f2 "$tmp/first" | sort -u | wc -l)" 3
 
-# pmbmpd in the same group needs the listener's slots for itself: nfacctd gives way
-stop_flows() {
+# flows NAME...: flows from the same 60 addresses; stops the instances; $tmp/flows says who was where
+flows() {
 	"$tools/exporter" netflow5 4 2100 exporters=30 ports=3 datagrams=2 rate=4000 >/dev/null
 	"$tools/exporter" netflow5 6 2100 exporters=30 ports=3 datagrams=2 rate=4000 >/dev/null
 	stop_all "$@"
 	for name in "$@"; do received "$name"; done | sed 's/ [0-9]*$//' | sort >"$tmp/flows"
 }
-stop_flows in0 in1 in2
+flows in0 in1 in2
 ok "the flows of all 60 are at the instances of their sessions" diff "$tmp/first" "$tmp/flows"
 diag "nfacctd: routers by instance, BMP and flows: $(cut -d' ' -f2 "$tmp/first" | sort | uniq -c | tr -s ' \n' ' ')"
 rm "$tmp"/*.csv
@@ -64,7 +64,7 @@ for i in 0 1 2; do
 	config out$i 2100 3 "reuseport_pin_path: $bpffs/out" "reuseport_nonce: 7"
 	start out$i $i
 	{
-		bmp_keys daemon$i | sed 's/\\n/\n/g'
+		bmp_keys daemon$i
 		grep '^reuseport' "$tmp/out$i.conf"
 	} >"$tmp/daemon$i.conf"
 	"$pmbmpd" -f "$tmp/daemon$i.conf" -x $i >"$tmp/daemon$i.log" 2>&1 &
@@ -77,7 +77,7 @@ connect daemon "pmbmpd beside nfacctd"
 cp "$tmp/sessions" "$tmp/first"
 connect daemon "pmbmpd beside nfacctd, again"
 ok "each is where it was" diff "$tmp/first" "$tmp/sessions"
-stop_flows out0 out1 out2
+flows out0 out1 out2
 ok "flows at nfacctd, sessions at pmbmpd: the same index for all 60" diff "$tmp/first" "$tmp/flows"
 
 done_testing

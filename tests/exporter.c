@@ -12,8 +12,8 @@
  *   rate=N       datagrams a second in all (20000)
  *   junk=true    NetFlow only: datagrams that are none instead: empty, truncated, oversized
  *
- * netflow5 prints how many datagrams it sent, when it is done or gets SIGTERM. bmp prints "N sessions" once all are up, and keeps
- * them until it is killed.
+ * netflow5 prints how many datagrams it sent, when it is done or gets SIGTERM. bmp prints "N
+ * sessions" once all are up, and keeps them until it is killed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,10 +1,11 @@
 # What the tests share; sourced first. TAP on stdout.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/scripts/lib.sh"
 
 tree=$root/build/pmacct-${RELEASE:-1.7.8}
+pristine=$root/build/pristine-${RELEASE:-1.7.8}
 nfacctd=$tree/src/nfacctd
 pmbmpd=$tree/src/pmbmpd
 object=$root/bpf/reuseport.o
@@ -29,6 +30,14 @@ ok() {
 # not COMMAND...: for ok: the command fails
 not() {
 	if "$@"; then return 1; fi
+}
+
+# quietly COMMAND...: for ok: its output is shown only if it fails
+quietly() {
+	"$@" >"$tmp/quietly" 2>&1 || {
+		diag "$(cat "$tmp/quietly")"
+		return 1
+	}
 }
 
 # is NAME GOT WANTED

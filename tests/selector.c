@@ -243,15 +243,16 @@ static int connects_to(const union rp_addr *from)
 	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6,
 				   .sin6_port = htons(g.port),
 				   .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-	int v4 = is_v4(from), sock = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM, 0), yes = 1,
+	int four = is_v4(from), sock = socket(four ? AF_INET : AF_INET6, SOCK_STREAM, 0), yes = 1,
 	    got = NOBODY;
 
 	must(sock >= 0);
-	if (!v4)
+	if (!four)
 		must(!setsockopt(sock, IPPROTO_IPV6, IPV6_FREEBIND, &yes, sizeof(yes)));
 	memcpy(&from6.sin6_addr, from->b, sizeof(from->b));
-	must(!bind(sock, v4 ? (void *)&from4 : (void *)&from6, v4 ? sizeof(from4) : sizeof(from6)));
-	if (connect(sock, v4 ? (void *)&to4 : (void *)&to6, v4 ? sizeof(to4) : sizeof(to6))) {
+	must(!bind(sock, four ? (void *)&from4 : (void *)&from6,
+		   four ? sizeof(from4) : sizeof(from6)));
+	if (connect(sock, four ? (void *)&to4 : (void *)&to6, four ? sizeof(to4) : sizeof(to6))) {
 		must(errno == ECONNREFUSED);
 		got = REFUSED;
 	}

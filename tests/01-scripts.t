@@ -1,0 +1,72 @@
+#!/bin/sh
+# fetch, apply and build: what they refuse, and that a refusal leaves nothing behind.
+. "${0%/*}/lib.sh"
+[ -x "$nfacctd" ] || skip_all "not built: run make build"
+need patch pkg-config autoreconf
+make_tmp
+cd "$root"
+
+# says NAME REGEX COMMAND...: fails, with one thing said on stderr that matches
+says() {
+	what=$1 wanted=$2
+	shift 2
+	if out=$("$@" 2>&1); then out="did not fail: $out"; fi
+	like "$what" "$out" "$wanted"
+}
+
+for script in scripts/*; do
+	[ -x "$script" ] || continue
+	like "$script --help says what it is" "$("$script" --help)" "^${script#scripts/} .*: "
+	says "$script --nonsense" "unknown|no source tree" "$script" --nonsense
+done
+
+# ---- fetch ----
+says "fetch: not over what is there" "$tmp exists already" scripts/fetch "$tmp"
+says "fetch: an unknown release" "pmacct 0.1 is not known here; known: 1.7.8" scripts/fetch --release 0.1 "$tmp/src"
+echo "not pmacct" >"$tmp/pmacct.tar.gz"
+says "fetch: a tarball that is not the pinned one" "is not the pinned pmacct 1.7.8: SHA-256 should be [0-9a-f]{64}" \
+	scripts/fetch --tarball "$tmp/pmacct.tar.gz" "$tmp/src"
+git init -q "$tmp/clone"
+says "fetch: a clone without the pinned commit" "clone has no commit [0-9a-f]{40}: fetch it there first" \
+	scripts/fetch --git "$tmp/clone" "$tmp/src"
+ok "nothing left behind" [ ! -e "$tmp/src" ]
+
+# ---- apply ----
+cp -R "$pristine" "$tmp/src"
+sed -i 's/rc = listen(config.bmp_sock, 1);/rc = listen(config.bmp_sock, 7);/' "$tmp/src/src/bmp/bmp.c"
+cp -R "$tmp/src" "$tmp/before"
+says "apply: a patch that does not fit is named" "patches/bmp-listener.patch does not apply:" scripts/apply "$tmp/src"
+ok "and nothing is changed, not by the patches before it either" diff -r "$tmp/before" "$tmp/src"
+says "apply: not a pmacct tree" "is not a pmacct source tree" scripts/apply "$tmp"
+says "apply: only once" "has src/reuseport already: apply to a pristine tree" scripts/apply "$tree"
+says "refresh: names what is stale" "stale, run scripts/refresh: patches/bmp-listener.patch" sh -c "
+	cp -R scripts patches pmacct configure.ac.patch $tmp/before
+	sed -i 's/^@@ -\([0-9]*\)/@@ -9\1/' $tmp/before/patches/bmp-listener.patch
+	$tmp/before/scripts/refresh --check $pristine"
+
+# ---- configure, build ----
+says "build: not without the patches" "has no src/reuseport: run scripts/apply on it first" scripts/build "$pristine"
+says "build --like: not a daemon of pmacct" "does not report its configure flags by -V" scripts/build --like /bin/true "$tree"
+
+# only_pc VERSION: a pkg-config that knows no package but libbpf of that version, if one is given
+only_pc() {
+	mkdir -p "$tmp/pc"
+	rm -f "$tmp/pc/"*
+	[ -z "$1" ] || printf 'Name: libbpf\nDescription: x\nVersion: %s\nLibs: -lbpf\n' "$1" >"$tmp/pc/libbpf.pc"
+}
+cp -R "$pristine" "$tmp/conf"
+scripts/apply "$tmp/conf" >/dev/null
+(cd "$tmp/conf" && autoreconf --force --install -I m4) >/dev/null 2>&1
+for version in '' 0.3.9; do
+	only_pc "$version"
+	says "configure stops, with a clear message: libbpf ${version:-missing}" "missing libbpf >= 0.4.0" \
+		sh -c "cd $tmp/conf && PKG_CONFIG_LIBDIR=$tmp/pc ./configure"
+done
+
+cp -R "$pristine" "$tmp/like"
+scripts/apply "$tmp/like" >/dev/null
+ok "build --like a built nfacctd" quietly scripts/build --like "$nfacctd" "$tmp/like"
+is "has its configure flags" "$("$tmp/like/src/nfacctd" -V | sed -n '/^Arguments/{n;p;}' | tr ' ' '\n' | sort -u)" \
+	"$("$nfacctd" -V | sed -n '/^Arguments/{n;p;}' | tr ' ' '\n' | sort -u)"
+
+done_testing

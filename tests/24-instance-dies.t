@@ -1,0 +1,52 @@
+#!/bin/sh
+# An instance is killed: its exporters are served by the others at once, its children hold no listener, the next start
+# needs no clean-up, and its exporters come home.
+. "${0%/*}/lib.sh"
+need_daemons
+sandbox
+
+config live 2100 3 "bmp_daemon: true\nbmp_daemon_port: 1790"
+start_all live 3
+
+# listeners PID: inodes of the sockets that a process holds and that are bound to the group's ports
+listeners() {
+	for fd in /proc/"$1"/fd/*; do readlink "$fd" || true; done | sed -n 's/^socket:\[\(.*\)\]$/\1/p' | sort >"$tmp/sockets"
+	cat /proc/net/udp6 /proc/net/tcp6 | awk '$2 ~ /:(0834|06FE)$/ {print $10 $14}' | grep -oE '[0-9]+' | sort >"$tmp/bound"
+	awk '$2 ~ /:(0834|06FE)$/ {print $10}' /proc/net/udp6 /proc/net/tcp6 | sort | comm -12 - "$tmp/sockets" | wc -l
+}
+
+victim=$(pid_of live 1)
+children=$(pgrep -P "$victim")
+ok "it has children: its plugins" [ -n "$children" ]
+is "it holds two listeners, UDP and TCP" "$(listeners "$victim")" 2
+for child in $children; do is "its child $child holds none" "$(listeners "$child")" 0; done
+
+send() {
+	"$tools/exporter" netflow5 6 2100 exporters=100 ports=2 datagrams=5 rate=4000
+}
+
+send >"$tmp/sent"
+kill -KILL "$victim"
+ok "its child outlives it for a moment" [ -n "$(pgrep -P 1 nfacctd)" ]
+send >>"$tmp/sent"
+mv "$tmp/live-1.log" "$tmp/dead.log"
+mv "$tmp/live-1.csv" "$tmp/dead.csv" 2>/dev/null || true
+start live 1
+wait_for 20 is_up live 1
+like "the same index starts again" "$(cat "$tmp/live-1.log")" \
+	"listener nfacctd joined $bpffs/live as index 1 of 3 \(3 live"
+send >>"$tmp/sent"
+stop_all live
+
+received live >"$tmp/received"
+home=$(awk '$3 == 30' "$tmp/received" | wc -l)
+back=$(awk '$2 == 1 && $3 == 10' "$tmp/received" | wc -l)
+moved=$(awk '$2 != 1 && $3 == 10' "$tmp/received" | wc -l)
+ok "exporters of the others stayed there all the time ($home of 100)" [ $((home + back)) -eq 100 ]
+ok "those of the dead were served by the others while it was gone, and came home ($moved and $back)" \
+	[ "$moved" -eq "$back" ]
+sum=$(awk '{sum += $3} END {print sum + 0}' "$tmp/received")
+is "datagrams lost, but for what died with it" $((3000 - sum)) $((back * 10))
+is "sent in all" "$(awk '{sum += $1} END {print sum}' "$tmp/sent")" 3000
+
+done_testing
