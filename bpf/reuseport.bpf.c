@@ -122,7 +122,7 @@ static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *b
 	return true;
 }
 
-/* A global function: the verifier walks its loop once, not once per way to get there. */
+/* A global function: the verifier walks it once, not once per way to get there. */
 __attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw, __u32 n)
 {
 	return rp_draw(hash, draw, n);
@@ -159,12 +159,17 @@ int _selector(struct sk_reuseport_md *ctx)
 		goto refuse;
 
 	bucket = wanted;
+	RP_UNROLL
 	for (i = 1; i <= RP_STANDIN_DRAWS; i++) {
 		bucket = draw_bucket(hash, i, n);
 		if (!bpf_sk_select_reuseport(ctx, targets, &bucket, 0))
 			goto standin;
 	}
-	for (i = 1; i < RP_MAX_BUCKETS && i < n; i++) {
+	RP_UNROLL
+	for (i = 1; i < RP_MAX_BUCKETS; i++) {
+		barrier_var(n); /* or clang sees one loop that ends at n, and cannot unroll it */
+		if (i >= n)
+			break;
 		bucket = (bucket + 1) % n;
 		if (!bpf_sk_select_reuseport(ctx, targets, &bucket, 0))
 			goto standin;

@@ -16,13 +16,13 @@ failed=0
 # ok NAME COMMAND...: one assertion: the command succeeds
 ok() {
 	count=$((count + 1))
-	name=$1
+	assertion=$1
 	shift
 	if "$@"; then
-		echo "ok $count - $name"
+		echo "ok $count - $assertion"
 	else
 		failed=$((failed + 1))
-		echo "not ok $count - $name"
+		echo "not ok $count - $assertion"
 		diag "failed: $*"
 	fi
 }
@@ -169,13 +169,13 @@ queues_empty() {
 
 # stop_all NAME...: when their queues are empty, and waits until they have written all
 stop_all() {
-	for name in "$@"; do
-		wait_for 20 queues_empty "$(sed -n 's/^nfacctd_port: //p' "$tmp/$name.conf")" || diag "$name: queue not empty"
-		cat "$tmp/$name"-*.pid
-	done >"$tmp/stopping"
-	while read -r p; do kill -INT "$p" 2>/dev/null || true; done <"$tmp/stopping"
-	while read -r p; do wait "$p" 2>/dev/null || true; done <"$tmp/stopping"
-	for name in "$@"; do rm "$tmp/$name"-*.pid; done
+	for stopping in "$@"; do
+		wait_for 20 queues_empty "$(sed -n 's/^nfacctd_port: //p' "$tmp/$stopping.conf")" || diag "$stopping: queue not empty"
+		cat "$tmp/$stopping"-*.pid
+	done >"$tmp/pids"
+	while read -r p; do kill -INT "$p" 2>/dev/null || true; done <"$tmp/pids"
+	while read -r p; do wait "$p" 2>/dev/null || true; done <"$tmp/pids"
+	for stopping in "$@"; do rm "$tmp/$stopping"-*.pid; done
 }
 
 # received NAME: what the instances of NAME wrote, a line "exporter index packets" for each exporter and instance
