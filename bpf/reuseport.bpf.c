@@ -133,7 +133,8 @@ int _selector(struct sk_reuseport_md *ctx)
 {
 	void *targets = ctx->ip_protocol == IPPROTO_TCP ? (void *)&tcp_balancing_targets
 							: (void *)&udp_balancing_targets;
-	__u32 n = setting(&size), flags = setting(&policy), wanted, bucket, i;
+	__u32 n = setting(&size), flags = setting(&policy), seed = setting(&nonce);
+	__u32 wanted, bucket, i;
 	union rp_addr source;
 	__u64 hash;
 
@@ -147,9 +148,12 @@ int _selector(struct sk_reuseport_md *ctx)
 		return SK_DROP;
 	}
 
-	hash = rp_hash(&source, setting(&nonce));
-	if (!(flags & RP_OVERRIDDEN) || !overridden(&source, n, &wanted))
+	if (flags & RP_OVERRIDDEN && overridden(&source, n, &wanted)) {
+		hash = rp_hash_overridden(wanted, seed);
+	} else {
+		hash = rp_hash(&source, seed);
 		wanted = draw_bucket(hash, 0, n);
+	}
 
 	if (!bpf_sk_select_reuseport(ctx, targets, &wanted, 0)) {
 		count(wanted, RP_OWN);

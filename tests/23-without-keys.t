@@ -11,7 +11,7 @@ traced() {
 	strace -f -qq -e trace=setsockopt,bpf -o "$tmp/$1-0.trace" \
 		"$nfacctd" -f "$tmp/$1.conf" -o "$tmp/$1-0.csv" >"$tmp/$1-0.log" 2>&1 &
 	tracer=$!
-	wait_for 20 is_up "$1" 0
+	wait_for 20 grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-0.log"
 }
 
 # untrace: ends it and its plugin; strace goes with them

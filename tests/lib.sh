@@ -142,10 +142,13 @@ start() {
 	echo "$started" >"$tmp/$1-$2.pid"
 }
 
-# is_up NAME INDEX: whether it reads its port, and its print plugin reads from it: what upstream's core hands to a
-# plugin that is still starting may be lost
+# is_up NAME INDEX: whether it reads its port, and its print plugin sleeps until there is something to read: what
+# upstream's core hands to a plugin that is still starting waits for the next datagram, or is lost at the end
 is_up() {
-	grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-$2.log" && grep -q 'cache entries=' "$tmp/$1-$2.log"
+	grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-$2.log" && grep -q 'cache entries=' "$tmp/$1-$2.log" || return 1
+	for child in $(pgrep -P "$(pid_of "$1" "$2")"); do
+		grep -q '^State:.S' "/proc/$child/status" || return 1
+	done
 }
 
 # start_all NAME COUNT: all instances, and waits until they read

@@ -47,6 +47,12 @@ static inline __u64 rp_mix(__u64 x)
   return x ^ (x >> 31);
 }
 
+/* Hash of all that is overridden to a bucket: whose addresses these are, they stay together if that bucket is empty */
+static inline __u64 rp_hash_overridden(__u32 bucket, __u32 nonce)
+{
+  return rp_mix((__u64) bucket << 32 | nonce);
+}
+
 /* Hash of an exporter. The halves are mixed one after the other, so that permuted words differ. */
 static inline __u64 rp_hash(const union rp_addr *a, __u32 nonce)
 {
