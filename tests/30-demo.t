@@ -1,0 +1,23 @@
+#!/bin/sh
+# The demo as a test: real exporters (softflowd, nfprobe) and routers (FRR), an instance killed and started again.
+# It fails by itself with whatever is not as promised.
+. "${0%/*}/lib.sh"
+need_daemons
+need softflowd jq tcpdump ip
+[ -x /usr/lib/frr/bgpd ] || skip_all "no /usr/lib/frr/bgpd"
+make_tmp
+
+before=$(find /sys/fs/bpf /run/netns 2>/dev/null | sort)
+status=0
+timeout 300 "$root/scripts/demo" >"$tmp/out" 2>&1 || status=$?
+is "the demo ends well" "$status" 0
+[ "$status" -eq 0 ] || diag "$(cat "$tmp/out")"
+like "and with what it has shown" "$(tail -n 1 "$tmp/out")" \
+	"^demo: 24 exporters, [1-9][0-9]+ flows: each at one instance, flows and BMP together; failover and return as promised$"
+took=$(sed -n 's/^ *\([0-9]*\) s .*/\1/p' "$tmp/out" | tail -n 1)
+ok "in less than a minute ($took s)" [ "$took" -lt 60 ]
+ok "no table is wider than a terminal" not grep -qE '^  .{79}' "$tmp/out"
+is "nothing is left of it" "$(find /sys/fs/bpf /run/netns 2>/dev/null | sort)" "$before"
+diag "$(grep -E '^ +(exporter|192|2001|instance)' "$tmp/out" | head -n 28)"
+
+done_testing
