@@ -6,8 +6,8 @@ OVERLAY := pmacct/src/reuseport
 
 CLANG      ?= clang
 BPF_TARGET ?= bpf
-# Where Debian keeps asm/types.h; -mcpu=v3 is what Linux 5.1 and newer run
-BPF_CFLAGS := -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY) \
+# -idirafter: where Debian keeps asm/types.h, asked when gcc is there; -mcpu=v3 is what Linux 5.1 and newer run
+BPF_CFLAGS = -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY) \
 	$(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
 TEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY)
 
