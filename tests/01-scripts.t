@@ -16,7 +16,7 @@ says() {
 
 for script in scripts/*; do
 	[ -x "$script" ] || continue
-	like "$script --help says what it is" "$("$script" --help)" "^${script#scripts/} .*: "
+	like "$script --help says what it is" "$("$script" --help)" "^${script#scripts/}( .*)?: "
 	says "$script --nonsense" "unknown|no source tree" "$script" --nonsense
 done
 

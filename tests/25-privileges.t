@@ -21,7 +21,7 @@ runs() {
 	chmod 644 "$tmp/$name.conf"
 	"$@" "$tmp/nfacctd" -f "$tmp/$name.conf" >"$tmp/$name-0.log" 2>&1 &
 	echo $! >"$tmp/$name-0.pid"
-	ok "$name: starts" wait_for 20 is_up "$name" 0 
+	ok "$name: starts" wait_for 20 is_up "$name" 0
 	"$tools/exporter" netflow5 4 "$port" exporters=10 ports=1 datagrams=1 >/dev/null
 	stop_all "$name"
 	is "$name: receives" "$(grep -c ',1,100$' "$tmp/out/$name-0.csv")" 10
