@@ -71,9 +71,16 @@ struct {
 	__uint(max_entries, RP_MAX_BUCKETS + 1);
 } counters SEC(".maps");
 
+/*
+ * Without CAP_PERFMON, kernels up to 6.1 at least take two small stores into one 8-byte slot of the
+ * stack for an attack on what is spilled there. So no two variables share one, and what is wider is
+ * stored by 8 bytes.
+ */
+#define OWN_SLOT __attribute__((aligned(8)))
+
 static __always_inline __u32 setting(void *map)
 {
-	__u32 zero = 0;
+	__u32 zero OWN_SLOT = 0;
 	__u32 *value = bpf_map_lookup_elem(map, &zero);
 
 	return value ? *value : 0;
@@ -90,7 +97,7 @@ static __always_inline void count(__u32 bucket, enum rp_outcome outcome)
 /* Relative to the network header: ctx->data starts at the transport header. */
 static __always_inline bool read_source(struct sk_reuseport_md *ctx, union rp_addr *a)
 {
-	__u32 v4;
+	__u32 v4 OWN_SLOT;
 
 	switch (ctx->eth_protocol) {
 	case bpf_htons(ETH_P_IP):
@@ -110,11 +117,16 @@ static __always_inline bool read_source(struct sk_reuseport_md *ctx, union rp_ad
 /* An override may name a bucket that a shrunk group no longer has: then it does not count. */
 static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *bucket)
 {
-	struct rp_prefix key = {.bits = 128};
+	union {
+		struct rp_prefix prefix;
+		__u64 q[3];
+	} key;
 	__u32 *b;
 
-	__builtin_memcpy(key.addr, a->b, sizeof(key.addr));
-	b = bpf_map_lookup_elem(&overrides, &key);
+	key.q[0] = rp_pair(128, a->w[0]);
+	key.q[1] = rp_pair(a->w[1], a->w[2]);
+	key.q[2] = rp_pair(a->w[3], 0);
+	b = bpf_map_lookup_elem(&overrides, &key.prefix);
 	if (!b || *b >= n)
 		return false;
 	*bucket = *b;
@@ -134,7 +146,7 @@ int _selector(struct sk_reuseport_md *ctx)
 	void *targets = ctx->ip_protocol == IPPROTO_TCP ? (void *)&tcp_balancing_targets
 							: (void *)&udp_balancing_targets;
 	__u32 n = setting(&size), flags = setting(&policy), seed = setting(&nonce);
-	__u32 wanted, bucket, i;
+	__u32 wanted OWN_SLOT, bucket OWN_SLOT, i;
 	union rp_addr source;
 	__u64 hash;
 

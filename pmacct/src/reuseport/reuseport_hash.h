@@ -22,12 +22,24 @@ union rp_addr {
   __u64 q[2];
 };
 
+/* Two words as they follow each other in memory */
+static inline __u64 rp_pair(__u32 first, __u32 second)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  return (__u64) second << 32 | first;
+#else
+  return (__u64) first << 32 | second;
+#endif
+}
+
 static inline void rp_addr_v4(union rp_addr *a, __u32 addr_be)
 {
   a->q[0] = 0;
-  a->w[2] = 0;
-  a->b[10] = a->b[11] = 0xff;
-  a->w[3] = addr_be;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  a->q[1] = rp_pair(0xffff0000, addr_be);
+#else
+  a->q[1] = rp_pair(0x0000ffff, addr_be);
+#endif
 }
 
 static inline __u64 rp_be64(__u64 x)
