@@ -70,8 +70,8 @@ copy_patched() {
 }
 
 # sandbox ARGUMENT...: runs the script once more, in mount, network and PID namespaces of its own, and returns only
-# there: with a loopback that takes any address for its own, an empty bpffs at $bpffs, and $tmp to write to. All
-# that it starts, mounts or configures is gone when it ends, however it ends.
+# there: with a loopback that takes any address for its own, an empty bpffs at $bpffs, the usual place, and $tmp to
+# write to. All that it starts, mounts or configures is gone when it ends, however it ends.
 sandbox() {
 	if [ -z "${SANDBOX:-}" ]; then
 		[ "$(id -u)" -eq 0 ] || die "must be run as root: it makes network namespaces and loads BPF programs"
@@ -82,10 +82,9 @@ sandbox() {
 		wait $child && exit 0 || exit $?
 	fi
 
-	tmp=$SANDBOX bpffs=$SANDBOX/bpf
+	tmp=$SANDBOX bpffs=/sys/fs/bpf
 	# PID 1 of a namespace gets only the signals that it has a handler for
 	trap 'exit 130' INT TERM
-	mkdir "$bpffs"
 	mount -t bpf bpf "$bpffs"
 	# where 'ip netns' keeps its files: its own, so that the host sees nothing of them
 	mkdir -p /run/netns

@@ -2,7 +2,7 @@
 # The group library without a daemon: who may join, who is refused and in which words, what leftovers do.
 . "${0%/*}/lib.sh"
 need_root
-need clang bpftool jq
+need clang bpftool jq flock
 sandbox
 
 pins=$bpffs/group
@@ -99,7 +99,8 @@ stop $pids
 # killed while it holds the lock, before it joined
 "$tools/member" "$object" "$pins" 2 0 hold=30 >"$tmp/holder" &
 holder=$!
-sleep 0.3
+lock_held() { ! flock -n "$pins" true; }
+wait_for 5 lock_held
 began=$(date +%s)
 refused "$object" "$pins" 2 1
 like "a lock that is not given back is reported, not waited for forever" "$said" "another process holds the lock on $pins"
@@ -122,7 +123,34 @@ refused "$tmp/foreign.o" "$bpffs/foreign" 2 0
 like "in use, by somebody who left no name" "$said" "in use in $bpffs/foreign by a process that left no name at index 0"
 refused "$tmp/foreign.o" "$bpffs/foreign" 2 1 failover=true
 like "failover asked of an object that cannot is refused" "$said" "has no map 'policy' and cannot honour reuseport_failover"
+refused "$object" "$bpffs/foreign" 2 1
+like "ours beside a live one without our maps" "$said" \
+	"map 'policy' is not pinned in $bpffs/foreign, although instances are live .*: they use another object"
 stop "$foreign"
+member "$object" "$bpffs/mixed" 2 0
+refused "$tmp/foreign.o" "$bpffs/mixed" 2 1
+like "one without our maps beside a live one of ours" "$said" "foreign.o has no map 'policy', which the live instances use"
+rm "$bpffs/mixed/nonce"
+refused "$object" "$bpffs/mixed" 2 1
+like "a pin that somebody removed" "$said" "map 'nonce' is not pinned in $bpffs/mixed, although instances are live"
+
+# ---- addresses ----
+refused "$object" "$bpffs/typo" 2 1
+like "another pin path for a port that a live group has" "$said" \
+	"the address of listener nfacctd is in use by sockets that are not in the group $bpffs/typo"
+stop "$pid"
+member "$object" "$bpffs/mixed" 2 0
+refused "$object" "$bpffs/mixed" 2 1 port=2200
+like "another port for a listener that is live" "$said" \
+	"listener nfacctd of the group $bpffs/mixed is live \(member pid $pid at index 0.*, but not at this address"
+stop "$pid"
+member "$object" "$bpffs/mixed" 2 0 protocol=tcp
+refused "$object" "$bpffs/mixed" 2 1 protocol=tcp port=2200
+like "the same for TCP" "$said" "listener bmp of the group $bpffs/mixed is live .* but not at this address"
+refused "$object" "$bpffs/typo" 2 1 protocol=tcp
+like "both ways" "$said" "the address of listener bmp is in use by sockets that are not in the group"
+stop "$pid"
+
 refused "$(variant noselector 's/_selector(/_other(/')" "$pins" 2 0
 like "no _selector" "$said" "noselector.o has no program '_selector': set reuseport_bpf_prog"
 refused "$(variant nosize 's/(size)/(volume)/; s/&size)/\&volume)/')" "$pins" 2 0
@@ -137,6 +165,8 @@ refused "$(variant hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /')" "$pi
 like "a map of another type" "$said" "map 'size' of .*hash.o has another type or size \(type 1,"
 refused "$(variant loop 's/count(RP_NO_BUCKET, RP_UNREADABLE);/for (;;) count(0, RP_OWN);/')" "$pins" 2 0
 like "an object that the verifier refuses" "$said" "the kernel refuses .*loop.o"
+refused "$(variant beyond 's/n\[outcome\]++/n[outcome + 4000]++/')" "$pins" 2 0
+like "not to be taken for a lack of privilege" "$said" "the kernel refuses .*beyond.o \(.*: use the reuseport.o that belongs"
 
 # ---- pins ----
 mkdir "$bpffs/taken"

@@ -2,8 +2,10 @@
 # Bad input: one line that says what is wrong, exit status 1, and the instances that run do not notice.
 . "${0%/*}/lib.sh"
 need_daemons
-need clang bpftool setpriv capsh
+need clang bpftool setpriv perl ss
 sandbox
+# small enough for fragments
+ip link set lo mtu 1500
 
 # Two of three instances run, and 50 exporters send throughout
 config live 2100 3 "nfacctd_ip: 127.0.0.1" "pidfile: $tmp/live.pidfile" "reuseport_nonce: 42"
@@ -18,6 +20,8 @@ pmbmpd_pid=$!
 wait_for 20 grep -q 'waiting for BMP data' "$tmp/bmp.log"
 "$tools/exporter" netflow5 4 2100 exporters=50 ports=2 datagrams=1000000 rate=500 >"$tmp/sent" &
 exporter=$!
+"$tools/exporter" bmp 4 1790 exporters=3 ports=1 >"$tmp/sessions" &
+wait_for 10 test -s "$tmp/sessions"
 
 # refuses NAME REGEX COMMAND...: exits with 1, and its one ERROR line matches
 refuses() {
@@ -130,6 +134,12 @@ bad "another failover" "reuseport_failover is false here, but true in the runnin
 owner=$(cat "$tmp/live.pidfile")
 bad "index in use" "reuseport_hashbucket_index 1 is in use in $bpffs/live by nfacctd pid $(pid_of live 1) at index 1" \
 	"reuseport_hashbucket_index: 1" "pidfile: $tmp/live.pidfile"
+bad "the same with daemonize: the exit status tells too" "reuseport_hashbucket_index 1 is in use" \
+	"reuseport_hashbucket_index: 1" "daemonize: true" "logfile: $tmp/bad.log"
+bad "another pin path for the same port" "the address of listener nfacctd is in use by sockets that are not in the group $bpffs/typo" \
+	"$free" "reuseport_pin_path: $bpffs/typo"
+bad "another port with the same pin path" "listener nfacctd of the group $bpffs/live is live .*, but not at this address and port" \
+	"$free" "nfacctd_port: 2199"
 is "the pidfile is still that of the instance that runs" "$(cat "$tmp/live.pidfile")" "$owner"
 
 refuses "pmbmpd, index in use" "reuseport_hashbucket_index 2 is in use in $bpffs/bmp by pmbmpd pid $pmbmpd_pid at index 2 of listener bmp" \
@@ -138,10 +148,27 @@ is "its pidfile too" "$(cat "$tmp/bmp.pidfile")" "$pmbmpd_pid"
 sed -i "/^reuseport_bpf_prog/s,:.*,: $(variant notcp 's/tcp_balancing_targets/tcp_targets/g')," "$tmp/bmp.conf"
 refuses "pmbmpd, no map for the listener" "notcp.o has no map 'tcp_balancing_targets' for the sockets of listener bmp" \
 	"$pmbmpd" -f "$tmp/bmp.conf" -x 1
-ok "pmbmpd runs on" kill -0 "$pmbmpd_pid"
+is "the BMP sessions of the one that runs are still up" "$(ss -Htn state established sport = :1790 | wc -l)" 3
 config both 2109 3 "$free" "reuseport_pin_path: $bpffs/bmp" "bmp_daemon: true\nbmp_daemon_ip: 127.0.0.1\nbmp_daemon_port: 1790"
 refuses "nfacctd whose BMP index is in use by pmbmpd" "is in use in $bpffs/bmp by pmbmpd pid $pmbmpd_pid at index 2 of listener bmp" \
 	"$nfacctd" -f "$tmp/both.conf"
+
+# ---- datagrams and frames that are none ----
+is "empty, truncated, fragmented, oversized datagrams sent" \
+	"$("$tools/exporter" netflow5 4 2100 exporters=50 ports=1 datagrams=8 rate=1000 junk=true)" 400
+# Frames on lo: an unknown ethertype, IPv4 headers that lie about their length, a UDP header that is cut off
+# shellcheck disable=SC2016 # perl's variables
+ok "frames with an unknown ethertype, with broken headers" perl -e '
+	socket(my $s, 17, 3, 0) or die "socket: $!";
+	my $udp = pack("nnnn", 4000, 2100, 8, 0);
+	for my $frame (
+		[0x88b5, "x" x 60], [0x0000, "x" x 60], [0x86dd, "\x60" . "\0" x 39 . $udp], [0x0800, "\x4f" . "\0" x 40],
+		[0x0800, pack("CCnnnCCna4a4", 0x45, 0, 24, 1, 0, 64, 17, 0, "\x0a\0\0\1", "\x7f\0\0\1") . "\0" x 4],
+		[0x0800, pack("CCnnnCCna4a4", 0x45, 0, 28, 1, 0x2000, 64, 17, 0, "\x0a\0\0\1", "\x7f\0\0\1") . $udp]) {
+		my ($type, $data) = @$frame;
+		send($s, "\0" x 12 . pack("n", $type) . $data, 0, pack("SnlSCCa8", 17, $type, 1, 0, 0, 6, "")) or die "send: $!";
+	}'
+ok "both instances and pmbmpd run on" kill -0 "$(pid_of live 0)" "$(pid_of live 1)" "$pmbmpd_pid"
 
 # ---- and all the while ----
 kill -TERM "$exporter"

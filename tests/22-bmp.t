@@ -61,7 +61,7 @@ diag "nfacctd: routers by instance, BMP and flows: $(cut -d' ' -f2 "$tmp/first" 
 rm "$tmp"/*.csv
 
 for i in 0 1 2; do
-	config out$i 2100 3 "reuseport_pin_path: $bpffs/out" "reuseport_nonce: 7"
+	config out$i 2100 3 "reuseport_pin_path: $bpffs/out"
 	start out$i $i
 	{
 		bmp_keys daemon$i

@@ -43,8 +43,8 @@ home=$(awk '$3 == 30' "$tmp/received" | wc -l)
 back=$(awk '$2 == 1 && $3 == 10' "$tmp/received" | wc -l)
 moved=$(awk '$2 != 1 && $3 == 10' "$tmp/received" | wc -l)
 ok "exporters of the others stayed there all the time ($home of 100)" [ $((home + back)) -eq 100 ]
-ok "those of the dead were served by the others while it was gone, and came home ($moved and $back)" \
-	[ "$moved" -eq "$back" ]
+ok "the dead had some of them ($back)" [ "$back" -gt 0 ]
+is "they were served by the others while it was gone, and came home" "$moved" "$back"
 sum=$(awk '{sum += $3} END {print sum + 0}' "$tmp/received")
 is "datagrams lost, but for what died with it" $((3000 - sum)) $((back * 10))
 is "sent in all" "$(awk '{sum += $1} END {print sum}' "$tmp/sent")" 3000

@@ -10,7 +10,7 @@
  *   ports=N      source ports, or sessions, of each (5)
  *   datagrams=N  from each port (4)
  *   rate=N       datagrams a second in all (20000)
- *   junk=true    NetFlow only: datagrams that are none instead: empty, truncated, oversized
+ *   junk=true    NetFlow only: datagrams that are none instead: empty, truncated, or all zeroes
  *
  * netflow5 prints how many datagrams it sent, when it is done or gets SIGTERM. bmp prints "N
  * sessions" once all are up, and keeps them until it is killed.
@@ -138,8 +138,8 @@ static void pace(const struct timespec *start, long sent)
 static long send_netflow(const int *socks, int n)
 {
 	struct netflow5 d = {.version = htons(5), .count = htons(1)};
-	static const size_t junk_sizes[] = {0, 1, 3, 23, 47, 71, 4000};
-	static char oversized[4000];
+	static const size_t junk_sizes[] = {0, 1, 3, 23, 47, 71, 4000, 60000};
+	static char zeroes[60000];
 	struct timespec start;
 	long sent = 0;
 
@@ -149,20 +149,19 @@ static long send_netflow(const int *socks, int n)
 	d.flow.packets = htonl(1);
 	d.flow.bytes = htonl(100);
 	d.flow.protocol = IPPROTO_UDP;
-	memcpy(oversized, &d, sizeof(d));
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (int round = 0; round < datagrams && !stop; round++) {
 		for (int i = 0; i < n && !stop; i++) {
-			size_t size = junk ? junk_sizes[sent % 7] : sizeof(d);
+			size_t size = junk ? junk_sizes[sent % 8] : sizeof(d);
 
 			d.sequence = htonl(round);
 			/* A refusal of an earlier datagram (ICMP) shows up here: that one is lost,
 			 * not this one */
-			if (send(socks[i], size > sizeof(d) ? (void *)oversized : (void *)&d, size,
+			if (send(socks[i], size > sizeof(d) ? (void *)zeroes : (void *)&d, size,
 				 0) < 0 &&
 			    (errno != ECONNREFUSED ||
-			     send(socks[i], size > sizeof(d) ? (void *)oversized : (void *)&d, size,
+			     send(socks[i], size > sizeof(d) ? (void *)zeroes : (void *)&d, size,
 				  0) < 0))
 				die("send");
 			if (++sent % 20 == 0)

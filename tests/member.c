@@ -71,11 +71,14 @@ int main(int argc, char **argv)
 			return die("member: unknown word");
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
+	rp_init(&m);
 	if (rp_open(&m, &config, protocol == IPPROTO_TCP ? "bmp" : "nfacctd", protocol))
 		return die(m.error);
 	sleep(hold);
 	sock = socket(AF_INET6, protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM, 0);
 	any.sin6_port = htons(port);
+	if (sock >= 0 && rp_check_address(&m, sock, (void *)&any, sizeof(any)))
+		return die(m.error);
 	if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) ||
 	    bind(sock, (void *)&any, sizeof(any)) || (protocol == IPPROTO_TCP && listen(sock, 8)))
 		return die("member: no socket");

@@ -60,6 +60,7 @@ static int join(__u32 index, int type)
 	int sock;
 
 	g.config.index = index;
+	rp_init(&m);
 	if (rp_open(&m, &g.config, type == SOCK_DGRAM ? "udp" : "tcp",
 		    type == SOCK_DGRAM ? IPPROTO_UDP : IPPROTO_TCP)) {
 		printf("Bail out! %s\n", m.error);

@@ -98,14 +98,26 @@ void rp_init(struct rp_member *m)
   for (int id = 0; id < RP_MAPS; id++) m->maps[id] = -1;
 }
 
+/* By name: a child that was forked meanwhile has the lock too, until it closes its copy */
+static void unlock(struct rp_member *m)
+{
+  if (m->lock < 0) return;
+  flock(m->lock, LOCK_UN);
+  close(m->lock);
+  m->lock = -1;
+}
+
 void rp_close(struct rp_member *m)
 {
-  if (m->lock >= 0) close(m->lock);
+  unlock(m);
   /* closes the fds of prog and maps: the pins and the attached group hold what has to stay */
   if (m->object) bpf_object__close(m->object);
   m->object = NULL;
-  m->lock = m->prog = -1;
-  for (int id = 0; id < RP_MAPS; id++) m->maps[id] = -1;
+  m->prog = -1;
+  for (int id = 0; id < RP_MAPS; id++) {
+    m->map[id] = NULL;
+    m->maps[id] = -1;
+  }
 }
 
 static const char *no_privilege = "no privilege for BPF: run as root, or give the daemon CAP_BPF (CAP_SYS_ADMIN before "
@@ -150,7 +162,7 @@ static int lock_group(struct rp_member *m)
 
   m->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (m->lock < 0)
-    return fail(m, -errno, "cannot open the group's directory %s (%s): it must belong to the daemon's user", path,
+    return fail(m, -errno, "cannot open the group's directory %s (%s): it must be a directory of the daemon's user", path,
                 strerror(errno));
 
   for (int naps = 0; (err = flock(m->lock, LOCK_EX | LOCK_NB)) && errno == EWOULDBLOCK; naps++) {
@@ -204,6 +216,8 @@ static int check_map(struct rp_member *m, int id)
   const struct map_spec *spec = spec_of(m, id);
   struct bpf_map *map = bpf_object__find_map_by_name(m->object, spec->name);
 
+  /* libbpf before 1.0 gives a map that takes over a pin the kernel's name for it, cut to 15 characters */
+  m->map[id] = map;
   if (!map) {
     if (id == RP_SIZE)
       return fail(m, -ENOEXEC, "%s has no map '%s': it cannot honour reuseport_hashbucket_count; use reuseport.o",
@@ -266,11 +280,6 @@ static int open_object(struct rp_member *m)
   return 0;
 }
 
-static struct bpf_map *map_of(const struct rp_member *m, int id)
-{
-  return bpf_object__find_map_by_name(m->object, spec_of(m, id)->name);
-}
-
 /* ---- the pins ---- */
 
 static void pin_name(const struct rp_member *m, const struct map_spec *spec, char path[PATH_MAX])
@@ -310,14 +319,16 @@ static int reuse_pin(struct rp_member *m, int id, const char *live)
   pin_name(m, spec, path);
   fd = bpf_obj_get(path);
   if (fd < 0) {
-    if (errno == ENOENT) return 0;
+    if (errno == ENOENT && (!live || spec->per_listener)) return 0;
+    if (errno == ENOENT)
+      return fail(m, -EEXIST, "map '%s' is not pinned in %s, although instances are live (%s): they use another object than %s, or somebody removed the pin; use theirs, or stop them all and start again", spec->name, m->config->pin_path, live, m->config->prog);
     if (errno == EPERM) return fail(m, -EPERM, "cannot open %s: %s", path, no_privilege);
     return fail(m, -errno, "cannot open %s (%s): the group's pins must belong to the daemon's user", path,
                 strerror(errno));
   }
 
   if (pinned_fits(fd, spec)) {
-    if (bpf_map__reuse_fd(map_of(m, id), fd))
+    if (bpf_map__reuse_fd(m->map[id], fd))
       err = fail(m, -EIO, "cannot use the map pinned at %s (%s)", path, strerror(errno));
   }
   else if (!pinned_is_ours(fd, spec))
@@ -334,6 +345,18 @@ static int reuse_pin(struct rp_member *m, int id, const char *live)
   close(fd);
 
   return err;
+}
+
+/* A group that has a map which the object lacks, such as the seed, is another object's */
+static int lacks_pinned(struct rp_member *m, int id, const char *live)
+{
+  const struct map_spec *spec = spec_of(m, id);
+  char path[PATH_MAX];
+
+  pin_name(m, spec, path);
+  if (!live || spec->per_listener || access(path, F_OK)) return 0;
+
+  return fail(m, -EEXIST, "%s has no map '%s', which the live instances use (%s): use their object", m->config->prog, spec->name, live);
 }
 
 static int make_pin(struct rp_member *m, int id)
@@ -381,31 +404,43 @@ static void describe(const char *listener, __u32 bucket, const struct rp_slot *s
     snprintf(text, len, "a process that left no name at index %u of listener %s", bucket, listener);
 }
 
-/* Opens a listener's pinned map. Returns its fd, -ENOENT if there is none that fits, or another negative errno. */
-static int open_listener_map(const char *pin_path, const char *listener, const struct map_spec *spec)
+/* Opens a listener's pinned map. Returns its fd or a negative errno, -ENOENT if there is none. */
+static int open_listener_map(const char *pin_path, const char *listener, const char *name)
 {
   char path[PATH_MAX];
   int fd;
 
-  snprintf(path, sizeof(path), "%s/%s/%s", pin_path, listener, spec->name);
+  snprintf(path, sizeof(path), "%s/%s/%s", pin_path, listener, name);
   fd = bpf_obj_get(path);
-  if (fd < 0) return errno == ENOTDIR ? -ENOENT : -errno;
-  if (pinned_fits(fd, spec)) return fd;
-  close(fd);
 
-  return -ENOENT;
+  return fd >= 0 ? fd : errno == ENOTDIR ? -ENOENT
+                                         : -errno;
+}
+
+/* How many slots a socket array has, whatever version made it; 0: it is none */
+static __u32 slots_of(int fd)
+{
+  struct bpf_map_info info = {0};
+  __u32 len = sizeof(info);
+
+  return bpf_obj_get_info_by_fd(fd, &info, &len) || info.type != BPF_MAP_TYPE_REUSEPORT_SOCKARRAY ? 0 : info.max_entries;
 }
 
 /* Whether a listener has any live socket: 1, 0, or a negative errno. who: the first of them, in words. */
-static int find_live_in(const char *pin_path, const char *listener, const struct map_spec *targets_spec, char *who,
-                        size_t len)
+static int find_live_in(const char *pin_path, const char *listener, const struct map_spec *targets_spec, char *who, size_t len)
 {
-  int targets = open_listener_map(pin_path, listener, targets_spec), owners, live = 0;
+  int targets = open_listener_map(pin_path, listener, targets_spec->name), owners, live = 0;
   struct rp_slot slot;
+  __u32 slots;
 
   if (targets < 0) return targets == -ENOENT ? 0 : targets;
-  owners = open_listener_map(pin_path, listener, &specs[RP_OWNERS]);
-  for (__u32 bucket = 0; !live && bucket < RP_MAX_BUCKETS; bucket++) {
+  owners = open_listener_map(pin_path, listener, RP_MAP_OWNERS);
+  if (owners >= 0 && !pinned_fits(owners, &specs[RP_OWNERS])) {
+    close(owners);
+    owners = -1;
+  }
+  slots = slots_of(targets);
+  for (__u32 bucket = 0; !live && bucket < slots; bucket++) {
     read_slot(targets, owners, bucket, &slot);
     live = slot.cookie != 0;
     if (live) describe(listener, bucket, &slot, who, len);
@@ -540,17 +575,20 @@ static int load(struct rp_member *m)
   libbpf_said[0] = '\0';
   err = bpf_object__load(m->object);
   if (err) {
-    err = err < -4095 ? -EINVAL : err;
-    if (err == -EPERM || err == -EACCES)
+    char words[64];
+
+    /* EACCES is the verifier's */
+    if (err == -EPERM)
       return fail(m, -EPERM, "cannot load %s: %s", m->config->prog, no_privilege);
     if (kernel_lacks_sk_reuseport())
       return fail(m, -EOPNOTSUPP, "this kernel has no SK_REUSEPORT programs: Linux 4.19 or newer with "
                                   "CONFIG_BPF_SYSCALL is needed");
-    return fail(m, err, "the kernel refuses %s (%s): %s", m->config->prog, strerror(-err), libbpf_said);
+    libbpf_strerror(err, words, sizeof(words));
+    return fail(m, -ENOEXEC, "the kernel refuses %s (%s; %s): use the reuseport.o that belongs to this daemon", m->config->prog, words, libbpf_said);
   }
 
   m->prog = bpf_program__fd(bpf_object__find_program_by_name(m->object, RP_PROG));
-  for (int id = 0; id < RP_MAPS; id++) m->maps[id] = map_of(m, id) ? bpf_map__fd(map_of(m, id)) : -1;
+  for (int id = 0; id < RP_MAPS; id++) m->maps[id] = m->map[id] ? bpf_map__fd(m->map[id]) : -1;
 
   return 0;
 }
@@ -559,11 +597,11 @@ static int check_abilities(struct rp_member *m)
 {
   const struct rp_config *c = m->config;
 
-  if (c->nonce && !map_of(m, RP_NONCE))
+  if (c->nonce && !m->map[RP_NONCE])
     return fail(m, -ENOEXEC, "%s has no map '%s' and cannot honour reuseport_nonce: leave the key out, or use "
                              "reuseport.o",
                 c->prog, RP_MAP_NONCE);
-  if (c->failover == RP_TRUE && !map_of(m, RP_POLICY))
+  if (c->failover == RP_TRUE && !m->map[RP_POLICY])
     return fail(m, -ENOEXEC, "%s has no map '%s' and cannot honour reuseport_failover: leave the key out, or use "
                              "reuseport.o",
                 c->prog, RP_MAP_POLICY);
@@ -585,8 +623,7 @@ static int open_locked(struct rp_member *m)
   is_live = find_live(m, live, sizeof(live));
   if (is_live < 0) return is_live;
   for (id = 0; id < RP_MAPS; id++) {
-    if (!map_of(m, id)) continue;
-    err = reuse_pin(m, id, is_live ? live : NULL);
+    err = m->map[id] ? reuse_pin(m, id, is_live ? live : NULL) : lacks_pinned(m, id, is_live ? live : NULL);
     if (err) return err;
   }
 
@@ -610,7 +647,6 @@ int rp_open(struct rp_member *m, const struct rp_config *config, const char *lis
 {
   int err;
 
-  rp_init(m);
   m->config = config;
   m->listener = listener;
   m->protocol = protocol;
@@ -623,6 +659,52 @@ int rp_open(struct rp_member *m, const struct rp_config *config, const char *lis
   if (err) rp_close(m);
 
   return err;
+}
+
+/* ---- the address ---- */
+
+/* Whether anybody has the address: a socket that would not share it cannot be bound then. A negative errno if it cannot
+   be bound for another reason, which the daemon's own bind() will meet again and report. */
+static int address_in_use(int sock, const struct sockaddr *addr, socklen_t len)
+{
+  int type, yes = 1, v6only, probe, err = 0;
+  char device[64] = "";
+  socklen_t type_len = sizeof(type), v6only_len = sizeof(v6only), device_len = sizeof(device);
+
+  if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &type_len)) return -errno;
+  probe = socket(addr->sa_family, type | SOCK_CLOEXEC, 0);
+  if (probe < 0) return -errno;
+
+  /* or connections in TIME_WAIT would count */
+  if (type == SOCK_STREAM) setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  if (!getsockopt(sock, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &v6only_len))
+    setsockopt(probe, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, v6only_len);
+  if (!getsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, device, &device_len) && device_len)
+    setsockopt(probe, SOL_SOCKET, SO_BINDTODEVICE, device, device_len);
+  if (bind(probe, addr, len)) err = -errno;
+  close(probe);
+
+  return err == -EADDRINUSE ? 1 : err;
+}
+
+int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len)
+{
+  const char *path = m->config->pin_path;
+  struct rp_slot slot = {0};
+  char who[128];
+  int used = address_in_use(sock, addr, len);
+
+  for (__u32 bucket = 0; !slot.cookie && bucket < RP_MAX_BUCKETS; bucket++) {
+    rp_slot(m, bucket, &slot);
+    if (slot.cookie) describe(m->listener, bucket, &slot, who, sizeof(who));
+  }
+
+  if (used == 1 && !slot.cookie)
+    return fail(m, -EADDRINUSE, "the address of listener %s is in use by sockets that are not in the group %s, and would get nothing any more: stop them (no reuseport_* keys? another user? pins removed?), or use their reuseport_pin_path", m->listener, path);
+  if (used == 0 && slot.cookie)
+    return fail(m, -EADDRNOTAVAIL, "listener %s of the group %s is live (%s), but not at this address and port: use the same in all instances, or another reuseport_pin_path", m->listener, path, who);
+
+  return used < 0 ? fail(m, used, "cannot probe the address of listener %s (%s)", m->listener, strerror(-used)) : 0;
 }
 
 /* ---- joining ---- */
@@ -670,8 +752,7 @@ int rp_join(struct rp_member *m, int sock)
   else
     sign(m, sock);
 
-  close(m->lock);
-  m->lock = -1;
+  unlock(m);
 
   return err;
 }

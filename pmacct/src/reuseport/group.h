@@ -14,6 +14,7 @@
 #define REUSEPORT_GROUP_H
 
 #include <linux/types.h>
+#include <sys/socket.h>
 #include "reuseport_abi.h"
 
 #define RP_DEFAULT_PIN_PATH "/sys/fs/bpf/pmacct"
@@ -49,7 +50,8 @@ struct rp_member {
   const char *listener;
   int protocol; /* IPPROTO_UDP or IPPROTO_TCP */
   struct bpf_object *object;
-  int lock; /* open directory that holds the lock, or -1 */
+  int lock;                     /* open directory that holds the lock, or -1 */
+  struct bpf_map *map[RP_MAPS]; /* NULL: the object has none */
   int prog;
   int maps[RP_MAPS]; /* -1: the object has none */
   __u32 nonce;       /* in force since rp_open() */
@@ -66,7 +68,7 @@ struct rp_slot {
   char comm[RP_COMM_LEN + 1];
 };
 
-/* Makes an empty member, which rp_close() may be called on */
+/* Makes an empty member: before anything else */
 void rp_init(struct rp_member *m);
 
 /*
@@ -75,6 +77,13 @@ void rp_init(struct rp_member *m);
  * (not an object of ours), -EPERM, -EBUSY (index in use, or lock held), -EEXIST (other settings or pins in force).
  */
 int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
+
+/*
+ * Before bind(): whether the address that sock is going to have is the group's own. In use while nobody is live in the
+ * listener, or the other way round, means that the program would be attached to somebody else's port, or selects in
+ * vain: -EADDRINUSE, -EADDRNOTAVAIL. Errors of socket() too.
+ */
+int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len);
 
 /* Puts a bound (UDP) or listening (TCP) socket with SO_REUSEPORT into the bucket, and unlocks */
 int rp_join(struct rp_member *m, int sock);

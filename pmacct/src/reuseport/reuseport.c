@@ -100,7 +100,10 @@ int cfg_key_reuseport_bpf_prog(char *filename, char *name, char *value_ptr)
 
 int cfg_key_reuseport_pin_path(char *filename, char *name, char *value_ptr)
 {
+  size_t len = strlen(value_ptr);
+
   key_seen(filename, name, "reuseport_pin_path");
+  while (len > 1 && value_ptr[len - 1] == '/') value_ptr[--len] = '\0';
   rp.pin_path = value_ptr;
 
   return TRUE;
@@ -181,6 +184,20 @@ static void check_three(char *filename)
   exit(1);
 }
 
+/* Opens the group once for nothing, while nothing has been started, and an exit status still reaches the caller: after
+   daemonize() it would not. What changes until reuseport_open() is found there. */
+static void rehearse(char *filename, enum reuseport_listener id)
+{
+  struct rp_member member;
+
+  rp_init(&member);
+  if (rp_open(&member, &rp, listeners[id].name, listeners[id].protocol)) {
+    Log(LOG_ERR, "ERROR: [%s] reuseport: %s. Exiting.\n", filename, member.error);
+    exit(1);
+  }
+  rp_close(&member);
+}
+
 void reuseport_check_config(char *filename)
 {
   const struct configuration *core = &plugins_list->cfg;
@@ -215,6 +232,9 @@ void reuseport_check_config(char *filename)
     Log(LOG_WARNING, "WARN: [%s] BGP and telemetry listeners are not shared by exporter: give each instance a port of "
                      "its own.\n",
         filename);
+
+  if (config.acct_type == ACCT_NF) rehearse(filename, REUSEPORT_NFACCTD);
+  if (config.acct_type == ACCT_PMBMP || core->bmp_daemon) rehearse(filename, REUSEPORT_BMP);
 }
 
 /* ---- listeners ---- */
@@ -224,15 +244,19 @@ static void log_libbpf(const char *line)
   Log(LOG_DEBUG, "DEBUG ( %s/core ): reuseport: %s\n", config.name, line);
 }
 
-/* A child that inherits a listener keeps its bucket occupied after the daemon died: traffic would go nowhere.
-   Runs in every forked child, plugins and writers alike, and once per socket, since the child reuses the number. */
+/* A child that inherits a listener keeps its bucket occupied after the daemon died: traffic would go nowhere. The same
+   with the group's lock. Runs in every forked child, plugins and writers alike, and once per fd, since the child
+   reuses the number. */
 static void close_listeners_in_child()
 {
   int idx;
 
   for (idx = 0; idx < REUSEPORT_LISTENERS; idx++) {
-    if (open_listeners[idx].sock >= 0) close(open_listeners[idx].sock);
+    if (open_listeners[idx].sock < 0) continue;
+    close(open_listeners[idx].sock);
     open_listeners[idx].sock = -1;
+    if (open_listeners[idx].member.lock >= 0) close(open_listeners[idx].member.lock);
+    open_listeners[idx].member.lock = -1;
   }
 }
 
@@ -259,7 +283,7 @@ static void refuse(struct rp_member *member)
   exit_gracefully(1);
 }
 
-void reuseport_open(enum reuseport_listener id, int sock)
+void reuseport_open(enum reuseport_listener id, int sock, const struct sockaddr *addr, socklen_t len)
 {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   struct rp_member *member = &open_listeners[id].member;
@@ -272,10 +296,12 @@ void reuseport_open(enum reuseport_listener id, int sock)
   if (listeners[id].protocol == IPPROTO_UDP) setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(no));
   pthread_once(&once, watch_forks);
   fcntl(sock, F_SETFD, FD_CLOEXEC);
+  rp_init(member);
   open_listeners[id].sock = sock;
   rp_set_log(config.debug || debug ? log_libbpf : NULL);
 
   if (rp_open(member, &rp, listeners[id].name, listeners[id].protocol)) refuse(member);
+  if (rp_check_address(member, sock, addr, len)) refuse(member);
   if (member->missing[0])
     Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s lacks %s: what these are for is not to be had (%s).\n", config.name,
         rp.prog, member->missing, member->failover ? "failover is" : "no failover");
@@ -297,6 +323,4 @@ void reuseport_join(enum reuseport_listener id)
       config.name, member->listener, rp.pin_path, rp.index, rp.count, live, member->nonce,
       member->failover ? "on" : "off");
   rp_close(member);
-  /* pmbmpd alone writes it before it listens: by then the index could still have been refused */
-  if (config.acct_type == ACCT_PMBMP && config.pidfile) write_pid_file(config.pidfile);
 }

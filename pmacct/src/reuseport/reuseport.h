@@ -25,12 +25,12 @@ extern int cfg_key_reuseport_takeover(char *, char *, char *);
 /* Whether the keys are set */
 extern int reuseport_enabled();
 
-/* Checks the keys against each other and against the rest of the config, when all of it is parsed */
+/* Checks the keys against each other, the rest of the config, the object and the running group, when all is parsed */
 extern void reuseport_check_config(char *filename);
 
-/* Opens and locks the group and sets the socket's options, before it is bound. No child that is forked from now on
-   holds the socket. */
-extern void reuseport_open(enum reuseport_listener, int sock);
+/* Opens and locks the group and sets the socket's options, before it is bound to that address. No child that is forked
+   from now on holds the socket. */
+extern void reuseport_open(enum reuseport_listener, int sock, const struct sockaddr *, socklen_t);
 
 /* Puts the socket, bound (UDP) or listening (TCP) by now, into the instance's bucket and unlocks the group */
 extern void reuseport_join(enum reuseport_listener);
