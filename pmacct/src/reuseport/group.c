@@ -152,7 +152,7 @@ static int check_pin_path(struct rp_member *m)
   return make_directory(m, path);
 }
 
-/* A path that is renamed or removed while we wait leaves us with a lock on nothing: then once more */
+/* A directory that is removed while we wait leaves us with a lock on nothing */
 static int lock_group(struct rp_member *m)
 {
   const char *path = m->config->pin_path;
@@ -290,7 +290,7 @@ static void pin_name(const struct rp_member *m, const struct map_spec *spec, cha
     snprintf(path, PATH_MAX, "%s/%s", m->config->pin_path, spec->name);
 }
 
-/* Two arrays may be alike in all of this: flags are left out, since the kernel adds some of its own */
+/* But for flags, since the kernel adds some of its own */
 static int pinned_fits(int fd, const struct map_spec *spec)
 {
   struct bpf_map_info info = {0};
