@@ -24,7 +24,7 @@ usage_error() {
 make_tmp() {
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
-	trap 'exit 130' INT TERM
+	trap 'exit 130' HUP INT TERM
 }
 
 # release_of TREE: which pmacct release a source tree is, as its VERSION file says
@@ -78,13 +78,13 @@ sandbox() {
 		make_tmp
 		SANDBOX=$tmp unshare --mount --net --pid --fork --kill-child --mount-proc "$0" "$@" &
 		child=$!
-		trap 'kill -KILL $child; wait $child || true; exit 130' INT TERM
+		trap '{ kill -KILL $child && wait $child; } 2>/dev/null || true; exit 130' HUP INT TERM
 		wait $child && exit 0 || exit $?
 	fi
 
 	tmp=$SANDBOX bpffs=/sys/fs/bpf
 	# PID 1 of a namespace gets only the signals that it has a handler for
-	trap 'exit 130' INT TERM
+	trap 'exit 130' HUP INT TERM
 	mount -t bpf bpf "$bpffs"
 	# where 'ip netns' keeps its files: its own, so that the host sees nothing of them
 	mkdir -p /run/netns
