@@ -303,8 +303,8 @@ void reuseport_open(enum reuseport_listener id, int sock, const struct sockaddr 
   if (rp_open(member, &rp, listeners[id].name, listeners[id].protocol)) refuse(member);
   if (rp_check_address(member, sock, addr, len)) refuse(member);
   if (member->missing[0])
-    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s lacks %s: what these are for is not to be had (%s).\n", config.name,
-        rp.prog, member->missing, member->failover ? "failover is" : "no failover");
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s lacks the maps %s%s: use reuseport.o to have what they are for.\n",
+        config.name, rp.prog, member->missing, member->failover ? "" : ", and does no failover");
 }
 
 void reuseport_join(enum reuseport_listener id)

@@ -1,0 +1,25 @@
+#!/bin/sh
+# An object of somebody else's, with the maps of the contract alone and the old section name: nfacctd balances with it,
+# and says in one line what it lacks.
+. "${0%/*}/lib.sh"
+need_daemons
+need clang
+sandbox
+
+foreign=$(variant foreign 's,SEC("sk_reuseport"),SEC("sk_reuseport/selector"),
+	s/(policy)/(policy2)/; s/&policy)/\&policy2)/; s/&overrides/\&overrides2/; s/^} overrides/} overrides2/
+	s/^} owners/} owners2/; s/&counters/\&counters2/; s/^} counters/} counters2/')
+config other 2100 3 "reuseport_bpf_prog: $foreign"
+start_all other 3
+for i in 0 1 2; do
+	is "instance $i: one WARN line, and what it lacks" "$(grep WARN "$tmp/other-$i.log")" \
+		"WARN ( default/core ): reuseport: $foreign lacks the maps policy, overrides, owners, counters, and does no failover: use reuseport.o to have what they are for."
+done
+sent=$("$tools/exporter" netflow5 4 2100 exporters=100 ports=3 datagrams=4 rate=4000)
+stop_all other
+received other >"$tmp/received"
+is "100 exporters, each at one of three instances" \
+	"$(cut -d' ' -f1 "$tmp/received" | sort -u | wc -l) $(wc -l <"$tmp/received") $(cut -d' ' -f2 "$tmp/received" | sort -u | wc -l)" "100 100 3"
+is "of $sent datagrams sent, lost" $((sent - $(awk '{sum += $3} END {print sum}' "$tmp/received"))) 0
+
+done_testing
