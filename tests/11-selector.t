@@ -5,4 +5,4 @@ need_root
 sandbox
 # small enough that a datagram of 4,000 bytes travels in fragments
 ip link set lo mtu 1500
-exec "$tools/selector" "$object" "$bpffs"
+program "agree" "$tools/selector" "$object" "$bpffs"

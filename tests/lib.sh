@@ -67,6 +67,16 @@ diag() {
 	printf '%s\n' "$*" | sed 's/^/# /' >&2
 }
 
+# program REGEX COMMAND...: a test in C; those of its assertions that match are shown whatever happens, for their figures
+program() {
+	shown=$1 status=0
+	shift
+	"$@" >"$tmp/program" || status=$?
+	cat "$tmp/program"
+	sed -n "s/^ok [0-9]* - \(.*$shown.*\)/# \1/p" "$tmp/program" >&2
+	exit "$status"
+}
+
 # skip_all REASON: the whole test, unless it is to be strict
 skip_all() {
 	if [ -n "${CHECK_STRICT:-}" ]; then
