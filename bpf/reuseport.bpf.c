@@ -150,8 +150,7 @@ int _selector(struct sk_reuseport_md *ctx)
 	union rp_addr source;
 	__u64 hash;
 
-	/* Not set, by a loader that knows nothing of it: all slots count, failover finds the live.
-	 */
+	/* Not set, by a loader that does not know it: all slots count, failover finds the live */
 	if (n == 0 || n > RP_MAX_BUCKETS)
 		n = RP_MAX_BUCKETS;
 

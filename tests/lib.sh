@@ -62,7 +62,7 @@ like() {
 	fi
 }
 
-# diag TEXT: shown whatever happens;  note TEXT: shown by prove -v; figures go to diag
+# diag TEXT: shown whatever happens, for figures and for what went wrong
 diag() {
 	printf '%s\n' "$*" | sed 's/^/# /' >&2
 }
@@ -144,12 +144,10 @@ config() {
 	printf '%b\n' "$@" >>"$conf"
 }
 
-# start NAME INDEX [DAEMON]: one instance of config NAME in the background, log in $tmp/NAME-INDEX.log; its pid in
-# $tmp/NAME-INDEX.pid and in $started
+# start NAME INDEX: one instance of config NAME in the background, log in $tmp/NAME-INDEX.log, pid in $tmp/NAME-INDEX.pid
 start() {
-	"${3:-$nfacctd}" -f "$tmp/$1.conf" -x "$2" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
-	started=$!
-	echo "$started" >"$tmp/$1-$2.pid"
+	"$nfacctd" -f "$tmp/$1.conf" -x "$2" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
+	echo $! >"$tmp/$1-$2.pid"
 }
 
 # is_up NAME INDEX: whether it reads its port, and its print plugin sleeps until there is something to read: what

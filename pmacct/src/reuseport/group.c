@@ -95,7 +95,7 @@ void rp_init(struct rp_member *m)
 {
   memset(m, 0, sizeof(*m));
   m->lock = m->prog = -1;
-  for (int id = 0; id < RP_MAPS; id++) m->maps[id] = -1;
+  for (int id = 0; id < RP_MAPS; id++) m->fds[id] = -1;
 }
 
 /* By name: a child that was forked meanwhile has the lock too, until it closes its copy */
@@ -116,7 +116,7 @@ void rp_close(struct rp_member *m)
   m->prog = -1;
   for (int id = 0; id < RP_MAPS; id++) {
     m->map[id] = NULL;
-    m->maps[id] = -1;
+    m->fds[id] = -1;
   }
 }
 
@@ -364,7 +364,7 @@ static int make_pin(struct rp_member *m, int id)
   char path[PATH_MAX];
 
   pin_name(m, spec_of(m, id), path);
-  if (!access(path, F_OK) || !bpf_obj_pin(m->maps[id], path)) return 0;
+  if (!access(path, F_OK) || !bpf_obj_pin(m->fds[id], path)) return 0;
 
   return fail(m, -errno, "cannot pin map '%s' at %s (%s): the directory must belong to the daemon's user",
               spec_of(m, id)->name, path, strerror(errno));
@@ -390,8 +390,8 @@ static void read_slot(int targets, int owners, __u32 bucket, struct rp_slot *slo
 
 int rp_slot(const struct rp_member *m, __u32 bucket, struct rp_slot *slot)
 {
-  if (m->maps[RP_TARGETS] < 0 || bucket >= RP_MAX_BUCKETS) return -EINVAL;
-  read_slot(m->maps[RP_TARGETS], m->maps[RP_OWNERS], bucket, slot);
+  if (m->fds[RP_TARGETS] < 0 || bucket >= RP_MAX_BUCKETS) return -EINVAL;
+  read_slot(m->fds[RP_TARGETS], m->fds[RP_OWNERS], bucket, slot);
 
   return 0;
 }
@@ -479,14 +479,14 @@ static __u32 get(const struct rp_member *m, int id)
 {
   __u32 value = 0;
 
-  if (m->maps[id] >= 0) bpf_map_lookup_elem(m->maps[id], &zero, &value);
+  if (m->fds[id] >= 0) bpf_map_lookup_elem(m->fds[id], &zero, &value);
 
   return value;
 }
 
 static int set(struct rp_member *m, int id, __u32 value)
 {
-  if (m->maps[id] < 0 || !bpf_map_update_elem(m->maps[id], &zero, &value, BPF_ANY)) return 0;
+  if (m->fds[id] < 0 || !bpf_map_update_elem(m->fds[id], &zero, &value, BPF_ANY)) return 0;
 
   return fail(m, -errno, "cannot write map '%s' in %s (%s)", spec_of(m, id)->name, m->config->pin_path,
               strerror(errno));
@@ -502,8 +502,8 @@ static int reset_settings(struct rp_member *m)
 
   while (!nonce)
     if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return fail(m, -errno, "no random seed (%s)", strerror(errno));
-  while (m->maps[RP_OVERRIDES] >= 0 && !bpf_map_get_next_key(m->maps[RP_OVERRIDES], NULL, &key))
-    if (bpf_map_delete_elem(m->maps[RP_OVERRIDES], &key)) break;
+  while (m->fds[RP_OVERRIDES] >= 0 && !bpf_map_get_next_key(m->fds[RP_OVERRIDES], NULL, &key))
+    if (bpf_map_delete_elem(m->fds[RP_OVERRIDES], &key)) break;
 
   err = set(m, RP_SIZE, c->count);
   if (!err) err = set(m, RP_NONCE, nonce);
@@ -526,7 +526,7 @@ static int match_settings(struct rp_member *m, const char *live)
     return fail(m, -EEXIST, "reuseport_nonce is %u here, but %u in the running group %s (%s): use the same in all "
                             "instances, or leave it out",
                 c->nonce, nonce, c->pin_path, live);
-  if (c->failover != RP_UNSET && m->maps[RP_POLICY] >= 0 && (c->failover == RP_TRUE) != failover)
+  if (c->failover != RP_UNSET && m->fds[RP_POLICY] >= 0 && (c->failover == RP_TRUE) != failover)
     return fail(m, -EEXIST, "reuseport_failover is %s here, but %s in the running group %s (%s): use the same in all "
                             "instances, or leave it out",
                 failover ? "false" : "true", failover ? "true" : "false", c->pin_path,
@@ -588,7 +588,7 @@ static int load(struct rp_member *m)
   }
 
   m->prog = bpf_program__fd(bpf_object__find_program_by_name(m->object, RP_PROG));
-  for (int id = 0; id < RP_MAPS; id++) m->maps[id] = m->map[id] ? bpf_map__fd(m->map[id]) : -1;
+  for (int id = 0; id < RP_MAPS; id++) m->fds[id] = m->map[id] ? bpf_map__fd(m->map[id]) : -1;
 
   return 0;
 }
@@ -614,6 +614,7 @@ static int open_locked(struct rp_member *m)
   const struct rp_config *c = m->config;
   char listener_dir[PATH_MAX], live[128] = "";
   struct rp_slot slot;
+  const char *who;
   int err, id, is_live;
 
   snprintf(listener_dir, sizeof(listener_dir), "%s/%s", c->pin_path, m->listener);
@@ -622,22 +623,23 @@ static int open_locked(struct rp_member *m)
 
   is_live = find_live(m, live, sizeof(live));
   if (is_live < 0) return is_live;
+  who = is_live ? live : NULL;
   for (id = 0; id < RP_MAPS; id++) {
-    err = m->map[id] ? reuse_pin(m, id, is_live ? live : NULL) : lacks_pinned(m, id, is_live ? live : NULL);
+    err = m->map[id] ? reuse_pin(m, id, who) : lacks_pinned(m, id, who);
     if (err) return err;
   }
 
   err = load(m);
   for (id = 0; !err && id < RP_MAPS; id++)
-    if (m->maps[id] >= 0) err = make_pin(m, id);
+    if (m->fds[id] >= 0) err = make_pin(m, id);
   if (err) return err;
 
   err = is_live ? match_settings(m, live) : reset_settings(m);
   if (err) return err;
   m->nonce = get(m, RP_NONCE);
-  m->failover = m->maps[RP_POLICY] >= 0 && !(get(m, RP_POLICY) & RP_NO_FAILOVER);
+  m->failover = m->fds[RP_POLICY] >= 0 && !(get(m, RP_POLICY) & RP_NO_FAILOVER);
 
-  read_slot(m->maps[RP_TARGETS], m->maps[RP_OWNERS], c->index, &slot);
+  read_slot(m->fds[RP_TARGETS], m->fds[RP_OWNERS], c->index, &slot);
   if (slot.cookie && !c->takeover) return in_use(m, &slot);
 
   return 0;
@@ -664,7 +666,7 @@ int rp_open(struct rp_member *m, const struct rp_config *config, const char *lis
 /* ---- the address ---- */
 
 /* Whether anybody has the address: a socket that would not share it cannot be bound then. A negative errno if it cannot
-   be bound for another reason, which the daemon's own bind() will meet again and report. */
+   be bound for another reason. */
 static int address_in_use(int sock, const struct sockaddr *addr, socklen_t len)
 {
   int type, yes = 1, v6only, probe, err = 0;
@@ -715,7 +717,7 @@ static void sign(struct rp_member *m, int sock)
   socklen_t len = sizeof(owner.cookie);
   int fd;
 
-  if (m->maps[RP_OWNERS] < 0 || getsockopt(sock, SOL_SOCKET, SO_COOKIE, &owner.cookie, &len)) return;
+  if (m->fds[RP_OWNERS] < 0 || getsockopt(sock, SOL_SOCKET, SO_COOKIE, &owner.cookie, &len)) return;
   fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
   if (fd >= 0) {
     if (read(fd, owner.comm, sizeof(owner.comm)) < 0) owner.comm[0] = '\0';
@@ -723,7 +725,7 @@ static void sign(struct rp_member *m, int sock)
   }
   for (int i = 0; i < RP_COMM_LEN; i++)
     if (owner.comm[i] == '\n') owner.comm[i] = '\0';
-  bpf_map_update_elem(m->maps[RP_OWNERS], &m->config->index, &owner, BPF_ANY);
+  bpf_map_update_elem(m->fds[RP_OWNERS], &m->config->index, &owner, BPF_ANY);
 }
 
 /* Into the array first, then the program: the other way round nobody would be in it for a moment */
@@ -734,7 +736,7 @@ int rp_join(struct rp_member *m, int sock)
   struct rp_slot slot;
   int err = 0;
 
-  if (bpf_map_update_elem(m->maps[RP_TARGETS], &c->index, &value, c->takeover ? BPF_ANY : BPF_NOEXIST)) {
+  if (bpf_map_update_elem(m->fds[RP_TARGETS], &c->index, &value, c->takeover ? BPF_ANY : BPF_NOEXIST)) {
     err = -errno;
     rp_slot(m, c->index, &slot);
     if (err == -EEXIST)
@@ -746,7 +748,7 @@ int rp_join(struct rp_member *m, int sock)
   }
   else if (setsockopt(sock, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &m->prog, sizeof(m->prog))) {
     err = -errno;
-    bpf_map_delete_elem(m->maps[RP_TARGETS], &c->index);
+    bpf_map_delete_elem(m->fds[RP_TARGETS], &c->index);
     fail(m, err, "cannot attach %s to the socket of listener %s (%s)", c->prog, m->listener, strerror(-err));
   }
   else

@@ -20,18 +20,22 @@
 #define RP_DEFAULT_PIN_PATH "/sys/fs/bpf/pmacct"
 #define RP_LOCK_SECONDS     10 /* how long rp_open() waits for somebody else's lock */
 
-enum rp_map_id { RP_SIZE,
-                 RP_NONCE,
-                 RP_POLICY,
-                 RP_OVERRIDES,
-                 RP_OWNERS,
-                 RP_COUNTERS,
-                 RP_TARGETS,
-                 RP_MAPS };
+enum rp_map_id {
+  RP_SIZE,
+  RP_NONCE,
+  RP_POLICY,
+  RP_OVERRIDES,
+  RP_OWNERS,
+  RP_COUNTERS,
+  RP_TARGETS,
+  RP_MAPS,
+};
 
-enum rp_tristate { RP_UNSET = -1,
-                   RP_FALSE,
-                   RP_TRUE };
+enum rp_tristate {
+  RP_UNSET = -1,
+  RP_FALSE,
+  RP_TRUE,
+};
 
 /* What an instance asks for */
 struct rp_config {
@@ -53,7 +57,7 @@ struct rp_member {
   int lock;                     /* open directory that holds the lock, or -1 */
   struct bpf_map *map[RP_MAPS]; /* NULL: the object has none */
   int prog;
-  int maps[RP_MAPS]; /* -1: the object has none */
+  int fds[RP_MAPS];  /* of these maps, once loaded; -1: none */
   __u32 nonce;       /* in force since rp_open() */
   int failover;      /* likewise */
   char missing[128]; /* optional maps that the object lacks, by name, or "" */

@@ -9,9 +9,11 @@
 #define REUSEPORT_H
 
 /* Each listener has a socket array of its own: the kernel only selects among sockets of one port */
-enum reuseport_listener { REUSEPORT_NFACCTD,
-                          REUSEPORT_BMP,
-                          REUSEPORT_LISTENERS };
+enum reuseport_listener {
+  REUSEPORT_NFACCTD,
+  REUSEPORT_BMP,
+  REUSEPORT_LISTENERS,
+};
 
 /* Config keys, for the dictionary in cfg.c: filename, plugin name or NULL, value */
 extern int cfg_key_reuseport_hashbucket_count(char *, char *, char *);
