@@ -8,6 +8,8 @@
  * 4. If the bucket is empty, a live one stands in, the same for UDP and TCP; with RP_NO_FAILOVER
  *    nobody does.
  * 5. Whatever reaches nobody is refused: SK_DROP, which senders hear (port unreachable, RST).
+ * 6. A listener that closes leaves connections that it has not accepted: the kernel asks for each
+ * of them, too, if the program is the one that can migrate (Linux 5.14).
  *
  * SK_PASS without a selected socket would fall back to the kernel's hash over every socket of the
  * group, those that are still starting or already draining too: it must never happen here.
@@ -23,6 +25,8 @@
 #include <stddef.h>
 #include "reuseport_abi.h"
 #include "reuseport_hash.h"
+
+#define AF_INET 2
 
 char _license[] SEC("license") = "GPL";
 
@@ -114,6 +118,20 @@ static __always_inline bool read_source(struct sk_reuseport_md *ctx, union rp_ad
 	return false;
 }
 
+/*
+ * A connection that waits to be accepted comes without a packet. An IPv4 one that is only half open
+ * may be unreadable here: then it goes anywhere, and the daemon sends it home.
+ */
+static __always_inline void read_peer(const struct bpf_sock *sk, union rp_addr *a)
+{
+	if (sk->family == AF_INET) {
+		rp_addr_v4(a, sk->dst_ip4);
+		return;
+	}
+	a->q[0] = rp_pair(sk->dst_ip6[0], sk->dst_ip6[1]);
+	a->q[1] = rp_pair(sk->dst_ip6[2], sk->dst_ip6[3]);
+}
+
 /* An override may name a bucket that a shrunk group no longer has: then it does not count. */
 static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *bucket)
 {
@@ -140,8 +158,7 @@ __attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw, __u32 n)
 	return rp_draw(hash, draw, n);
 }
 
-SEC("sk_reuseport")
-int _selector(struct sk_reuseport_md *ctx)
+static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating)
 {
 	void *targets = ctx->ip_protocol == IPPROTO_TCP ? (void *)&tcp_balancing_targets
 							: (void *)&udp_balancing_targets;
@@ -155,8 +172,11 @@ int _selector(struct sk_reuseport_md *ctx)
 		n = RP_MAX_BUCKETS;
 
 	if (!read_source(ctx, &source)) {
-		count(RP_NO_BUCKET, RP_UNREADABLE);
-		return SK_DROP;
+		if (!migrating) {
+			count(RP_NO_BUCKET, RP_UNREADABLE);
+			return SK_DROP;
+		}
+		read_peer(migrating, &source);
 	}
 
 	if (flags & RP_OVERRIDDEN && overridden(&source, n, &wanted)) {
@@ -196,4 +216,17 @@ refuse:
 standin:
 	count(bucket, RP_STANDIN);
 	return SK_PASS;
+}
+
+SEC("sk_reuseport")
+int _selector(struct sk_reuseport_md *ctx)
+{
+	return choose(ctx, NULL);
+}
+
+/* Not loaded unless asked for, because older kernels cannot. */
+SEC("?sk_reuseport/migrate")
+int _migrator(struct sk_reuseport_md *ctx)
+{
+	return choose(ctx, ctx->migrating_sk);
 }
