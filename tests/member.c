@@ -5,12 +5,15 @@
  * usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]
  *   nonce=N failover=true|false takeover=true   as in the daemons' config
  *   protocol=tcp  port=N (2100)
- *   hold=SECONDS  between opening, which locks, and joining
+ *   hold=SECONDS  between opening, which locks, and binding
+ *   wait=SECONDS  between binding, when it unlocks, and joining; says "bound" in between
  *
- * Says "joined ..." and stays until it is killed; or prints the library's error, and exits with 1.
+ * Says "joined ..." and stays until it is killed; on SIGTERM it leaves, says so, and keeps its socket. Or prints the
+ * library's error, and exits with 1.
  */
 #define _GNU_SOURCE
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +22,7 @@
 #include "group.h"
 
 static struct rp_config config = {.failover = RP_UNSET};
-static int protocol = IPPROTO_UDP, port = 2100, hold;
+static int protocol = IPPROTO_UDP, port = 2100, hold, wait;
 
 static int parse(const char *word)
 {
@@ -40,6 +43,8 @@ static int parse(const char *word)
 		port = atoi(value);
 	else if (!strncmp(word, "hold=", 5))
 		hold = atoi(value);
+	else if (!strncmp(word, "wait=", 5))
+		wait = atoi(value);
 	else
 		return 0;
 
@@ -59,7 +64,10 @@ int main(int argc, char **argv)
 	int sock, yes = 1;
 	struct rp_member m;
 	struct rp_slot slot;
+	sigset_t stop;
+	int signum, held;
 
+	sigemptyset(&stop);
 	if (argc < 5)
 		return die("usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]");
 	config.prog = argv[1];
@@ -82,17 +90,28 @@ int main(int argc, char **argv)
 	if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) ||
 	    bind(sock, (void *)&any, sizeof(any)) || (protocol == IPPROTO_TCP && listen(sock, 8)))
 		return die("member: no socket");
-	if (rp_join(&m, sock))
+	if (wait) {
+		rp_unlock(&m);
+		printf("bound, %s\n", rp_served(&m) ? "others serve" : "nobody serves");
+		sleep(wait);
+	}
+	if (rp_join(&m, sock, RP_READS))
 		return die(m.error);
 
 	printf("joined index %u of %u nonce %u failover %s%s%s live", config.index, config.count,
-	       m.nonce, m.failover ? "on" : "off", m.missing[0] ? " lacks " : "", m.missing);
+	       m.nonce, rp_fails_over(&m) ? "on" : "off", m.missing[0] ? " lacks " : "", m.missing);
 	for (__u32 i = 0; i < config.count; i++)
 		if (!rp_slot(&m, i, &slot) && slot.cookie)
 			printf(" %u:%s:%u", i, slot.comm, slot.pid);
 	printf("\n");
-	rp_close(&m);
-	pause();
 
-	return 0;
+	sigaddset(&stop, SIGTERM);
+	sigprocmask(SIG_BLOCK, &stop, NULL);
+	for (;;) {
+		sigwait(&stop, &signum);
+		held = rp_holds(&m, &slot);
+		if (rp_leave(&m))
+			return die(m.error);
+		printf("left, %s\n", held ? "its bucket is empty" : "its bucket was in other hands");
+	}
 }

@@ -67,7 +67,7 @@ static int join(__u32 index, int type)
 		exit(1);
 	}
 	sock = new_socket(type);
-	if (rp_join(&m, sock)) {
+	if (rp_join(&m, sock, RP_READS)) {
 		printf("Bail out! %s\n", m.error);
 		exit(1);
 	}

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,7 +100,7 @@ void rp_init(struct rp_member *m)
 }
 
 /* By name: a child that was forked meanwhile has the lock too, until it closes its copy */
-static void unlock(struct rp_member *m)
+void rp_unlock(struct rp_member *m)
 {
   if (m->lock < 0) return;
   flock(m->lock, LOCK_UN);
@@ -109,11 +110,12 @@ static void unlock(struct rp_member *m)
 
 void rp_close(struct rp_member *m)
 {
-  unlock(m);
+  rp_unlock(m);
   /* closes the fds of prog and maps: the pins and the attached group hold what has to stay */
   if (m->object) bpf_object__close(m->object);
   m->object = NULL;
   m->prog = -1;
+  m->cookie = 0;
   for (int id = 0; id < RP_MAPS; id++) {
     m->map[id] = NULL;
     m->fds[id] = -1;
@@ -153,7 +155,7 @@ static int check_pin_path(struct rp_member *m)
 }
 
 /* A directory that is removed while we wait leaves us with a lock on nothing */
-static int lock_group(struct rp_member *m)
+static int lock_group(struct rp_member *m, int seconds)
 {
   const char *path = m->config->pin_path;
   const struct timespec nap = {0, 20 * 1000 * 1000};
@@ -166,9 +168,9 @@ static int lock_group(struct rp_member *m)
                 strerror(errno));
 
   for (int naps = 0; (err = flock(m->lock, LOCK_EX | LOCK_NB)) && errno == EWOULDBLOCK; naps++) {
-    if (naps >= RP_LOCK_SECONDS * 50)
+    if (naps >= seconds * 50)
       return fail(m, -EBUSY, "another process holds the lock on %s for more than %d s: see 'fuser -v %s'", path,
-                  RP_LOCK_SECONDS, path);
+                  seconds, path);
     nanosleep(&nap, NULL);
   }
   if (err) return fail(m, -errno, "cannot lock the group's directory %s (%s)", path, strerror(errno));
@@ -177,6 +179,32 @@ static int lock_group(struct rp_member *m)
     return fail(m, -EBUSY, "somebody removed %s while this instance waited for its lock: start it again", path);
 
   return 0;
+}
+
+/* ---- the kernel ---- */
+
+/* Whether it knows SK_REUSEPORT programs, and those that migrate connections: it loads the smallest one there is, or
+   refuses it for another reason */
+static int kernel_knows(enum bpf_attach_type attach_type)
+{
+  int migrates = attach_type == BPF_SK_REUSEPORT_SELECT_OR_MIGRATE;
+  const struct bpf_insn insns[] = {
+      {.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_1, .off = offsetof(struct sk_reuseport_md, migrating_sk)},
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS},
+      {.code = BPF_JMP | BPF_EXIT},
+  };
+  union bpf_attr attr = {
+      .prog_type = BPF_PROG_TYPE_SK_REUSEPORT,
+      .insns = (__u64) (unsigned long) (migrates ? insns : insns + 1),
+      .insn_cnt = migrates ? 3 : 2,
+      .license = (__u64) (unsigned long) "GPL",
+      .expected_attach_type = attach_type,
+  };
+  int fd = syscall(__NR_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+
+  if (fd >= 0) close(fd);
+
+  return fd >= 0 || (errno != EINVAL && errno != ENOSYS && errno != EACCES);
 }
 
 /* ---- the object ---- */
@@ -246,7 +274,7 @@ static int check_map(struct rp_member *m, int id)
 static int open_object(struct rp_member *m)
 {
   const struct rp_config *c = m->config;
-  struct bpf_program *prog, *selector;
+  struct bpf_program *prog, *migrator = NULL;
   int err;
 
   err = check_file(m);
@@ -263,14 +291,19 @@ static int open_object(struct rp_member *m)
                 c->prog, libbpf_said);
   }
 
-  selector = bpf_object__find_program_by_name(m->object, RP_PROG);
-  if (!selector)
+  m->selector = bpf_object__find_program_by_name(m->object, RP_PROG);
+  if (!m->selector)
     return fail(m, -ENOEXEC, "%s has no program '%s': set reuseport_bpf_prog to the path of reuseport.o", c->prog,
                 RP_PROG);
 
-  bpf_object__for_each_program (prog, m->object) bpf_program__set_autoload(prog, prog == selector);
+  if (m->protocol == IPPROTO_TCP) migrator = bpf_object__find_program_by_name(m->object, RP_MIGRATE);
+  if (migrator && kernel_knows(BPF_SK_REUSEPORT_SELECT_OR_MIGRATE)) m->selector = migrator;
+
+  bpf_object__for_each_program (prog, m->object) bpf_program__set_autoload(prog, prog == m->selector);
   /* libbpf 1.x does not know the section "sk_reuseport/selector" of older objects, and leaves its type open */
-  bpf_program__set_type(selector, BPF_PROG_TYPE_SK_REUSEPORT);
+  bpf_program__set_type(m->selector, BPF_PROG_TYPE_SK_REUSEPORT);
+  bpf_program__set_expected_attach_type(m->selector, m->selector == migrator ? BPF_SK_REUSEPORT_SELECT_OR_MIGRATE
+                                                                             : BPF_SK_REUSEPORT_SELECT);
 
   for (int id = 0; id < RP_MAPS; id++) {
     err = check_map(m, id);
@@ -385,6 +418,7 @@ static void read_slot(int targets, int owners, __u32 bucket, struct rp_slot *slo
 
   slot->since = owner.since;
   slot->pid = owner.pid;
+  slot->state = owner.state;
   memcpy(slot->comm, owner.comm, RP_COMM_LEN);
 }
 
@@ -426,8 +460,10 @@ static __u32 slots_of(int fd)
   return bpf_obj_get_info_by_fd(fd, &info, &len) || info.type != BPF_MAP_TYPE_REUSEPORT_SOCKARRAY ? 0 : info.max_entries;
 }
 
-/* Whether a listener has any live socket: 1, 0, or a negative errno. who: the first of them, in words. */
-static int find_live_in(const char *pin_path, const char *listener, const struct map_spec *targets_spec, char *who, size_t len)
+/* Whether a listener has any live socket in that bucket or a later one: 1, 0, or a negative errno. who: the first of
+   them, in words. */
+static int find_live_in(const char *pin_path, const char *listener, const struct map_spec *targets_spec, __u32 from,
+                        char *who, size_t len)
 {
   int targets = open_listener_map(pin_path, listener, targets_spec->name), owners, live = 0;
   struct rp_slot slot;
@@ -440,7 +476,7 @@ static int find_live_in(const char *pin_path, const char *listener, const struct
     owners = -1;
   }
   slots = slots_of(targets);
-  for (__u32 bucket = 0; !live && bucket < slots; bucket++) {
+  for (__u32 bucket = from; !live && bucket < slots; bucket++) {
     read_slot(targets, owners, bucket, &slot);
     live = slot.cookie != 0;
     if (live) describe(listener, bucket, &slot, who, len);
@@ -452,7 +488,7 @@ static int find_live_in(const char *pin_path, const char *listener, const struct
 }
 
 /* The same for all listeners of the group. What cannot be read must not pass for dead. */
-static int find_live(struct rp_member *m, char *who, size_t len)
+static int find_live(struct rp_member *m, __u32 from, char *who, size_t len)
 {
   const char *path = m->config->pin_path;
   DIR *dir = opendir(path);
@@ -462,8 +498,8 @@ static int find_live(struct rp_member *m, char *who, size_t len)
   if (!dir) return fail(m, -errno, "cannot list the group's directory %s (%s)", path, strerror(errno));
   while (!live && (entry = readdir(dir))) {
     if (entry->d_name[0] == '.') continue;
-    live = find_live_in(path, entry->d_name, &udp_targets, who, len);
-    if (!live) live = find_live_in(path, entry->d_name, &tcp_targets, who, len);
+    live = find_live_in(path, entry->d_name, &udp_targets, from, who, len);
+    if (!live) live = find_live_in(path, entry->d_name, &tcp_targets, from, who, len);
     if (live < 0)
       fail(m, live, "cannot open the socket array in %s/%s (%s): %s", path, entry->d_name, strerror(-live),
            live == -EPERM ? no_privilege : "the group's pins must belong to the daemon's user");
@@ -482,6 +518,19 @@ static __u32 get(const struct rp_member *m, int id)
   if (m->fds[id] >= 0) bpf_map_lookup_elem(m->fds[id], &zero, &value);
 
   return value;
+}
+
+__u32 rp_size(const struct rp_member *m)
+{
+  __u32 size = get(m, RP_SIZE);
+
+  return size && size <= RP_MAX_BUCKETS ? size : RP_MAX_BUCKETS;
+}
+
+/* A program without policy knows no stand-ins */
+int rp_fails_over(const struct rp_member *m)
+{
+  return m->fds[RP_POLICY] >= 0 && !(get(m, RP_POLICY) & RP_NO_FAILOVER);
 }
 
 static int set(struct rp_member *m, int id, __u32 value)
@@ -516,7 +565,7 @@ static int match_settings(struct rp_member *m, const char *live)
 {
   const struct rp_config *c = m->config;
   __u32 size = get(m, RP_SIZE), nonce = get(m, RP_NONCE);
-  int failover = !(get(m, RP_POLICY) & RP_NO_FAILOVER);
+  int failover = rp_fails_over(m);
 
   if (c->count != size)
     return fail(m, -EEXIST, "reuseport_hashbucket_count is %u here, but %u in the running group %s (%s): use the same "
@@ -548,26 +597,6 @@ static int in_use(struct rp_member *m, const struct rp_slot *slot)
 
 /* ---- loading ---- */
 
-/* The smallest program there is: only a kernel that does not know its type refuses it with EINVAL */
-static int kernel_lacks_sk_reuseport(void)
-{
-  const struct bpf_insn insns[] = {
-      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS},
-      {.code = BPF_JMP | BPF_EXIT},
-  };
-  union bpf_attr attr = {
-      .prog_type = BPF_PROG_TYPE_SK_REUSEPORT,
-      .insns = (__u64) (unsigned long) insns,
-      .insn_cnt = sizeof(insns) / sizeof(insns[0]),
-      .license = (__u64) (unsigned long) "GPL",
-  };
-  int fd = syscall(__NR_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
-
-  if (fd >= 0) close(fd);
-
-  return fd < 0 && (errno == EINVAL || errno == ENOSYS);
-}
-
 static int load(struct rp_member *m)
 {
   int err;
@@ -580,14 +609,14 @@ static int load(struct rp_member *m)
     /* EACCES is the verifier's */
     if (err == -EPERM)
       return fail(m, -EPERM, "cannot load %s: %s", m->config->prog, no_privilege);
-    if (kernel_lacks_sk_reuseport())
+    if (!kernel_knows(BPF_SK_REUSEPORT_SELECT))
       return fail(m, -EOPNOTSUPP, "this kernel has no SK_REUSEPORT programs: Linux 4.19 or newer with "
                                   "CONFIG_BPF_SYSCALL is needed");
     libbpf_strerror(err, words, sizeof(words));
     return fail(m, -ENOEXEC, "the kernel refuses %s (%s; %s): use the reuseport.o that belongs to this daemon", m->config->prog, words, libbpf_said);
   }
 
-  m->prog = bpf_program__fd(bpf_object__find_program_by_name(m->object, RP_PROG));
+  m->prog = bpf_program__fd(m->selector);
   for (int id = 0; id < RP_MAPS; id++) m->fds[id] = m->map[id] ? bpf_map__fd(m->map[id]) : -1;
 
   return 0;
@@ -621,7 +650,7 @@ static int open_locked(struct rp_member *m)
   err = make_directory(m, listener_dir);
   if (err) return err;
 
-  is_live = find_live(m, live, sizeof(live));
+  is_live = find_live(m, 0, live, sizeof(live));
   if (is_live < 0) return is_live;
   who = is_live ? live : NULL;
   for (id = 0; id < RP_MAPS; id++) {
@@ -637,7 +666,6 @@ static int open_locked(struct rp_member *m)
   err = is_live ? match_settings(m, live) : reset_settings(m);
   if (err) return err;
   m->nonce = get(m, RP_NONCE);
-  m->failover = m->fds[RP_POLICY] >= 0 && !(get(m, RP_POLICY) & RP_NO_FAILOVER);
 
   read_slot(m->fds[RP_TARGETS], m->fds[RP_OWNERS], c->index, &slot);
   if (slot.cookie && !c->takeover) return in_use(m, &slot);
@@ -656,7 +684,7 @@ int rp_open(struct rp_member *m, const struct rp_config *config, const char *lis
   err = open_object(m);
   if (!err) err = check_abilities(m);
   if (!err) err = check_pin_path(m);
-  if (!err) err = lock_group(m);
+  if (!err) err = lock_group(m, RP_LOCK_SECONDS);
   if (!err) err = open_locked(m);
   if (err) rp_close(m);
 
@@ -689,6 +717,20 @@ static int address_in_use(int sock, const struct sockaddr *addr, socklen_t len)
   return err == -EADDRINUSE ? 1 : err;
 }
 
+/* Its socket stays bound for a moment, although it is in no bucket any more */
+static int somebody_is_leaving(const struct rp_member *m)
+{
+  struct rp_owner owner;
+  __u64 now = time(NULL);
+
+  for (__u32 bucket = 0; m->fds[RP_OWNERS] >= 0 && bucket < RP_MAX_BUCKETS; bucket++)
+    if (!bpf_map_lookup_elem(m->fds[RP_OWNERS], &bucket, &owner) && owner.state == RP_LEFT &&
+        owner.since + RP_LEAVE_SECONDS >= now)
+      return 1;
+
+  return 0;
+}
+
 int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len)
 {
   const char *path = m->config->pin_path;
@@ -701,7 +743,7 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
     if (slot.cookie) describe(m->listener, bucket, &slot, who, sizeof(who));
   }
 
-  if (used == 1 && !slot.cookie)
+  if (used == 1 && !slot.cookie && !somebody_is_leaving(m))
     return fail(m, -EADDRINUSE, "the address of listener %s is in use by sockets that are not in the group %s, and would get nothing any more: stop them (no reuseport_* keys? another user? pins removed?), or use their reuseport_pin_path", m->listener, path);
   if (used == 0 && slot.cookie)
     return fail(m, -EADDRNOTAVAIL, "listener %s of the group %s is live (%s), but not at this address and port: use the same in all instances, or another reuseport_pin_path", m->listener, path, who);
@@ -711,13 +753,25 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
 
 /* ---- joining ---- */
 
-static void sign(struct rp_member *m, int sock)
+int rp_served(const struct rp_member *m)
 {
-  struct rp_owner owner = {.since = time(NULL), .pid = getpid()};
-  socklen_t len = sizeof(owner.cookie);
+  int fails_over = rp_fails_over(m);
+  struct rp_slot slot;
+
+  for (__u32 bucket = 0; bucket < RP_MAX_BUCKETS; bucket++)
+    if ((fails_over || bucket == m->config->index) && !rp_slot(m, bucket, &slot) && slot.cookie &&
+        slot.state == RP_READS)
+      return 1;
+
+  return 0;
+}
+
+static void sign(struct rp_member *m, enum rp_state state)
+{
+  struct rp_owner owner = {.cookie = m->cookie, .since = time(NULL), .pid = getpid(), .state = state};
   int fd;
 
-  if (m->fds[RP_OWNERS] < 0 || getsockopt(sock, SOL_SOCKET, SO_COOKIE, &owner.cookie, &len)) return;
+  if (m->fds[RP_OWNERS] < 0) return;
   fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
   if (fd >= 0) {
     if (read(fd, owner.comm, sizeof(owner.comm)) < 0) owner.comm[0] = '\0';
@@ -728,33 +782,160 @@ static void sign(struct rp_member *m, int sock)
   bpf_map_update_elem(m->fds[RP_OWNERS], &m->config->index, &owner, BPF_ANY);
 }
 
-/* Into the array first, then the program: the other way round nobody would be in it for a moment */
-int rp_join(struct rp_member *m, int sock)
+static __u32 id_of(int fd)
+{
+  struct bpf_map_info info = {0};
+  __u32 len = sizeof(info);
+
+  return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+/* Locks the group that rp_open() found, if it is there still. Its size may have changed: then that one holds. */
+static int relock(struct rp_member *m)
 {
   const struct rp_config *c = m->config;
+  __u32 size;
+  int err, fd;
+
+  err = lock_group(m, RP_LOCK_SECONDS);
+  if (err) return err;
+
+  fd = open_listener_map(c->pin_path, m->listener, spec_of(m, RP_TARGETS)->name);
+  err = fd < 0 || id_of(fd) != id_of(m->fds[RP_TARGETS]) ? -EEXIST : 0;
+  if (fd >= 0) close(fd);
+  if (err)
+    return fail(m, err, "somebody removed or replaced the pins in %s/%s while this instance started: start it again", c->pin_path, m->listener);
+
+  size = get(m, RP_SIZE);
+  if (c->index >= size)
+    return fail(m, -EEXIST, "the group %s has %u buckets since this instance started: reuseport_hashbucket_index %u is beyond", c->pin_path, size, c->index);
+
+  return 0;
+}
+
+/* Into the array first, then the program: the other way round nobody would be in it for a moment */
+static int join_locked(struct rp_member *m, int sock, enum rp_state state)
+{
+  const struct rp_config *c = m->config;
+  socklen_t len = sizeof(m->cookie);
   __u64 value = sock;
   struct rp_slot slot;
-  int err = 0;
+  int err;
 
   if (bpf_map_update_elem(m->fds[RP_TARGETS], &c->index, &value, c->takeover ? BPF_ANY : BPF_NOEXIST)) {
     err = -errno;
     rp_slot(m, c->index, &slot);
-    if (err == -EEXIST)
-      err = in_use(m, &slot);
-    else
-      fail(m, err, "cannot put the socket of listener %s into bucket %u (%s): it must be bound with SO_REUSEPORT and "
-                   "be in no other group",
-           m->listener, c->index, strerror(-err));
+    if (err == -EEXIST) return in_use(m, &slot);
+
+    return fail(m, err, "cannot put the socket of listener %s into bucket %u (%s): it must be bound with SO_REUSEPORT and "
+                        "be in no other group",
+                m->listener, c->index, strerror(-err));
   }
-  else if (setsockopt(sock, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &m->prog, sizeof(m->prog))) {
+  if (setsockopt(sock, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &m->prog, sizeof(m->prog))) {
     err = -errno;
     bpf_map_delete_elem(m->fds[RP_TARGETS], &c->index);
-    fail(m, err, "cannot attach %s to the socket of listener %s (%s)", c->prog, m->listener, strerror(-err));
+    return fail(m, err, "cannot attach %s to the socket of listener %s (%s)", c->prog, m->listener, strerror(-err));
   }
-  else
-    sign(m, sock);
+  if (getsockopt(sock, SOL_SOCKET, SO_COOKIE, &m->cookie, &len)) m->cookie = 0;
+  sign(m, state);
 
-  unlock(m);
+  return 0;
+}
+
+int rp_join(struct rp_member *m, int sock, enum rp_state state)
+{
+  int err = m->lock < 0 ? relock(m) : 0;
+
+  if (!err) err = join_locked(m, sock, state);
+  rp_unlock(m);
+
+  return err;
+}
+
+void rp_reads(struct rp_member *m)
+{
+  struct rp_slot slot;
+
+  /* a successor that signs meanwhile would be unnamed, and its bucket none the less its own */
+  if (rp_holds(m, &slot)) sign(m, RP_READS);
+}
+
+/* ---- while it runs ---- */
+
+int rp_holds(const struct rp_member *m, struct rp_slot *slot)
+{
+  return !rp_slot(m, m->config->index, slot) && slot->cookie && slot->cookie == m->cookie;
+}
+
+/* The lock keeps a successor from joining between the look and the deletion, which would hit its socket */
+int rp_leave(struct rp_member *m)
+{
+  struct rp_slot slot;
+  int err = lock_group(m, 2);
+
+  if (!err && rp_holds(m, &slot)) {
+    if (bpf_map_delete_elem(m->fds[RP_TARGETS], &m->config->index))
+      err = fail(m, -errno, "cannot take the socket of listener %s out of bucket %u (%s)", m->listener, m->config->index, strerror(errno));
+    else
+      sign(m, RP_LEFT);
+  }
+  rp_unlock(m);
+
+  return err;
+}
+
+__u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter)
+{
+  struct rp_prefix key = {.bits = 128};
+  __u32 size = rp_size(m), bucket;
+
+  memcpy(key.addr, exporter->b, sizeof(key.addr));
+  if (get(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 &&
+      !bpf_map_lookup_elem(m->fds[RP_OVERRIDES], &key, &bucket) && bucket < size)
+    return bucket;
+
+  return rp_draw(rp_hash(exporter, get(m, RP_NONCE)), 0, size);
+}
+
+/* ---- steering ---- */
+
+static int resize_locked(struct rp_member *m, __u32 *was)
+{
+  const struct rp_config *c = m->config;
+  char path[PATH_MAX], live[128] = "";
+  int is_live;
+
+  is_live = find_live(m, 0, live, sizeof(live));
+  if (is_live < 0) return is_live;
+  if (!is_live)
+    return fail(m, -ENOENT, "nobody is live in the group %s: it needs no resizing, start the instances with the new reuseport_hashbucket_count", c->pin_path);
+
+  pin_name(m, &specs[RP_SIZE], path);
+  m->fds[RP_SIZE] = bpf_obj_get(path);
+  if (m->fds[RP_SIZE] < 0) return fail(m, -errno, "cannot open %s (%s): %s", path, strerror(errno), no_privilege);
+  if (!pinned_fits(m->fds[RP_SIZE], &specs[RP_SIZE]))
+    return fail(m, -EEXIST, "what is pinned at %s is not the map '%s'", path, RP_MAP_SIZE);
+
+  *was = get(m, RP_SIZE);
+  is_live = find_live(m, c->count, live, sizeof(live));
+  if (is_live < 0) return is_live;
+  if (is_live)
+    return fail(m, -EBUSY, "cannot shrink the group %s to %u buckets: a bucket beyond is in use by %s; stop that instance first", c->pin_path, c->count, live);
+
+  return set(m, RP_SIZE, c->count);
+}
+
+int rp_resize(struct rp_member *m, const struct rp_config *config, __u32 *was)
+{
+  int err;
+
+  m->config = config;
+  m->listener = "";
+  err = access(config->pin_path, F_OK) ? fail(m, -ENOENT, "no group at %s (%s): give its reuseport_pin_path", config->pin_path, strerror(errno)) : 0;
+  if (!err) err = lock_group(m, RP_LOCK_SECONDS);
+  if (!err) err = resize_locked(m, was);
+  if (m->fds[RP_SIZE] >= 0) close(m->fds[RP_SIZE]);
+  rp_close(m);
 
   return err;
 }

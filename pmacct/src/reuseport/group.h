@@ -2,12 +2,14 @@
 /*
  * The pinned group: open, lock, join, read who is there. libbpf only, knows nothing of pmacct.
  *
- * 1. rp_open() takes the group's lock, rp_join() or rp_close() gives it back: bind (and listen) between the two,
- *    so that nobody ever sees a socket that is bound and not yet in its bucket.
- * 2. Whatever is refused is refused before the socket joins: the group and its live instances stay as they were.
- * 3. While any instance is live in any listener of the group, its settings stand and a newcomer must match them.
+ * 1. rp_open() takes the group's lock, rp_join(), rp_unlock() or rp_close() gives it back: bind (and listen) between.
+ * 2. A bound socket joins when its owner is about to read it. Until then rp_served() instances serve its exporters;
+ *    if there are none, it joins at once, because a queue is better than a refusal.
+ * 3. Whoever stops leaves its bucket first, and then reads what its socket has queued.
+ * 4. Whatever is refused is refused before the socket joins: the group and its live instances stay as they were.
+ * 5. While any instance is live in any listener of the group, its settings stand and a newcomer must match them.
  *    With nobody live they are leftovers, and the newcomer's settings replace them.
- * 4. Every function that fails returns a negative errno and leaves one line in `error`, without a newline:
+ * 6. Every function that fails returns a negative errno and leaves one line in `error`, without a newline:
  *    what, on which object, why, what to do.
  */
 #ifndef REUSEPORT_GROUP_H
@@ -16,9 +18,11 @@
 #include <linux/types.h>
 #include <sys/socket.h>
 #include "reuseport_abi.h"
+#include "reuseport_hash.h"
 
 #define RP_DEFAULT_PIN_PATH "/sys/fs/bpf/pmacct"
-#define RP_LOCK_SECONDS     10 /* how long rp_open() waits for somebody else's lock */
+#define RP_LOCK_SECONDS     10 /* how long to wait for somebody else's lock */
+#define RP_LEAVE_SECONDS    10 /* how long a socket may be read after it left its bucket */
 
 enum rp_map_id {
   RP_SIZE,
@@ -54,12 +58,13 @@ struct rp_member {
   const char *listener;
   int protocol; /* IPPROTO_UDP or IPPROTO_TCP */
   struct bpf_object *object;
+  struct bpf_program *selector; /* of its programs, the one for this listener */
   int lock;                     /* open directory that holds the lock, or -1 */
+  __u64 cookie;                 /* of the socket that joined; 0: none */
   struct bpf_map *map[RP_MAPS]; /* NULL: the object has none */
   int prog;
   int fds[RP_MAPS];  /* of these maps, once loaded; -1: none */
   __u32 nonce;       /* in force since rp_open() */
-  int failover;      /* likewise */
   char missing[128]; /* optional maps that the object lacks, by name, or "" */
   char error[1024];
 };
@@ -69,6 +74,7 @@ struct rp_slot {
   __u64 cookie; /* of the socket in it; 0: empty */
   __u64 since;  /* seconds since the epoch; 0: unknown */
   __u32 pid;    /* 0: unknown, its object keeps no owners */
+  __u32 state;  /* enum rp_state */
   char comm[RP_COMM_LEN + 1];
 };
 
@@ -89,11 +95,43 @@ int rp_open(struct rp_member *m, const struct rp_config *config, const char *lis
  */
 int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len);
 
-/* Puts a bound (UDP) or listening (TCP) socket with SO_REUSEPORT into the bucket, and unlocks */
-int rp_join(struct rp_member *m, int sock);
+/* Whether somebody who reads serves this instance's exporters as long as it is not in its bucket */
+int rp_served(const struct rp_member *m);
+
+/* Gives the lock back, before rp_join(): the group may change meanwhile */
+void rp_unlock(struct rp_member *m);
+
+/*
+ * Puts a bound (UDP) or listening (TCP) socket with SO_REUSEPORT into the bucket, in that state, and unlocks. Locks the
+ * group first if need be: -EEXIST if it is not the one any more that rp_open() found, or has fewer buckets now.
+ */
+int rp_join(struct rp_member *m, int sock, enum rp_state state);
+
+/* Lets the others know that the owner of a socket that joined reads it now */
+void rp_reads(struct rp_member *m);
+
+/* Whether the socket that joined still is in its bucket. If not, slot tells who is. */
+int rp_holds(const struct rp_member *m, struct rp_slot *slot);
+
+/* Takes the socket that joined out of its bucket, if it is there: nothing new arrives at it. It can join no more. */
+int rp_leave(struct rp_member *m);
 
 /* Reads one bucket of the member's listener; bucket is below RP_MAX_BUCKETS. Takes no lock. */
 int rp_slot(const struct rp_member *m, __u32 bucket, struct rp_slot *slot);
+
+/* The group's settings as they are now: buckets, and whether live instances stand in for an empty one. No lock. */
+__u32 rp_size(const struct rp_member *m);
+int rp_fails_over(const struct rp_member *m);
+
+/* The bucket that an exporter belongs to, live or not, by the settings in force now. Takes no lock. */
+__u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter);
+
+/*
+ * Changes the number of buckets of the running group at config->pin_path to config->count, and sets was to what it was;
+ * the rest of config does not matter. m: empty, and closed again afterwards. -EBUSY: a bucket beyond is in use.
+ * -ENOENT: no group, or nobody live in it.
+ */
+int rp_resize(struct rp_member *m, const struct rp_config *config, __u32 *was);
 
 /* Unlocks and frees; a socket that has joined stays in its bucket until it is closed */
 void rp_close(struct rp_member *m);

@@ -14,7 +14,8 @@
 
 #include <linux/types.h>
 
-#define RP_PROG "_selector"
+#define RP_PROG    "_selector"
+#define RP_MIGRATE "_migrator" /* the same for TCP, where the kernel can: also finds a closing listener's connections a new one */
 
 /* One per group: pinned at <pin path>/<name> */
 #define RP_MAP_SIZE      "size"      /* ARRAY [0] -> u32: buckets in use, 1..RP_MAX_BUCKETS; 0: not set yet */
@@ -57,13 +58,20 @@ struct rp_prefix {
   __u8 addr[16]; /* network order, IPv4 as v4-mapped */
 };
 
-/* Who put the socket into a slot. Valid only while the slot holds the socket of that cookie. */
+enum rp_state {
+  RP_READS,  /* its owner reads the socket, or nobody said otherwise */
+  RP_STARTS, /* in its bucket although its owner does not read yet: there was nobody else */
+  RP_LEFT,   /* the bucket is given up, its owner still reads what the socket has queued */
+};
+
+/* Who put the socket into a slot. Valid only while the slot holds the socket of that cookie, or for a while after
+   RP_LEFT. */
 struct rp_owner {
   __u64 cookie; /* SO_COOKIE */
   __u64 since;  /* seconds since the epoch */
   __u32 pid;    /* as its owner sees itself: another PID namespace counts differently */
   char comm[RP_COMM_LEN];
-  __u32 unused; /* explicit padding, so that no byte of it is ever undefined */
+  __u32 state; /* enum rp_state */
 };
 
 #endif

@@ -89,20 +89,20 @@ static inline __u64 rp_hash(const union rp_addr *a, __u32 nonce)
  */
 static inline __u32 rp_jump(__u64 key, __u32 n)
 {
-  __u32 b = 0;
+  __u32 bucket = 0;
 
   RP_UNROLL
   for (int round = 0; round < 32; round++) {
     __u32 top, draw;
 
     key = key * 2862933555777941757ULL + 1;
-    top = (b + 1) << 24;
+    top = (bucket + 1) << 24;
     draw = (__u32) (key >> 40) + 1;
     if (top >= (__u64) draw * n) break;
-    b = top / draw;
+    bucket = top / draw;
   }
 
-  return b;
+  return bucket;
 }
 
 /* The bucket of draw 0 is the exporter's own, those of draws 1..RP_STANDIN_DRAWS may stand in for it */
