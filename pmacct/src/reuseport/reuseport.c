@@ -1,34 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The daemons' side of the group: see reuseport.h for what it promises. */
+/* The keys, each by itself and as a whole. See life.c for what becomes of a listener. */
 #include "pmacct.h"
 #include "plugin_hooks.h"
-#include <fcntl.h>
-#include <pthread.h>
 #include "reuseport/reuseport.h"
-#include "reuseport/group.h"
+#include "reuseport/life.h"
 
-static struct rp_config rp = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET};
+struct rp_config rp = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET};
+
+size_t reuseport_templates_stem;
 
 /* Which keys the config has */
 static struct {
   int any, count, index;
 } seen;
-
-static const struct {
-  const char *name;
-  int protocol;
-} listeners[REUSEPORT_LISTENERS] = {
-    [REUSEPORT_NFACCTD] = {"nfacctd", IPPROTO_UDP},
-    [REUSEPORT_BMP] = {"bmp", IPPROTO_TCP},
-};
-
-static struct {
-  struct rp_member member;
-  int sock;
-} open_listeners[REUSEPORT_LISTENERS] = {
-    [REUSEPORT_NFACCTD] = {.sock = -1},
-    [REUSEPORT_BMP] = {.sock = -1},
-};
 
 /* ---- keys ---- */
 
@@ -184,23 +168,36 @@ static void check_three(char *filename)
   exit(1);
 }
 
-/* Opens the group once for nothing, while nothing has been started, and an exit status still reaches the caller: after
-   daemonize() it would not. What changes until reuseport_open() is found there. */
-static void rehearse(char *filename, enum reuseport_listener id)
+/* Each instance has its own: the file name gets the index before its extension, by a dash, unless it has it already. The
+   result is known to the siblings too, which read it: templates.c. */
+static void name_templates_file(struct configuration *core)
 {
-  struct rp_member member;
+  char *path = core->nfacctd_templates_file, *dot, *name;
+  char index[8];
+  size_t stem;
 
-  rp_init(&member);
-  if (rp_open(&member, &rp, listeners[id].name, listeners[id].protocol)) {
-    Log(LOG_ERR, "ERROR: [%s] reuseport: %s. Exiting.\n", filename, member.error);
-    exit(1);
+  if (!path) return;
+
+  name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+  dot = strrchr(name, '.');
+  stem = dot && dot != name ? (size_t) (dot - path) : strlen(path);
+  snprintf(index, sizeof(index), "-%u", rp.index);
+  if (stem < strlen(index) || strncmp(path + stem - strlen(index), index, strlen(index))) {
+    name = malloc(strlen(path) + strlen(index) + 1);
+    if (!name) {
+      Log(LOG_ERR, "ERROR: malloc() failed (nfacctd_templates_file). Exiting.\n");
+      exit(1);
+    }
+    sprintf(name, "%.*s%s%s", (int) stem, path, index, path + stem);
+    core->nfacctd_templates_file = name;
+    stem += strlen(index);
   }
-  rp_close(&member);
+  reuseport_templates_stem = stem - strlen(index);
 }
 
 void reuseport_check_config(char *filename)
 {
-  const struct configuration *core = &plugins_list->cfg;
+  struct configuration *core = &plugins_list->cfg;
   const char *what;
 
   if (!reuseport_enabled()) return;
@@ -233,94 +230,8 @@ void reuseport_check_config(char *filename)
                      "its own.\n",
         filename);
 
-  if (config.acct_type == ACCT_NF) rehearse(filename, REUSEPORT_NFACCTD);
-  if (config.acct_type == ACCT_PMBMP || core->bmp_daemon) rehearse(filename, REUSEPORT_BMP);
-}
+  name_templates_file(core);
 
-/* ---- listeners ---- */
-
-static void log_libbpf(const char *line)
-{
-  Log(LOG_DEBUG, "DEBUG ( %s/core ): reuseport: %s\n", config.name, line);
-}
-
-/* A child that inherits a listener keeps its bucket occupied after the daemon died: traffic would go nowhere. The same
-   with the group's lock. Runs in every forked child, plugins and writers alike, and once per fd, since the child
-   reuses the number. */
-static void close_listeners_in_child()
-{
-  int idx;
-
-  for (idx = 0; idx < REUSEPORT_LISTENERS; idx++) {
-    if (open_listeners[idx].sock < 0) continue;
-    close(open_listeners[idx].sock);
-    open_listeners[idx].sock = -1;
-    if (open_listeners[idx].member.lock >= 0) close(open_listeners[idx].member.lock);
-    open_listeners[idx].member.lock = -1;
-  }
-}
-
-static void watch_forks()
-{
-  pthread_atfork(NULL, NULL, close_listeners_in_child);
-}
-
-/* Ends the daemon, but leaves a pidfile alone that another instance wrote */
-static void refuse(struct rp_member *member)
-{
-  FILE *file = config.pidfile ? fopen(config.pidfile, "r") : NULL;
-  long pid = 0;
-
-  Log(LOG_ERR, "ERROR ( %s/core ): reuseport: %s. Exiting.\n", config.name, member->error);
-  rp_close(member);
-
-  if (file) {
-    if (fscanf(file, "%ld", &pid) != 1) pid = 0;
-    fclose(file);
-  }
-  if (pid != getpid()) config.pidfile = NULL;
-
-  exit_gracefully(1);
-}
-
-void reuseport_open(enum reuseport_listener id, int sock, const struct sockaddr *addr, socklen_t len)
-{
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  struct rp_member *member = &open_listeners[id].member;
-  int yes = 1, no = 0;
-
-  if (!reuseport_enabled()) return;
-
-  setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
-  /* With SO_REUSEADDR on every UDP socket of the port the kernel lets other users' sockets in, and serves them first */
-  if (listeners[id].protocol == IPPROTO_UDP) setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(no));
-  pthread_once(&once, watch_forks);
-  fcntl(sock, F_SETFD, FD_CLOEXEC);
-  rp_init(member);
-  open_listeners[id].sock = sock;
-  rp_set_log(config.debug || debug ? log_libbpf : NULL);
-
-  if (rp_open(member, &rp, listeners[id].name, listeners[id].protocol)) refuse(member);
-  if (rp_check_address(member, sock, addr, len)) refuse(member);
-  if (member->missing[0])
-    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s lacks the maps %s%s: use reuseport.o to have what they are for.\n",
-        config.name, rp.prog, member->missing, member->failover ? "" : ", and does no failover");
-}
-
-void reuseport_join(enum reuseport_listener id)
-{
-  struct rp_member *member = &open_listeners[id].member;
-  struct rp_slot slot;
-  __u32 bucket, live = 0;
-
-  if (!reuseport_enabled()) return;
-
-  if (rp_join(member, open_listeners[id].sock)) refuse(member);
-
-  for (bucket = 0; bucket < rp.count; bucket++)
-    if (!rp_slot(member, bucket, &slot) && slot.cookie) live++;
-  Log(LOG_INFO, "INFO ( %s/core ): reuseport: listener %s joined %s as index %u of %u (%u live, nonce %u, failover %s).\n",
-      config.name, member->listener, rp.pin_path, rp.index, rp.count, live, member->nonce,
-      member->failover ? "on" : "off");
-  rp_close(member);
+  if (config.acct_type == ACCT_NF) reuseport_rehearse(filename, REUSEPORT_NFACCTD);
+  if (config.acct_type == ACCT_PMBMP || core->bmp_daemon) reuseport_rehearse(filename, REUSEPORT_BMP);
 }

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Templates among instances: see templates.h for what it promises. Linked into nfacctd alone. */
+#include "pmacct.h"
+#include "reuseport/life.h"
+#include "reuseport/templates.h"
+
+#ifdef WITH_JANSSON
+
+#define DATE      "date" /* microseconds since the epoch; upstream's reader ignores it */
+#define LOOK_MS   1000   /* how often to look whether a file has changed */
+#define MISSED_MS 10     /* the same, while templates are missing */
+
+/* A file as it was last read */
+static struct template_file {
+  ino_t inode;
+  off_t size;
+  struct timespec changed;
+  json_int_t latest; /* date of the latest template in it that we know */
+} files[RP_MAX_BUCKETS];
+
+/* A template that is news to us */
+struct news {
+  json_int_t date;
+  struct template_cache_entry *template;
+};
+
+static int by_date(const void *a, const void *b)
+{
+  json_int_t x = ((const struct news *) a)->date, y = ((const struct news *) b)->date;
+
+  return (x > y) - (x < y);
+}
+
+static json_int_t date_of(const char *line)
+{
+  json_t *json = json_loads(line, 0, NULL);
+  json_int_t date = json_integer_value(json_object_get(json, DATE));
+
+  json_decref(json);
+
+  return date;
+}
+
+/* Of the same exporter, domain and id the later definition replaces the earlier one */
+static void put(struct template_cache_entry *template)
+{
+  struct template_cache_entry **link, *old;
+  struct sockaddr_storage agent;
+
+  addr_to_sa((struct sockaddr *) &agent, &template->agent, 0);
+  link = &tpl_cache.c[modulo_template(template->template_id, (struct sockaddr *) &agent, tpl_cache.num)];
+  for (old = *link; old; link = &old->next, old = *link)
+    if (old->template_id == template->template_id && old->source_id == template->source_id &&
+        !sa_addr_cmp((struct sockaddr *) &agent, &old->agent))
+      break;
+
+  template->next = old ? old->next : NULL;
+  *link = template;
+  free(old);
+}
+
+/* Appends what a file has that is later than what we know of it */
+static void read_file(const char *path, struct template_file *file, struct news **news, size_t *n)
+{
+  char *line = NULL, why[SRVBUFLEN];
+  size_t size = 0;
+  json_int_t latest = file->latest;
+  FILE *in = fopen(path, "r");
+
+  if (!in) return;
+
+  while (getline(&line, &size, in) > 0) {
+    struct news found = {.date = date_of(line)}, *more;
+
+    if (found.date && found.date <= file->latest) continue;
+    found.template = nfacctd_offline_read_json_template(line, why, sizeof(why));
+    /* a line that is being written right now is whole when we look again */
+    if (!found.template) continue;
+    more = realloc(*news, (*n + 1) * sizeof(*more));
+    if (!more) {
+      free(found.template);
+      break;
+    }
+    *news = more;
+    more[(*n)++] = found;
+    if (found.date > latest) latest = found.date;
+  }
+  file->latest = latest;
+  free(line);
+  fclose(in);
+}
+
+static int changed(const char *path, struct template_file *file)
+{
+  struct stat st;
+
+  if (stat(path, &st)) return FALSE;
+  if (st.st_ino == file->inode && st.st_size == file->size && st.st_mtim.tv_sec == file->changed.tv_sec &&
+      st.st_mtim.tv_nsec == file->changed.tv_nsec)
+    return FALSE;
+
+  file->inode = st.st_ino;
+  file->size = st.st_size;
+  file->changed = st.st_mtim;
+
+  return TRUE;
+}
+
+/* Returns how many templates it took from the files of all instances, our own among them: a predecessor may still write
+   to it. */
+static size_t read_changed_files()
+{
+  const char *own = config.nfacctd_templates_file;
+  int stem = reuseport_templates_stem, index;
+  struct news *news = NULL;
+  char path[PATH_MAX];
+  size_t n = 0, i;
+
+  for (index = 0; index < RP_MAX_BUCKETS; index++) {
+    const char *extension = own + stem + 1;
+
+    while (*extension >= '0' && *extension <= '9') extension++;
+    snprintf(path, sizeof(path), "%.*s-%d%s", stem, own, index, extension);
+    if (changed(path, &files[index])) read_file(path, &files[index], &news, &n);
+  }
+
+  if (n) qsort(news, n, sizeof(*news), by_date);
+  for (i = 0; i < n; i++) put(news[i].template);
+  free(news);
+
+  return n;
+}
+
+void reuseport_load_templates(char *path)
+{
+  size_t n;
+  FILE *own;
+
+  if (!reuseport_enabled()) {
+    load_templates_from_file(path);
+    return;
+  }
+
+  /* upstream only updates a file that is there; and if it cannot be written, now is the time to say so */
+  own = open_output_file(path, "a", FALSE);
+  if (own) close_output_file(own);
+
+  n = read_changed_files();
+  Log(LOG_INFO, "INFO ( %s/core ): reuseport: read %zu templates from %s and its siblings.\n", config.name, n, path);
+}
+
+/* Whether there is news, looking no more often than every so many milliseconds */
+static int look(int every_ms)
+{
+  static struct timespec last;
+  struct timespec now;
+  size_t n;
+
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  if ((now.tv_sec - last.tv_sec) * 1000 + (now.tv_nsec - last.tv_nsec) / 1000000 < every_ms) return FALSE;
+  last = now;
+
+  n = read_changed_files();
+  if (n) Log(LOG_DEBUG, "DEBUG ( %s/core ): reuseport: read %zu templates that were learnt since.\n", config.name, n);
+
+  return n > 0;
+}
+
+struct template_cache_entry *reuseport_find_template(u_int16_t id, struct sockaddr *agent, u_int16_t tpl_type, u_int32_t sid)
+{
+  struct template_cache_entry *found;
+
+  if (!reuseport_enabled() || !config.nfacctd_templates_file) return find_template(id, agent, tpl_type, sid);
+
+  look(LOOK_MS);
+  found = find_template(id, agent, tpl_type, sid);
+  if (!found && look(MISSED_MS)) found = find_template(id, agent, tpl_type, sid);
+
+  return found;
+}
+
+int reuseport_template_changed(const struct template_cache_entry *was, const struct template_cache_entry *is)
+{
+  return !reuseport_enabled() || memcmp(was, is, sizeof(*was));
+}
+
+void reuseport_date_template(void *json)
+{
+  struct timeval now;
+
+  if (!reuseport_enabled()) return;
+
+  gettimeofday(&now, NULL);
+  json_object_set_new_nocheck(json, DATE, json_integer(now.tv_sec * 1000000LL + now.tv_usec));
+}
+
+#else
+
+void reuseport_load_templates(char *path)
+{
+  load_templates_from_file(path);
+}
+
+struct template_cache_entry *reuseport_find_template(u_int16_t id, struct sockaddr *agent, u_int16_t tpl_type, u_int32_t sid)
+{
+  return find_template(id, agent, tpl_type, sid);
+}
+
+int reuseport_template_changed(const struct template_cache_entry *was, const struct template_cache_entry *is)
+{
+  return TRUE;
+}
+
+void reuseport_date_template(void *json)
+{
+}
+
+#endif
