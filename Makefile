@@ -9,7 +9,7 @@ BPF_TARGET ?= bpf
 # -idirafter: where Debian keeps asm/types.h, asked when gcc is there; -mcpu=v3 is what Linux 5.1 and newer run
 BPF_CFLAGS = -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY) \
 	$(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
-TEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY)
+TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY)
 
 TOOLS := $(patsubst tests/%.c,tests/bin/%,$(wildcard tests/*.c))
 
@@ -18,16 +18,19 @@ TOOLS := $(patsubst tests/%.c,tests/bin/%,$(wildcard tests/*.c))
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make build   patched pmacct $(RELEASE) in $(TREE), bpf/reuseport.o"
+	@echo "make build   patched pmacct $(RELEASE) in $(TREE), and what 'make bpf' makes"
 	@echo "make demo    the same, then exporters, routers and three instances that share one port"
 	@echo "make check   the tests; CHECK_STRICT=1: a skipped one fails"
 	@echo "make lint    the checks of the source and the patches"
-	@echo "make bpf     bpf/reuseport.o alone; BPF_TARGET=bpfeb for a big-endian machine"
+	@echo "make bpf     bpf/reuseport.o and bpf/reuseportctl alone; BPF_TARGET=bpfeb: for a big-endian machine"
 	@echo "make clean   removes what was built"
 
-build: $(TREE)/.built bpf/reuseport.o
+build: $(TREE)/.built bpf
 
-bpf: bpf/reuseport.o
+bpf: bpf/reuseport.o bpf/reuseportctl
+
+bpf/reuseportctl: bpf/reuseportctl.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h) | build/.deps-build
+	$(CC) $(TOOL_CFLAGS) -o $@ $< $(OVERLAY)/group.c -lbpf
 
 # Also the variants that the tests make of it
 %.o: %.bpf.c $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h | build/.deps-build
@@ -49,7 +52,7 @@ demo: build build/.deps-demo
 
 tests/bin/%: tests/%.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h) | build/.deps-build
 	@mkdir -p tests/bin
-	$(CC) $(TEST_CFLAGS) -o $@ $< $(OVERLAY)/group.c -lbpf
+	$(CC) $(TOOL_CFLAGS) -o $@ $< $(OVERLAY)/group.c -lbpf
 
 check: build build/.deps-demo build/.deps-check $(TOOLS)
 	prove --exec '' --failures --timer tests/*.t
@@ -62,4 +65,4 @@ build/.deps-%: scripts/deps
 	@mkdir -p build && touch $@
 
 clean:
-	rm -rf build tests/bin bpf/*.o
+	rm -rf build tests/bin bpf/*.o bpf/reuseportctl

@@ -68,7 +68,79 @@ like "after SIGKILL the index is free, nothing to clean up" "$said" "^joined ind
 member "$object" "$pins" 3 2 takeover=true
 is "takeover: the newcomer owns the bucket, the old process lives on" "$said $(kill -0 "$third" && echo yes)" \
 	"joined index 2 of 3 nonce $nonce failover on live 0:member:$first 2:member:$pid yes"
-stop "$pid" "$third" "$first"
+said_by() {
+	wait_for 5 grep -q "$2" "$tmp/member$1" || diag "member $1: $(cat "$tmp/member$1")"
+}
+kill -TERM "$third"
+said_by $((members - 1)) left
+is "the ousted one leaves, and takes nothing with it" "$(tail -n 1 "$tmp/member$((members - 1))")" \
+	"left, its bucket was in other hands"
+stop "$third"
+kill -TERM "$pid"
+said_by $members left
+is "who leaves empties its bucket" "$(tail -n 1 "$tmp/member$members")" "left, its bucket is empty"
+leaver=$pid
+stop "$first"
+member "$object" "$pins" 3 0
+like "its socket, still bound, does not pass for a stranger when nobody else is live" "$said" "^joined index 0 of 3"
+first=$pid
+member "$object" "$pins" 3 2
+like "and its bucket is free" "$said" "^joined index 2 of 3"
+stop "$pid" "$leaver" "$tcp"
+
+# ---- joining later ----
+# later COUNT: starts one that waits; what follows changes the group, until lastly: what it says then is in $said
+later() {
+	member "$object" "$pins" "$1" 1 wait=2
+	is "who is bound waits, served by others" "$said" "bound, others serve"
+}
+lastly() {
+	wait_for 5 [ "$(wc -l <"$tmp/member$members")" -eq 2 ] || true
+	wait_for 5 grep -qv bound "$tmp/member$members"
+	said=$(tail -n 1 "$tmp/member$members")
+}
+later 3
+ok "and locks nobody out meanwhile" flock -n "$pins" true
+lastly
+like "then it joins" "$said" "^joined index 1 of 3"
+stop "$pid"
+later 3
+rm "$pins"/nfacctd/*
+lastly
+like "but not a group whose pins are gone" "$said" "somebody removed or replaced the pins in $pins/nfacctd while this instance started"
+stop "$first"
+
+# ---- resizing ----
+member "$object" "$pins" 3 0
+first=$pid
+later 3
+is "a group is resized" "$("$reuseportctl" --pin-path "$pins" resize 2)" "$pins: 2 buckets, 3 before"
+lastly
+like "who waited meanwhile takes what it finds" "$said" "^joined index 1 of"
+like "a bucket in use is not cut off" "$("$reuseportctl" --pin-path "$pins" resize 1 2>&1)" \
+	"^reuseportctl: cannot shrink the group $pins to 1 buckets: a bucket beyond is in use by member pid $pid at index 1"
+stop "$pid"
+later 2
+"$reuseportctl" --pin-path "$pins" resize 1 >/dev/null
+lastly
+like "or finds that its index is beyond" "$said" "has 1 buckets since this instance started: reuseport_hashbucket_index 1 is beyond"
+for n in 2 3 4 5 6 7 8 9; do
+	"$reuseportctl" --pin-path "$pins" resize $n >"$tmp/resize$n" 2>&1 &
+	echo $! >>"$tmp/resizes"
+done
+while read -r p; do wait "$p" || diag "a resize fails"; done <"$tmp/resizes"
+is "eight at the same time: each finds what another one left" \
+	"$(cat "$tmp"/resize? | grep -o '[0-9]* before' | sort -u | wc -l)" 8
+stop "$first"
+for n in 0 129 x '' 3x -1; do
+	said=$("$reuseportctl" --pin-path "$pins" resize "$n" 2>&1) && status=0 || status=$?
+	is "resize '$n' is not understood" "$status $(printf '%s\n' "$said" | wc -l)" "2 1"
+done
+like "nobody live" "$("$reuseportctl" --pin-path "$pins" resize 3 2>&1)" "nobody is live in the group $pins: .* start the instances"
+like "no group" "$("$reuseportctl" --pin-path "$bpffs/nowhere" resize 3 2>&1)" "no group at $bpffs/nowhere"
+like "no bpffs" "$("$reuseportctl" --pin-path /tmp resize 3 2>&1)" "nobody is live"
+member "$object" "$pins" 3 1 protocol=tcp
+tcp=$pid
 
 # ---- leftovers ----
 refused "$object" "$pins" 5 4
