@@ -13,7 +13,7 @@ instance() {
 	shift
 	printf '%s\n' "$@" >"$tmp/one/x.conf"
 	"$instances" --prog /reuseport.o "$tmp/one/x.conf" 3 >/dev/null || return
-	grep -v '^reuseport_' "$tmp/one/x-$nth.conf" | paste -sd'|'
+	grep -vE '^reuseport_|^nfacctd_templates_file: /var/lib/' "$tmp/one/x-$nth.conf" | paste -sd'|'
 }
 
 # listing: what there is, and whether it changed
@@ -97,6 +97,7 @@ bmp_dump_avro_schema_file: /w/bmp-2.avsc
 reuseport_hashbucket_index: 2
 reuseport_hashbucket_count: 3
 reuseport_bpf_prog: /lib/reuseport.o
+print_output_file_append[p]: true
 END
 is "whatever is written has the index, before the extension, whole variables, and only that changed" \
 	"$(diff "$tmp/in/nfacctd.conf" "$tmp/out/nfacctd-2.conf" | sed -n 's/^> //p')" "$(cat "$tmp/wanted")"
@@ -163,6 +164,24 @@ is "a table, a topic, an exchange: no path" \
 is "a plugin that print_output_file is set for by another of its names" \
 	"$(instance 2 'plugins: print[p], kafka[k]' 'sql_table[p]: /w/x.txt')" \
 	"plugins: print[p], kafka[k]|sql_table[p]: /w/x-2.txt"
+
+# ---- what is set where CONFIG says nothing ----
+
+templates() {
+	sed -n 's/^nfacctd_templates_file: //p' "$tmp/one/x-2.conf"
+}
+is "print writes to a file: append" "$(instance 2 'plugins: print[p], print[q]' 'print_output_file[p]: /w/x')" \
+	"plugins: print[p], print[q]|print_output_file[p]: /w/x-2|print_output_file_append[p]: true"
+is "nfacctd: templates, in a file of its own" "$(templates)" "/var/lib/pmacct/x-templates-2.json"
+is "all print plugins write to one" "$(instance 2 'print_output_file: /w/x' 'plugins: print')" \
+	"print_output_file: /w/x-2|plugins: print|print_output_file_append[default_print]: true"
+is "append is given" "$(instance 2 'plugins: print' 'print_output_file: /w/x' 'Print_Output_File_Append: true')" \
+	"plugins: print|print_output_file: /w/x-2|Print_Output_File_Append: true"
+instance 2 'bmp_daemon_port: 1790' >/dev/null
+is "pmbmpd: no templates" "$(templates)" ""
+printf 'plugins: print\nprint_output_file: /w/x\nprint_output_file_append: false\n' >"$tmp/in/over.conf"
+is "append is false: a warning of one line" \
+	"$("$instances" --prog /r.o "$tmp/in/over.conf" 2 2>&1 >/dev/null | grep -c 'WARNING: .* overwrites')" 1
 
 # ---- what it cannot do ----
 
