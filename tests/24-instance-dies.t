@@ -49,4 +49,15 @@ sum=$(awk '{sum += $3} END {print sum + 0}' "$tmp/received")
 is "datagrams lost, but for what died with it" $((3000 - sum)) $((back * 10))
 is "sent in all" "$(awk '{sum += $1} END {print sum}' "$tmp/sent")" 3000
 
+# The last one dies while another starts, and sleeps: that one joins before it can read, rather than have senders refused
+config last 2101 2 "bmp_daemon: true\nbmp_daemon_port: 1791"
+start_and_wait last 0
+start last 1
+ok "a newcomer waits" wait_for 10 grep -q 'listener bmp is bound and joins .* when it reads' "$tmp/last-1.log"
+kill -KILL "$(pid_of last 0)"
+ok "the last one dies: the newcomer joins" wait_for 1 grep -q 'listener bmp joined .* as index 1 of 2 (1 live' "$tmp/last-1.log"
+ok "although it does not read yet" not grep -q 'waiting for NetFlow' "$tmp/last-1.log"
+wait_for 20 is_up last 1
+rm "$tmp/last-0.pid"
+stop_all last
 done_testing

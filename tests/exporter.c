@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A mock of many exporters at once, for numbers that real ones cannot be brought to on one machine:
- * valid NetFlow v5 with one flow of one packet in each datagram, or BMP sessions that say
- * Initiation and stay. Each exporter has an address of its own; runs in a sandbox, where any
+ * valid NetFlow v5, v9 or IPFIX with one flow of one packet in each datagram, or BMP sessions that
+ * say Initiation and stay. Each exporter has an address of its own; runs in a sandbox, where any
  * address is local.
  *
- * usage: exporter netflow5|bmp 4|6 PORT [KEY=VALUE...]
+ * usage: exporter netflow5|netflow9|ipfix|mixed|bmp 4|6 PORT [KEY=VALUE...]
+ *   mixed        exporters are NetFlow v5, v9 and IPFIX in turn
  *   exporters=N  how many addresses (200): 10.0.0.1 and up, or 2001:db8::1 and up
  *   ports=N      source ports, or sessions, of each (5)
- *   datagrams=N  from each port (4)
+ *   datagrams=N  from each port (4); 0: until SIGTERM
  *   rate=N       datagrams a second in all (20000)
- *   junk=true    NetFlow only: datagrams that are none instead: empty, truncated, or all zeroes
+ *   templates=N  seconds between two templates of an exporter (30), the first of which comes first;
+ *                0: never
+ *   slot=MS      the flows' destination port counts these since the start; 0, as usual: it is 0
+ *   report=FILE  what was sent, a line "address protocol slot flows" for each exporter and slot
+ *   junk=true    netflow5 only: datagrams that are none instead: empty, truncated, or all zeroes
  *
- * netflow5 prints how many datagrams it sent, when it is done or gets SIGTERM. bmp prints "N
- * sessions" once all are up, and keeps them until it is killed.
+ * Prints how many flows it sent, when it is done or gets SIGTERM; junk counts as such. bmp prints
+ * "N sessions" once all are up, and keeps them: whichever ends, it connects again, as a router
+ * does. On SIGTERM it prints how many had ended.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -51,13 +58,54 @@ struct netflow5 {
 	} flow;
 } __attribute__((packed));
 
+/* The one template that is used, the same in NetFlow v9 (RFC 3954) and IPFIX (RFC 7011) */
+#define TEMPLATE_ID 256
+
+static const uint16_t fields[][2] = {
+	{8, 4},	 /* source address */
+	{12, 4}, /* destination address */
+	{7, 2},	 /* source port */
+	{11, 2}, /* destination port */
+	{2, 4},	 /* packets */
+	{1, 4},	 /* octets */
+	{4, 1},	 /* protocol */
+};
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+struct netflow9 {
+	uint16_t version, count;
+	uint32_t uptime_ms, seconds, sequence, source_id;
+} __attribute__((packed));
+
+struct ipfix {
+	uint16_t version, length;
+	uint32_t seconds, sequence, domain;
+} __attribute__((packed));
+
+struct template_set {
+	uint16_t set_id, set_length, template_id, field_count, field[FIELDS][2];
+} __attribute__((packed));
+
+struct data_set {
+	uint16_t set_id, set_length;
+	uint32_t source, destination;
+	uint16_t source_port, destination_port;
+	uint32_t packets, octets;
+	uint8_t protocol, padding[3];
+} __attribute__((packed));
+
+enum protocol { NETFLOW5, NETFLOW9, IPFIX, MIXED, BMP };
+static const char *const protocols[] = {"netflow5", "netflow9", "ipfix", "mixed", "bmp"};
+
 /* RFC 7854: common header, then the one TLV that must be there twice: sysDescr (1) and sysName (2)
  */
 static const uint8_t bmp_initiation[] = {3,   0,   0,	0, 22, 4, 0, 1,	  0,   4,   'm',
 					 'o', 'c', 'k', 0, 2,  0, 4, 'm', 'o', 'c', 'k'};
 
 static volatile sig_atomic_t stop;
-static int exporters = 200, ports = 5, datagrams = 4, rate = 20000, junk;
+static int exporters = 200, ports = 5, datagrams = 4, rate = 20000, templates = 30, slot_ms, junk;
+static const char *report;
+static enum protocol protocol;
 
 static void die(const char *what)
 {
@@ -73,23 +121,33 @@ static void on_sigterm(int signum)
 
 static void parse(const char *word)
 {
+	static const struct {
+		const char *key;
+		int *value;
+	} numbers[] = {{"exporters", &exporters}, {"ports", &ports},
+		       {"datagrams", &datagrams}, {"rate", &rate},
+		       {"templates", &templates}, {"slot", &slot_ms}};
 	const char *value = strchr(word, '=');
 	size_t key = value ? value - word : 0;
 
-	if (key == 9 && !strncmp(word, "exporters", key))
-		exporters = atoi(value + 1);
-	else if (key == 5 && !strncmp(word, "ports", key))
-		ports = atoi(value + 1);
-	else if (key == 9 && !strncmp(word, "datagrams", key))
-		datagrams = atoi(value + 1);
-	else if (key == 4 && !strncmp(word, "rate", key))
-		rate = atoi(value + 1);
-	else if (key == 4 && !strncmp(word, "junk", key))
-		junk = !strcmp(value + 1, "true");
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (key && strlen(numbers[i].key) == key && !strncmp(word, numbers[i].key, key)) {
+			*numbers[i].value = atoi(value + 1);
+			return;
+		}
+	if (key == 6 && !strncmp(word, "report", key))
+		report = value + 1;
+	else if (!strcmp(word, "junk=true"))
+		junk = 1;
 	else {
 		fprintf(stderr, "exporter: unknown word %s\n", word);
 		exit(2);
 	}
+}
+
+static enum protocol protocol_of(int exporter)
+{
+	return protocol == MIXED ? (enum protocol)(exporter % 3) : protocol;
 }
 
 /* A socket of exporter i, connected to the collector on loopback */
@@ -115,73 +173,252 @@ static int open_socket(int family, int type, int port, int i)
 	if (bind(sock, four ? (void *)&from4 : (void *)&from6,
 		 four ? sizeof(from4) : sizeof(from6)))
 		die("bind");
-	if (connect(sock, four ? (void *)&to4 : (void *)&to6, four ? sizeof(to4) : sizeof(to6)))
+	if (connect(sock, four ? (void *)&to4 : (void *)&to6, four ? sizeof(to4) : sizeof(to6)) &&
+	    errno != EINPROGRESS)
 		die("connect");
 
 	return sock;
 }
 
-/* Sleeps until `sent` datagrams are due */
-static void pace(const struct timespec *start, long sent)
+static long long now_ns(void)
 {
-	long long due = sent * 1000000000LL / rate;
-	struct timespec until = {start->tv_sec + due / 1000000000,
-				 start->tv_nsec + due % 1000000000};
+	struct timespec now;
 
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static void sleep_until(long long ns)
+{
+	struct timespec until = {ns / 1000000000, ns % 1000000000};
+
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
-static long send_netflow(const int *socks, int n)
+/* ---- NetFlow, IPFIX ---- */
+
+/* A refusal of an earlier datagram (ICMP) shows up here: that one is lost, not this one */
+static void transmit(int sock, const void *datagram, size_t size)
+{
+	if (send(sock, datagram, size, 0) < 0 &&
+	    (errno != ECONNREFUSED || send(sock, datagram, size, 0) < 0))
+		die("send");
+}
+
+static void send_junk(int sock, long sent)
+{
+	static const size_t sizes[] = {0, 1, 3, 23, 47, 71, 4000, 60000};
+	static char zeroes[60000];
+
+	*(struct netflow5 *)zeroes = (struct netflow5){.version = htons(5), .count = htons(1)};
+	if (sizes[sent % 8] > 1000)
+		memset(zeroes, 0, sizeof(struct netflow5));
+	transmit(sock, zeroes, sizes[sent % 8]);
+}
+
+static void send_netflow5(int sock, uint32_t sequence, int slot)
 {
 	struct netflow5 d = {.version = htons(5), .count = htons(1)};
-	static const size_t junk_sizes[] = {0, 1, 3, 23, 47, 71, 4000, 60000};
-	static char zeroes[60000];
-	struct timespec start;
-	long sent = 0;
 
 	d.seconds = htonl(time(NULL));
+	d.sequence = htonl(sequence);
 	d.flow.source = htonl(0xc0000201);
 	d.flow.destination = htonl(0xc6336401);
+	d.flow.destination_port = htons(slot);
 	d.flow.packets = htonl(1);
 	d.flow.bytes = htonl(100);
 	d.flow.protocol = IPPROTO_UDP;
+	transmit(sock, &d, sizeof(d));
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (int round = 0; round < datagrams && !stop; round++) {
-		for (int i = 0; i < n && !stop; i++) {
-			size_t size = junk ? junk_sizes[sent % 8] : sizeof(d);
+/* One set, under the header of either protocol */
+static void send_set(int sock, enum protocol p, uint32_t sequence, const void *set, size_t size)
+{
+	struct netflow9 v9 = {.version = htons(9),
+			      .count = htons(1),
+			      .seconds = htonl(time(NULL)),
+			      .sequence = htonl(sequence)};
+	struct ipfix ipfix = {.version = htons(10),
+			      .length = htons(sizeof(ipfix) + size),
+			      .seconds = htonl(time(NULL)),
+			      .sequence = htonl(sequence)};
+	size_t header = p == NETFLOW9 ? sizeof(v9) : sizeof(ipfix);
+	char d[256];
 
-			d.sequence = htonl(round);
-			/* A refusal of an earlier datagram (ICMP) shows up here: that one is lost,
-			 * not this one */
-			if (send(socks[i], size > sizeof(d) ? (void *)zeroes : (void *)&d, size,
-				 0) < 0 &&
-			    (errno != ECONNREFUSED ||
-			     send(socks[i], size > sizeof(d) ? (void *)zeroes : (void *)&d, size,
-				  0) < 0))
-				die("send");
+	memcpy(d, p == NETFLOW9 ? (void *)&v9 : (void *)&ipfix, header);
+	memcpy(d + header, set, size);
+	transmit(sock, d, header + size);
+}
+
+static void send_template(int sock, enum protocol p, uint32_t sequence)
+{
+	struct template_set t = {.set_id = htons(p == NETFLOW9 ? 0 : 2),
+				 .set_length = htons(sizeof(t)),
+				 .template_id = htons(TEMPLATE_ID),
+				 .field_count = htons(FIELDS)};
+
+	for (size_t i = 0; i < FIELDS; i++)
+		for (int j = 0; j < 2; j++)
+			t.field[i][j] = htons(fields[i][j]);
+	send_set(sock, p, sequence, &t, sizeof(t));
+}
+
+static void send_data(int sock, enum protocol p, uint32_t sequence, int slot)
+{
+	struct data_set d = {.set_id = htons(TEMPLATE_ID),
+			     .set_length = htons(sizeof(d)),
+			     .source = htonl(0xc0000201),
+			     .destination = htonl(0xc6336401),
+			     .destination_port = htons(slot),
+			     .packets = htonl(1),
+			     .octets = htonl(100),
+			     .protocol = IPPROTO_UDP};
+
+	send_set(sock, p, sequence, &d, sizeof(d));
+}
+
+static void write_report(int family, const unsigned *flows, int slots)
+{
+	FILE *file = fopen(report, "w");
+	char address[32];
+
+	if (!file)
+		die(report);
+	for (int i = 0; i < exporters; i++) {
+		if (family == AF_INET)
+			snprintf(address, sizeof(address), "10.0.%d.%d", (i + 1) >> 8,
+				 (i + 1) & 255);
+		else
+			snprintf(address, sizeof(address), "2001:db8::%x", i + 1);
+		for (int slot = 0; slot < slots; slot++)
+			if (flows[slot * exporters + i])
+				fprintf(file, "%s %s %d %u\n", address, protocols[protocol_of(i)],
+					slot, flows[slot * exporters + i]);
+	}
+	if (fclose(file))
+		die(report);
+}
+
+static void run_netflow(int family, const int *socks)
+{
+	long long start = now_ns(), next_templates = start, now = start;
+	unsigned *flows = NULL; /* by slot and exporter */
+	int slots = 0, slot = 0;
+	long sent = 0;
+
+	for (long round = 0; (round < datagrams || !datagrams) && !stop; round++) {
+		int templates_due = templates && now >= next_templates;
+
+		if (templates_due)
+			next_templates += templates * 1000000000LL;
+		for (int i = 0; i < exporters * ports; i++) {
+			enum protocol p = protocol_of(i % exporters);
+
+			if (templates_due && p != NETFLOW5 && i < exporters)
+				send_template(socks[i], p, round);
+			if (slot_ms)
+				slot = (now - start) / 1000000 / slot_ms;
+			if (slot >= slots) {
+				flows = realloc(flows, (slot + 100) * exporters * sizeof(*flows));
+				if (!flows)
+					die("realloc");
+				memset(flows + slots * exporters, 0,
+				       (slot + 100 - slots) * exporters * sizeof(*flows));
+				slots = slot + 100;
+			}
+
+			if (junk)
+				send_junk(socks[i], sent);
+			else if (p == NETFLOW5)
+				send_netflow5(socks[i], round, slot);
+			else
+				send_data(socks[i], p, round, slot);
+			flows[slot * exporters + i % exporters]++;
 			if (++sent % 20 == 0)
-				pace(&start, sent);
+				sleep_until(start + sent * 1000000000LL / rate);
+			now = now_ns();
 		}
 	}
 
-	return sent;
+	if (report)
+		write_report(family, flows, slots);
+	free(flows);
+	printf("%ld\n", sent);
+}
+
+/* ---- BMP ---- */
+
+/* Everybody connects, and again after half a second whenever a session has ended */
+static void run_bmp(int family, int port, int n)
+{
+	struct pollfd *sessions = calloc(n, sizeof(*sessions));
+	long long *retry = calloc(n, sizeof(*retry));
+	int up = 0, told = 0, ended = 0, error;
+	socklen_t len = sizeof(error);
+	char drop[512];
+
+	if (!sessions || !retry)
+		die("calloc");
+	for (int i = 0; i < n; i++)
+		sessions[i].fd = -1;
+
+	while (!stop) {
+		for (int i = 0; i < n; i++) {
+			if (sessions[i].fd >= 0 || now_ns() < retry[i])
+				continue;
+			sessions[i].fd = open_socket(family, SOCK_STREAM | SOCK_NONBLOCK, port,
+						     i % exporters);
+			sessions[i].events = POLLOUT;
+		}
+		poll(sessions, n, 100);
+		for (int i = 0; i < n; i++) {
+			struct pollfd *s = &sessions[i];
+			int was_up = s->events == POLLIN;
+
+			if (s->fd < 0 || !s->revents)
+				continue;
+			if (s->revents & POLLOUT && !was_up &&
+			    !getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) && !error &&
+			    send(s->fd, bmp_initiation, sizeof(bmp_initiation), MSG_NOSIGNAL) > 0) {
+				s->events = POLLIN;
+				up++;
+				continue;
+			}
+			if (was_up && !(s->revents & (POLLERR | POLLHUP)) &&
+			    recv(s->fd, drop, sizeof(drop), 0) > 0)
+				continue;
+			close(s->fd);
+			s->fd = -1;
+			retry[i] = now_ns() + 500 * 1000000LL;
+			if (was_up) {
+				up--;
+				ended++;
+			}
+		}
+		if (up == n && !told) {
+			printf("%d sessions\n", n);
+			fflush(stdout);
+			told = 1;
+		}
+	}
+	printf("%d ended\n", ended);
+	free(sessions);
+	free(retry);
 }
 
 int main(int argc, char **argv)
 {
 	struct rlimit files;
-	int family, port, bmp, n, *socks;
+	int family, port, n, *socks;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: exporter netflow5|bmp 4|6 PORT [KEY=VALUE...]\n");
+		fprintf(stderr, "usage: exporter netflow5|netflow9|ipfix|mixed|bmp 4|6 PORT "
+				"[KEY=VALUE...]\n");
 		return 2;
 	}
-	bmp = !strcmp(argv[1], "bmp");
+	for (protocol = NETFLOW5; protocol < BMP && strcmp(argv[1], protocols[protocol]);)
+		protocol++;
 	family = atoi(argv[2]) == 4 ? AF_INET : AF_INET6;
 	port = atoi(argv[3]);
 	for (int i = 4; i < argc; i++)
@@ -190,25 +427,19 @@ int main(int argc, char **argv)
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
+	signal(SIGTERM, on_sigterm);
 
 	n = exporters * ports;
+	if (protocol == BMP) {
+		run_bmp(family, port, n);
+		return 0;
+	}
 	socks = calloc(n, sizeof(*socks));
 	if (!socks)
 		die("calloc");
-	for (int i = 0; i < n; i++) {
-		socks[i] = open_socket(family, bmp ? SOCK_STREAM : SOCK_DGRAM, port, i % exporters);
-		if (bmp && send(socks[i], bmp_initiation, sizeof(bmp_initiation), MSG_NOSIGNAL) < 0)
-			die("send");
-	}
-	if (!bmp) {
-		signal(SIGTERM, on_sigterm);
-		printf("%ld\n", send_netflow(socks, n));
-		return 0;
-	}
-
-	printf("%d sessions\n", n);
-	fflush(stdout);
-	pause();
+	for (int i = 0; i < n; i++)
+		socks[i] = open_socket(family, SOCK_DGRAM, port, i % exporters);
+	run_netflow(family, socks);
 
 	return 0;
 }

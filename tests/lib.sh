@@ -9,6 +9,7 @@ pristine=$root/build/pristine-${RELEASE:-1.7.8}
 nfacctd=$tree/src/nfacctd
 pmbmpd=$tree/src/pmbmpd
 object=$root/bpf/reuseport.o
+reuseportctl=$root/bpf/reuseportctl
 tools=$root/tests/bin
 count=0
 failed=0
@@ -144,10 +145,24 @@ config() {
 	printf '%b\n' "$@" >>"$conf"
 }
 
-# start NAME INDEX: one instance of config NAME in the background, log in $tmp/NAME-INDEX.log, pid in $tmp/NAME-INDEX.pid
+# start NAME INDEX [ARGUMENT...]: one instance of config NAME in the background, log in $tmp/NAME-INDEX.log, pid in
+# $tmp/NAME-INDEX.pid
 start() {
-	"$nfacctd" -f "$tmp/$1.conf" -x "$2" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
-	echo $! >"$tmp/$1-$2.pid"
+	name=$1 index=$2
+	shift 2
+	"$nfacctd" -f "$tmp/$name.conf" -x "$index" -o "$tmp/$name-$index.csv" "$@" >"$tmp/$name-$index.log" 2>&1 &
+	echo $! >"$tmp/$name-$index.pid"
+}
+
+# start_and_wait NAME INDEX [ARGUMENT...]: until it reads
+start_and_wait() {
+	start "$@"
+	wait_for 20 is_up "$1" "$2" || die "index $2 of $1 does not start: $(cat "$tmp/$1-$2.log")"
+}
+
+# stopped SIGNAL PID: ends it; succeeds if it exits with 0
+stopped() {
+	kill -"$1" "$2" && wait "$2"
 }
 
 # is_up NAME INDEX: whether it reads its port, and its print plugin sleeps until there is something to read: what
@@ -170,6 +185,11 @@ start_all() {
 # pid_of NAME INDEX
 pid_of() {
 	cat "$tmp/$1-$2.pid"
+}
+
+# gone PID: whether it has ended
+gone() {
+	! grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"
 }
 
 # queues_empty PORT: whether every socket bound to a UDP port has been read empty
@@ -195,4 +215,94 @@ received() {
 		i=${csv##*-}
 		awk -F, -v i="${i%.csv}" '$1 != "PEER_SRC_IP" {sum[$1] += $2} END {for (e in sum) print e, i, sum[e]}' "$csv"
 	done | sort
+}
+
+# ---- traffic in the background, and what became of it ----
+
+# The columns that these need: LINEs for config. A restart must not overwrite what was written before.
+by_slot="aggregate[p]: peer_src_ip, dst_port\nprint_output_file_append[p]: true"
+
+# traffic PROTOCOL PORT [KEY=VALUE...]: 200 exporters, IPv4 and IPv6, send 20,000 datagrams a second until traffic_ends
+traffic() {
+	sending=$1 to=$2
+	shift 2
+	for family in 4 6; do
+		"$tools/exporter" "$sending" $family "$to" exporters=100 datagrams=0 rate=10000 \
+			report="$tmp/$family.report" "$@" >/dev/null &
+		echo $! >>"$tmp/senders"
+	done
+}
+
+# traffic_ends: and $tmp/sent has what was sent: lines "exporter slot flows protocol"
+traffic_ends() {
+	while read -r p; do kill "$p" && wait "$p"; done <"$tmp/senders"
+	rm "$tmp/senders"
+	cat "$tmp"/[46].report | awk '{print $1, $3, $4, $2}' >"$tmp/sent"
+}
+
+# received_by_slot NAME: what instances wrote, lines "exporter slot flows index"
+received_by_slot() {
+	for csv in "$tmp/$1"-*.csv; do
+		i=${csv##*-}
+		awk -F, -v i="${i%.csv}" '$1 != "PEER_SRC_IP" {sum[$1 " " $2] += $3}
+			END {for (e in sum) print e, sum[e], i}' "$csv"
+	done
+}
+
+# missing NAME: of $tmp/sent, what no instance of NAME wrote, lines "exporter slot flows protocol"; negative: too much
+missing() {
+	received_by_slot "$1" | awk 'NR == FNR {got[$1 " " $2] += $3; next}
+		{lost = $3 - got[$1 " " $2]; delete got[$1 " " $2]; if (lost) print $1, $2, lost, $4}
+		END {for (e in got) print e, -got[e], "never sent"}' - "$tmp/sent"
+}
+
+# nothing_lost NAME: the assertion, for each protocol, with its figures
+nothing_lost() {
+	missing "$1" >"$tmp/missing"
+	cut -d' ' -f4 "$tmp/sent" | sort -u >"$tmp/protocols"
+	while read -r protocol; do
+		sent=$(awk -v p="$protocol" '$4 == p {n += $3} END {print n}' "$tmp/sent")
+		lost=$(awk -v p="$protocol" '$4 == p {n += $3} END {print n + 0}' "$tmp/missing")
+		is "$protocol: of $sent flows sent, lost" "$lost" 0
+		diag "$protocol: $sent flows sent, $lost lost"
+	done <"$tmp/protocols"
+	ok "not one is missing or counted twice anywhere" [ ! -s "$tmp/missing" ]
+}
+
+# ms_since NANOSECONDS: how long ago that was
+ms_since() {
+	echo $((($(date +%s%N) - $1) / 1000000))
+}
+
+# crash NAME INDEX: SIGKILL for its core; and a little later SIGINT for its plugin, which would otherwise throw away what
+# it was handed already
+crash() {
+	victim=$(pid_of "$1" "$2")
+	children=$(pgrep -P "$victim" || true)
+	kill -KILL "$victim"
+	wait "$victim" 2>/dev/null || true
+	sleep 0.2
+	for child in $children; do
+		kill -INT "$child" 2>/dev/null || true
+		wait_for 10 gone "$child" || die "plugin $child does not end"
+	done
+	rm "$tmp/$1-$2.pid"
+}
+
+# watch_queues: from now on, the kernel counts the datagrams that are thrown away with the socket that had queued them
+watch_queues() {
+	mkdir -p "$tmp/tracing"
+	mount -t tracefs tracefs "$tmp/tracing" 2>/dev/null || skip_all "no tracefs: the kernel's counts cannot be had"
+	tracing=$tmp/tracing/instances/reuseport-$(cat /proc/sys/kernel/random/uuid)
+	mkdir "$tracing"
+	echo 16384 >"$tracing/buffer_size_kb"
+	echo 'protocol == 0x800 || protocol == 0x86dd' >"$tracing/events/skb/kfree_skb/filter"
+	echo 1 >"$tracing/events/skb/kfree_skb/enable"
+}
+
+# queues_lost: how many that were
+queues_lost() {
+	grep -cE 'location=(udp_destruct_common|inet_sock_destruct|skb_queue_purge)' "$tracing/trace" || true
+	echo 0 >"$tracing/events/skb/kfree_skb/enable"
+	rmdir "$tracing"
 }
