@@ -813,16 +813,29 @@ static int relock(struct rp_member *m)
   return 0;
 }
 
-/* Into the array first, then the program: the other way round nobody would be in it for a moment */
+static int attach(struct rp_member *m, int sock)
+{
+  if (!setsockopt(sock, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &m->prog, sizeof(m->prog))) return 0;
+
+  return fail(m, -errno, "cannot attach %s to the socket of listener %s (%s)", m->config->prog, m->listener, strerror(errno));
+}
+
+/* Into the array first, then the program: the other way round nobody would be in it for a moment. Not so if somebody is
+   there already: a program that cannot be attached must not cost the predecessor its bucket. */
 static int join_locked(struct rp_member *m, int sock, enum rp_state state)
 {
   const struct rp_config *c = m->config;
   socklen_t len = sizeof(m->cookie);
   __u64 value = sock;
   struct rp_slot slot;
-  int err;
+  int err, succeeds;
 
-  if (bpf_map_update_elem(m->fds[RP_TARGETS], &c->index, &value, c->takeover ? BPF_ANY : BPF_NOEXIST)) {
+  rp_slot(m, c->index, &slot);
+  succeeds = c->takeover && slot.cookie;
+  err = succeeds ? attach(m, sock) : 0;
+  if (err) return err;
+
+  if (bpf_map_update_elem(m->fds[RP_TARGETS], &c->index, &value, succeeds ? BPF_ANY : BPF_NOEXIST)) {
     err = -errno;
     rp_slot(m, c->index, &slot);
     if (err == -EEXIST) return in_use(m, &slot);
@@ -831,10 +844,11 @@ static int join_locked(struct rp_member *m, int sock, enum rp_state state)
                         "be in no other group",
                 m->listener, c->index, strerror(-err));
   }
-  if (setsockopt(sock, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &m->prog, sizeof(m->prog))) {
-    err = -errno;
+
+  err = succeeds ? 0 : attach(m, sock);
+  if (err) {
     bpf_map_delete_elem(m->fds[RP_TARGETS], &c->index);
-    return fail(m, err, "cannot attach %s to the socket of listener %s (%s)", c->prog, m->listener, strerror(-err));
+    return err;
   }
   if (getsockopt(sock, SOL_SOCKET, SO_COOKIE, &m->cookie, &len)) m->cookie = 0;
   sign(m, state);
