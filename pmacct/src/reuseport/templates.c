@@ -6,9 +6,10 @@
 
 #ifdef WITH_JANSSON
 
-#define DATE      "date" /* microseconds since the epoch; upstream's reader ignores it */
-#define LOOK_MS   1000   /* how often to look whether a file has changed */
-#define MISSED_MS 10     /* the same, while templates are missing */
+#define DATE      "date"   /* microseconds since the epoch, and later than any before; upstream's reader ignores it */
+#define WRITER    "writer" /* a number for each process: what it wrote itself it has no need to read */
+#define LOOK_MS   1000     /* how often to look whether a file has changed */
+#define MISSED_MS 10       /* the same, while templates are missing */
 
 /* A file as it was last read */
 static struct template_file {
@@ -31,11 +32,31 @@ static int by_date(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
+static json_int_t now_us()
+{
+  struct timeval t;
+
+  gettimeofday(&t, NULL);
+
+  return t.tv_sec * 1000000LL + t.tv_usec;
+}
+
+static json_int_t writer()
+{
+  static json_int_t number;
+
+  if (!number) number = now_us();
+
+  return number;
+}
+
+/* When it was learnt, or 0 if the line is upstream's; -1: our own, which upstream's format does not hold as a whole */
 static json_int_t date_of(const char *line)
 {
   json_t *json = json_loads(line, 0, NULL);
   json_int_t date = json_integer_value(json_object_get(json, DATE));
 
+  if (date && json_integer_value(json_object_get(json, WRITER)) == writer()) date = -1;
   json_decref(json);
 
   return date;
@@ -46,17 +67,23 @@ static void put(struct template_cache_entry *template)
 {
   struct template_cache_entry **link, *old;
   struct sockaddr_storage agent;
+  int idx;
 
   addr_to_sa((struct sockaddr *) &agent, &template->agent, 0);
-  link = &tpl_cache.c[modulo_template(template->template_id, (struct sockaddr *) &agent, tpl_cache.num)];
-  for (old = *link; old; link = &old->next, old = *link)
-    if (old->template_id == template->template_id && old->source_id == template->source_id &&
-        !sa_addr_cmp((struct sockaddr *) &agent, &old->agent))
-      break;
+  old = find_template(template->template_id, (struct sockaddr *) &agent, template->template_type, template->source_id);
+  if (!old) {
+    link = &tpl_cache.c[modulo_template(template->template_id, (struct sockaddr *) &agent, tpl_cache.num)];
+    template->next = *link;
+    *link = template;
+    return;
+  }
 
-  template->next = old ? old->next : NULL;
-  *link = template;
-  free(old);
+  /* in its place: others may point to it, and its list points into it */
+  for (idx = 0; idx < TPL_LIST_ENTRIES; idx++)
+    if (template->list[idx].ptr) template->list[idx].ptr = (char *) old + (template->list[idx].ptr - (char *) template);
+  template->next = old->next;
+  memcpy(old, template, sizeof(*old));
+  free(template);
 }
 
 /* Appends what a file has that is later than what we know of it */
@@ -179,19 +206,45 @@ struct template_cache_entry *reuseport_find_template(u_int16_t id, struct sockad
   return found;
 }
 
+/* With fields of variable length, offsets and lengths are those of the latest record */
+static void forget_record(struct template_cache_entry *t)
+{
+  int idx, ie;
+
+  if (!t->vlen) return;
+
+  t->len = 0;
+  for (idx = 0; idx < NF9_MAX_DEFINED_FIELD; idx++) t->tpl[idx].off = t->tpl[idx].len = 0;
+  for (idx = 0; idx < TPL_EXT_DB_ENTRIES; idx++)
+    for (ie = 0; ie < IES_PER_TPL_EXT_DB_ENTRY; ie++) t->ext_db[idx].ie[ie].off = t->ext_db[idx].ie[ie].len = 0;
+}
+
 int reuseport_template_changed(const struct template_cache_entry *was, const struct template_cache_entry *is)
 {
-  return !reuseport_enabled() || memcmp(was, is, sizeof(*was));
+  static struct template_cache_entry a, b;
+
+  if (!reuseport_enabled()) return TRUE;
+
+  memcpy(&a, was, sizeof(a));
+  memcpy(&b, is, sizeof(b));
+  forget_record(&a);
+  forget_record(&b);
+
+  return memcmp(&a, &b, sizeof(a)) != 0;
 }
 
 void reuseport_date_template(void *json)
 {
-  struct timeval now;
+  static json_int_t last;
+  json_int_t date = now_us();
 
   if (!reuseport_enabled()) return;
 
-  gettimeofday(&now, NULL);
-  json_object_set_new_nocheck(json, DATE, json_integer(now.tv_sec * 1000000LL + now.tv_usec));
+  /* the clock may have been set back */
+  if (last < files[rp.index].latest) last = files[rp.index].latest;
+  last = date > last ? date : last + 1;
+  json_object_set_new_nocheck(json, DATE, json_integer(last));
+  json_object_set_new_nocheck(json, WRITER, json_integer(writer()));
 }
 
 #else
