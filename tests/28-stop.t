@@ -56,7 +56,7 @@ until grep -q leaving "$tmp/hurried-0.log"; do :; done
 kill -INT "$(pid_of hurried 0)"
 ok "a second signal ends it, with 0" wait "$(pid_of hurried 0)"
 like "and says what that means" "$(cat "$tmp/hurried-0.log")" \
-	'not drained yet \(another signal\): what the socket has queued is lost'
+	'not drained, on another signal: what is queued is lost'
 
 # Taken over, with files that its successor makes anew
 config old 2100 1 "pidfile: $tmp/pidfile" "imt_path[p]: $tmp/pipe" "reuseport_takeover: true"

@@ -51,6 +51,8 @@ static struct {
     [REUSEPORT_NFACCTD] = {.sock = -1},
     [REUSEPORT_BMP] = {.sock = -1},
 };
+/* Always before the group's lock, which one thread would not get from another either: from reuseport_open() to
+   reuseport_bound(), and wherever listeners are moved */
 static pthread_mutex_t lives_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* The main thread's */
@@ -135,6 +137,7 @@ void reuseport_open(enum reuseport_listener id, int sock, const struct sockaddr 
 
   if (!reuseport_enabled()) return;
 
+  pthread_mutex_lock(&lives_mutex);
   setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
   /* With SO_REUSEADDR on every UDP socket of the port the kernel lets other users' sockets in, and serves them first */
   if (listeners[id].protocol == IPPROTO_UDP) setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(no));
@@ -153,13 +156,13 @@ void reuseport_open(enum reuseport_listener id, int sock, const struct sockaddr 
 
 /* ---- joining ---- */
 
-static void join(int id, enum rp_state state)
+static void join(int id)
 {
   struct rp_member *member = &lives[id].member;
   struct rp_slot slot;
   __u32 bucket, live = 0;
 
-  if (rp_join(member, lives[id].sock, state)) refuse(member);
+  if (rp_join(member, lives[id].sock, self.reads ? RP_READS : RP_STARTS)) refuse(member);
   lives[id].phase = JOINED;
 
   for (bucket = 0; bucket < RP_MAX_BUCKETS; bucket++)
@@ -178,7 +181,7 @@ static void *wait_in_reserve(void *arg)
   do {
     nap(WAITING_MS);
     pthread_mutex_lock(&lives_mutex);
-    if (lives[id].phase == WAITING && !rp_served(&lives[id].member)) join(id, RP_STARTS);
+    if (lives[id].phase == WAITING && !rp_served(&lives[id].member)) join(id);
     waits = lives[id].phase == WAITING;
     pthread_mutex_unlock(&lives_mutex);
   } while (waits);
@@ -195,7 +198,7 @@ static void start_reserve(int id)
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
   if (pthread_create(&thread, NULL, wait_in_reserve, (void *) (intptr_t) id))
-    join(id, RP_STARTS);
+    join(id);
   else
     pthread_detach(thread);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -207,8 +210,12 @@ void reuseport_bound(enum reuseport_listener id)
 
   if (!reuseport_enabled()) return;
 
-  pthread_mutex_lock(&lives_mutex);
-  if (rp_served(member)) {
+  /* the mutex is locked since reuseport_open() */
+  if (self.stops) {
+    rp_unlock(member);
+    lives[id].phase = LEFT;
+  }
+  else if (rp_served(member)) {
     rp_unlock(member);
     lives[id].phase = WAITING;
     start_reserve(id);
@@ -217,7 +224,7 @@ void reuseport_bound(enum reuseport_listener id)
         config.name, member->listener, rp.pin_path);
   }
   else
-    join(id, RP_STARTS);
+    join(id);
   pthread_mutex_unlock(&lives_mutex);
 }
 
@@ -265,13 +272,14 @@ static void leave(int id)
   if (lives[id].phase != ABSENT) lives[id].phase = LEFT;
 }
 
-static void stop(long long now)
+/* signals: how many more are a mere confirmation, and no sign of hurry */
+static void stop(long long now, int signals)
 {
   int id;
 
   for (id = 0; id < REUSEPORT_LISTENERS; id++) leave(id);
   self.stops = TRUE;
-  self.signals_then = stop_signals;
+  self.signals_then = stop_signals + signals;
   self.began = now;
   self.handled = 0;
 }
@@ -279,16 +287,18 @@ static void stop(long long now)
 /* Upstream waits for one of its plugins only; the service manager may kill what is left when the core is gone */
 static void wait_for_plugins()
 {
+  signal(SIGINT, SIG_DFL);
+  signal(SIGTERM, SIG_DFL);
   while (wait(NULL) > 0) continue;
 }
 
-static void finish()
+static void finish(const char *how)
 {
   long long deadline;
 
   if (lives[REUSEPORT_NFACCTD].phase == LEFT)
-    Log(LOG_INFO, "INFO ( %s/core ): reuseport: drained: handled %llu more datagrams in %lld ms since it left.\n",
-        config.name, self.handled, now_ms() - self.began);
+    Log(LOG_INFO, "INFO ( %s/core ): reuseport: %s: handled %llu more datagrams in %lld ms since it left.\n",
+        config.name, how, self.handled, now_ms() - self.began);
   /* what is in the rings is lost if a plugin gets its signal before it is done */
   for (deadline = now_ms() + RP_LEAVE_SECONDS * 1000; !plugins_poll() && now_ms() < deadline;) nap(PLUGINS_MS);
 
@@ -306,21 +316,23 @@ static void finish()
 static void look_after_listeners(long long now)
 {
   struct rp_slot slot;
+  char who[64] = "another process";
   int id;
 
   for (id = 0; id < REUSEPORT_LISTENERS && !self.stops; id++) {
-    if (lives[id].phase == WAITING && self.reads) join(id, RP_READS);
+    if (lives[id].phase == WAITING && self.reads) join(id);
     if (lives[id].phase != JOINED || rp_holds(&lives[id].member, &slot)) continue;
 
+    if (slot.pid) snprintf(who, sizeof(who), "%s pid %u", slot.comm, slot.pid);
     if (slot.cookie)
-      Log(LOG_INFO, "INFO ( %s/core ): reuseport: index %u of listener %s was taken over by %s pid %u. Draining, then "
+      Log(LOG_INFO, "INFO ( %s/core ): reuseport: index %u of listener %s was taken over by %s. Draining, then "
                     "exiting.\n",
-          config.name, rp.index, listeners[id].name, slot.comm, slot.pid);
+          config.name, rp.index, listeners[id].name, who);
     else
       Log(LOG_WARNING, "WARN ( %s/core ): reuseport: somebody emptied index %u of listener %s in %s. Draining, then "
                        "exiting.\n",
           config.name, rp.index, listeners[id].name, rp.pin_path);
-    stop(now);
+    stop(now, 1);
   }
 }
 
@@ -335,7 +347,7 @@ static void turn()
   if (!self.began) self.began = now;
   if (stop_signals && !self.stops) {
     Log(LOG_INFO, "INFO ( %s/core ): reuseport: leaving %s on a signal. Draining, then exiting.\n", config.name, rp.pin_path);
-    stop(now);
+    stop(now, 0);
   }
   if (!self.reads && !self.stops && (plugins_poll() || now - self.began > PLUGINS_MAX)) {
     self.reads = TRUE;
@@ -360,16 +372,14 @@ ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct so
       nap(PLUGINS_MS);
       continue;
     }
-    if (self.stops && (stop_signals > self.signals_then || now_ms() - self.began > RP_LEAVE_SECONDS * 1000)) {
-      Log(LOG_WARNING, "WARN ( %s/core ): reuseport: not drained yet (%s): what the socket has queued is lost.\n",
-          config.name, stop_signals > self.signals_then ? "another signal" : "too much of it");
-      finish();
-    }
+    if (self.stops && stop_signals > self.signals_then) finish("not drained, on another signal: what is queued is lost");
+    if (self.stops && now_ms() - self.began > RP_LEAVE_SECONDS * 1000)
+      finish("not drained, there was too much: what is queued is lost");
 
     ret = recvfrom(sock, buf, len, flags | MSG_DONTWAIT, from, from_len);
     if (ret >= 0) self.handled++;
     if (ret >= 0 || (errno != EAGAIN && errno != EINTR)) return ret;
-    if (!poll(&queue, 1, self.stops ? QUIET_MS : TURN_MS) && self.stops) finish();
+    if (!poll(&queue, 1, self.stops ? QUIET_MS : TURN_MS) && self.stops) finish("drained");
   }
 }
 
@@ -415,8 +425,8 @@ static int exporter_of(int fd, union rp_addr *exporter)
 static void send_home(fd_set *fds, int *recalc_fds)
 {
   static struct {
-    time_t since; /* its owner is live and somebody else; 0: not so */
-    int fd;
+    time_t since;   /* its owner is live and somebody else; 0: not so */
+    u_int16_t port; /* of the session that it is about */
   } * away;
   static time_t next;
   struct rp_member *member = &lives[REUSEPORT_BMP].member;
@@ -440,9 +450,9 @@ static void send_home(fd_set *fds, int *recalc_fds)
       away[idx].since = 0;
       continue;
     }
-    if (!away[idx].since || away[idx].fd != fd) {
+    if (!away[idx].since || away[idx].port != bmp_peers[idx].self.tcp_port) {
       away[idx].since = now;
-      away[idx].fd = fd;
+      away[idx].port = bmp_peers[idx].self.tcp_port;
     }
     if (now - away[idx].since < HOME_GRACE + (time_t) (rp_hash(&exporter, 0) % HOME_SPREAD)) continue;
 
@@ -473,7 +483,7 @@ void reuseport_bmp_turn(fd_set *fds, int *recalc_fds)
   }
   pthread_mutex_unlock(&lives_mutex);
 
-  if (phase == LEFT && !bmp_misc_db->is_thread) finish();
+  if (phase == LEFT && !bmp_misc_db->is_thread) finish("left");
   if (phase == JOINED) send_home(fds, recalc_fds);
 }
 
