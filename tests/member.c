@@ -8,8 +8,8 @@
  *   hold=SECONDS  between opening, which locks, and binding
  *   wait=SECONDS  between binding, when it unlocks, and joining; says "bound" in between
  *
- * Says "joined ..." and stays until it is killed; on SIGTERM it leaves, says so, and keeps its socket. Or prints the
- * library's error, and exits with 1.
+ * Says "joined ..." and stays until it is killed; on SIGTERM it leaves, says so, and keeps its
+ * socket. Or prints the library's error, and exits with 1.
  */
 #define _GNU_SOURCE
 #include <netinet/in.h>
@@ -112,6 +112,7 @@ int main(int argc, char **argv)
 		held = rp_holds(&m, &slot);
 		if (rp_leave(&m))
 			return die(m.error);
-		printf("left, %s\n", held ? "its bucket is empty" : "its bucket was in other hands");
+		printf("left, %s\n",
+		       held ? "its bucket is empty" : "its bucket was in other hands");
 	}
 }
