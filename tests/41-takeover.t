@@ -7,7 +7,7 @@ sandbox
 
 config live 2100 3 "$by_slot" "nfacctd_templates_file: $tmp/templates.json" "reuseport_takeover: true"
 start_all live 3
-traffic mixed 2100
+traffic mixed 2100 slot=1000
 sleep 3
 
 for round in 1 2 3 4 5 6 7 8 9 10; do
