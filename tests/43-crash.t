@@ -5,7 +5,7 @@
 need_daemons
 sandbox
 
-config live 2100 3 "$by_slot" "nfacctd_templates_file: $tmp/templates.json"
+config live 2100 3 "$by_slot" "nfacctd_templates_file: $tmp/templates.json" "reuseport_nonce: 42"
 start_all live 3
 watch_queues
 began=$(date +%s%N)

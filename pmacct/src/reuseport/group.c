@@ -887,7 +887,8 @@ int rp_leave(struct rp_member *m)
   struct rp_slot slot;
   int err = lock_group(m, 2);
 
-  if (!err && rp_holds(m, &slot)) {
+  /* without the lock too, such as when the pins are gone: staying would lose more */
+  if (rp_holds(m, &slot)) {
     if (bpf_map_delete_elem(m->fds[RP_TARGETS], &m->config->index))
       err = fail(m, -errno, "cannot take the socket of listener %s out of bucket %u (%s)", m->listener, m->config->index, strerror(errno));
     else

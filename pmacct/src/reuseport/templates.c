@@ -6,10 +6,9 @@
 
 #ifdef WITH_JANSSON
 
-#define DATE      "date"   /* microseconds since the epoch, and later than any before; upstream's reader ignores it */
-#define WRITER    "writer" /* a number for each process: what it wrote itself it has no need to read */
-#define LOOK_MS   1000     /* how often to look whether a file has changed */
-#define MISSED_MS 10       /* the same, while templates are missing */
+#define DATE      "date" /* microseconds since the epoch, and later than any before; upstream's reader ignores it */
+#define LOOK_MS   1000   /* how often to look whether a file has changed */
+#define MISSED_MS 10     /* the same, while templates are missing */
 
 /* A file as it was last read */
 static struct template_file {
@@ -17,6 +16,7 @@ static struct template_file {
   off_t size;
   struct timespec changed;
   json_int_t latest; /* date of the latest template in it that we know */
+  int known;         /* it has been read once: what has no date in it is no news any more */
 } files[RP_MAX_BUCKETS];
 
 /* A template that is news to us */
@@ -41,22 +41,12 @@ static json_int_t now_us()
   return t.tv_sec * 1000000LL + t.tv_usec;
 }
 
-static json_int_t writer()
-{
-  static json_int_t number;
-
-  if (!number) number = now_us();
-
-  return number;
-}
-
-/* When it was learnt, or 0 if the line is upstream's; -1: our own, which upstream's format does not hold as a whole */
+/* When it was learnt, or 0 if the line is upstream's */
 static json_int_t date_of(const char *line)
 {
   json_t *json = json_loads(line, 0, NULL);
   json_int_t date = json_integer_value(json_object_get(json, DATE));
 
-  if (date && json_integer_value(json_object_get(json, WRITER)) == writer()) date = -1;
   json_decref(json);
 
   return date;
@@ -99,7 +89,7 @@ static void read_file(const char *path, struct template_file *file, struct news 
   while (getline(&line, &size, in) > 0) {
     struct news found = {.date = date_of(line)}, *more;
 
-    if (found.date && found.date <= file->latest) continue;
+    if (found.date ? found.date <= file->latest : file->known) continue;
     found.template = nfacctd_offline_read_json_template(line, why, sizeof(why));
     /* a line that is being written right now is whole when we look again */
     if (!found.template) continue;
@@ -113,6 +103,7 @@ static void read_file(const char *path, struct template_file *file, struct news 
     if (found.date > latest) latest = found.date;
   }
   file->latest = latest;
+  file->known = TRUE;
   free(line);
   fclose(in);
 }
@@ -244,7 +235,6 @@ void reuseport_date_template(void *json)
   if (last < files[rp.index].latest) last = files[rp.index].latest;
   last = date > last ? date : last + 1;
   json_object_set_new_nocheck(json, DATE, json_integer(last));
-  json_object_set_new_nocheck(json, WRITER, json_integer(writer()));
 }
 
 #else
