@@ -8,8 +8,8 @@
  * 4. If the bucket is empty, a live one stands in, the same for UDP and TCP; with RP_NO_FAILOVER
  *    nobody does.
  * 5. Whatever reaches nobody is refused: SK_DROP, which senders hear (port unreachable, RST).
- * 6. A listener that closes leaves connections that it has not accepted: the kernel asks for each
- * of them, too, if the program is the one that can migrate (Linux 5.14).
+ * 6. A listener that closes leaves connections that nobody has accepted: the kernel asks for each,
+ *    too, if the program is the one that can migrate (Linux 5.14).
  *
  * SK_PASS without a selected socket would fall back to the kernel's hash over every socket of the
  * group, those that are still starting or already draining too: it must never happen here.

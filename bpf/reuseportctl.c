@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The companion: steers a running group of instances. What it does is group.c's, as in the daemons.
- */
+/* The companion: steers a running group of instances. What it does is group.c's, as in daemons. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -11,18 +10,16 @@
 static const char help[] =
 	"usage: reuseportctl [--pin-path DIR] COMMAND\n"
 	"\n"
-	"  resize N   gives the running group N buckets, 1 to 128, and nobody loses a datagram. To "
-	"grow:\n"
-	"             resize, then start the new instances with reuseport_hashbucket_count: N. To\n"
-	"             shrink: stop the instances beyond, then resize. Only 1 in N exporters moves. "
-	"The\n"
-	"             others run on as they are; change the key in their configs before they start "
-	"again.\n"
+	"  resize N   gives the running group N buckets, 1 to 128. With failover on, nobody\n"
+	"             loses a datagram, and only 1 in N exporters moves. To grow: resize, then\n"
+	"             start the new instances with reuseport_hashbucket_count: N. To shrink:\n"
+	"             stop the instances beyond, then resize. The others run on as they are;\n"
+	"             change the key in their configs before they start again.\n"
 	"\n"
 	"  --pin-path DIR   the group's reuseport_pin_path (" RP_DEFAULT_PIN_PATH ")\n"
 	"  --help           this text\n"
 	"\n"
-	"Exit status: 0 done, 1 refused or failed, with one line that says why, 2 not "
+	"Exit status: 0 done; 1 refused or failed, with one line that says why; 2 not "
 	"understood.\n";
 
 static int usage_error(const char *what, const char *word)

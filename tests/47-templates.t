@@ -11,11 +11,6 @@ learnt() {
 	wc -l <"$tmp/$1-templates-$2.json"
 }
 
-# decoded GROUP INDEX: how many flows it wrote
-decoded() {
-	received "$1" | awk -v i="$2" '$2 == i {n += $3} END {print n + 0}'
-}
-
 # With one config for all, the index is put into the name
 config live 2100 2 "nfacctd_templates_file: $tmp/live-templates.json" "reuseport_nonce: 42"
 start_all live 2

@@ -66,7 +66,7 @@ static struct {
 
 static volatile sig_atomic_t stop_signals, last_signal = SIGINT;
 
-static long long now_ms()
+long long reuseport_now_ms()
 {
   struct timespec now;
 
@@ -267,7 +267,7 @@ static void leave(int id)
   struct rp_member *member = &lives[id].member;
 
   if (lives[id].phase == JOINED && rp_leave(member))
-    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s. Leaving by closing the socket: what arrives until then is lost.\n",
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s. What arrives until its socket is closed may be lost.\n",
         config.name, member->error);
   if (lives[id].phase != ABSENT) lives[id].phase = LEFT;
 }
@@ -298,9 +298,9 @@ static void finish(const char *how)
 
   if (lives[REUSEPORT_NFACCTD].phase == LEFT)
     Log(LOG_INFO, "INFO ( %s/core ): reuseport: %s: handled %llu more datagrams in %lld ms since it left.\n",
-        config.name, how, self.handled, now_ms() - self.began);
+        config.name, how, self.handled, reuseport_now_ms() - self.began);
   /* what is in the rings is lost if a plugin gets its signal before it is done */
-  for (deadline = now_ms() + RP_LEAVE_SECONDS * 1000; !plugins_poll() && now_ms() < deadline;) nap(PLUGINS_MS);
+  for (deadline = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000; !plugins_poll() && reuseport_now_ms() < deadline;) nap(PLUGINS_MS);
 
   /* or upstream's handler of falling children may exit with an error first */
   signal(SIGCHLD, SIG_DFL);
@@ -338,7 +338,7 @@ static void look_after_listeners(long long now)
 
 static void turn()
 {
-  long long now = now_ms();
+  long long now = reuseport_now_ms();
   int id;
 
   if (now < self.next && (!stop_signals || self.stops)) return;
@@ -373,7 +373,7 @@ ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct so
       continue;
     }
     if (self.stops && stop_signals > self.signals_then) finish("not drained, on another signal: what is queued is lost");
-    if (self.stops && now_ms() - self.began > RP_LEAVE_SECONDS * 1000)
+    if (self.stops && reuseport_now_ms() - self.began > RP_LEAVE_SECONDS * 1000)
       finish("not drained, there was too much: what is queued is lost");
 
     ret = recvfrom(sock, buf, len, flags | MSG_DONTWAIT, from, from_len);
@@ -430,7 +430,7 @@ static void send_home(fd_set *fds, int *recalc_fds)
   } * away;
   static time_t next;
   struct rp_member *member = &lives[REUSEPORT_BMP].member;
-  time_t now = now_ms() / 1000;
+  time_t now = reuseport_now_ms() / 1000;
   union rp_addr exporter;
   struct rp_slot owner;
   __u32 bucket;

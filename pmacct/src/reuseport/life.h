@@ -12,6 +12,9 @@ extern struct rp_config rp;
 /* In nfacctd_templates_file, how many characters come before the dash and the index that tell siblings apart */
 extern size_t reuseport_templates_stem;
 
+/* Milliseconds since some moment; cheap enough for every datagram, and as coarse as the kernel's tick */
+extern long long reuseport_now_ms();
+
 /* Opens the group once for nothing, while nothing has been started, and an exit status still reaches the caller: after
    daemonize() it would not. What changes until reuseport_open() is found there. */
 extern void reuseport_rehearse(const char *filename, enum reuseport_listener);

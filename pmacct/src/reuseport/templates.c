@@ -32,15 +32,6 @@ static int by_date(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-static json_int_t now_us()
-{
-  struct timeval t;
-
-  gettimeofday(&t, NULL);
-
-  return t.tv_sec * 1000000LL + t.tv_usec;
-}
-
 /* When it was learnt, or 0 if the line is upstream's */
 static json_int_t date_of(const char *line)
 {
@@ -170,13 +161,12 @@ void reuseport_load_templates(char *path)
 /* Whether there is news, looking no more often than every so many milliseconds */
 static int look(int every_ms)
 {
-  static struct timespec last;
-  struct timespec now;
+  static long long last;
+  long long t = reuseport_now_ms();
   size_t n;
 
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  if ((now.tv_sec - last.tv_sec) * 1000 + (now.tv_nsec - last.tv_nsec) / 1000000 < every_ms) return FALSE;
-  last = now;
+  if (t - last < every_ms) return FALSE;
+  last = t;
 
   n = read_changed_files();
   if (n) Log(LOG_DEBUG, "DEBUG ( %s/core ): reuseport: read %zu templates that were learnt since.\n", config.name, n);
@@ -227,9 +217,13 @@ int reuseport_template_changed(const struct template_cache_entry *was, const str
 void reuseport_date_template(void *json)
 {
   static json_int_t last;
-  json_int_t date = now_us();
+  struct timeval t;
+  json_int_t date;
 
   if (!reuseport_enabled()) return;
+
+  gettimeofday(&t, NULL);
+  date = t.tv_sec * 1000000LL + t.tv_usec;
 
   /* the clock may have been set back */
   if (last < files[rp.index].latest) last = files[rp.index].latest;
