@@ -214,11 +214,11 @@ stop "$pid"
 member "$object" "$bpffs/mixed" 2 0
 refused "$object" "$bpffs/mixed" 2 1 port=2200
 like "another port for a listener that is live" "$said" \
-	"listener nfacctd of the group $bpffs/mixed is live \(member pid $pid at index 0.*, but not at this address"
+	"listener nfacctd is to be at :: port 2200 here, but is live at :: port 2100 in the group $bpffs/mixed \(member pid $pid at index 0"
 stop "$pid"
 member "$object" "$bpffs/mixed" 2 0 protocol=tcp
 refused "$object" "$bpffs/mixed" 2 1 protocol=tcp port=2200
-like "the same for TCP" "$said" "listener bmp of the group $bpffs/mixed is live .* but not at this address"
+like "the same for TCP" "$said" "listener bmp is to be at :: port 2200 here, but is live at :: port 2100 in the group"
 refused "$object" "$bpffs/typo" 2 1 protocol=tcp
 like "both ways" "$said" "the address of listener bmp is in use by sockets that are not in the group"
 stop "$pid"

@@ -79,11 +79,9 @@ bad "upstream's own selector too" "nfacctd_rp_ebpf_prog and reuseport_bpf_prog a
 bad "upstream's own selector for BMP" "bmp_daemon_rp_ebpf_prog and reuseport_bpf_prog are both set" \
 	"$free" "bmp_daemon_rp_ebpf_prog: $object"
 bad "nothing to share: a savefile" "pcap_savefile is set: there is no port to share" "$free" "pcap_savefile: /tmp/x.pcap"
-bad "a port that would be split" "nfacctd_templates_port and nfacctd_dtls_port are not shared" \
-	"$free" "nfacctd_templates_port: 2101"
 bad "multicast" "a multicast datagram reaches every instance" "$free" "nfacctd_mcast_groups: 239.1.1.1"
 config bad 2100 3 "$free"
-refuses "a daemon that has no shared port" "only nfacctd and pmbmpd can share their ports" \
+refuses "a daemon that has no shared port" "only nfacctd, sfacctd, pmbgpd, pmbmpd and pmtelemetryd can share their ports" \
 	"$tree/src/pmacctd" -f "$tmp/bad.conf" -i lo
 
 # ---- the object ----
@@ -138,8 +136,18 @@ bad "the same with daemonize: the exit status tells too" "reuseport_hashbucket_i
 	"reuseport_hashbucket_index: 1" "daemonize: true" "logfile: $tmp/bad.log"
 bad "another pin path for the same port" "the address of listener nfacctd is in use by sockets that are not in the group $bpffs/typo" \
 	"$free" "reuseport_pin_path: $bpffs/typo"
-bad "another port with the same pin path" "listener nfacctd of the group $bpffs/live is live .*, but not at this address and port" \
+bad "another port with the same pin path" "listener nfacctd is to be at 127.0.0.1 port 2199 here, but is live at 127.0.0.1 port 2100 in the group $bpffs/live \(nfacctd pid [0-9]+ at index [01]" \
 	"$free" "nfacctd_port: 2199"
+bad "another address with the same pin path" "listener nfacctd is to be at 127.0.0.2 port 2100 here, but is live at 127.0.0.1 port 2100" \
+	"$free" "nfacctd_ip: 127.0.0.2"
+# A whole group of its own at that address: its sockets must not get into this one's array
+config other 2200 1 "nfacctd_ip: 127.0.0.1"
+start_and_wait other 0
+bad "the address of another group" "listener nfacctd is to be at 127.0.0.1 port 2200 here, but is live at 127.0.0.1 port 2100 in the group $bpffs/live" \
+	"$free" "nfacctd_port: 2200"
+config bad 2100 3 "nfacctd_ip: 127.0.0.1\nreuseport_pin_path: $bpffs/live" "$free"
+refuses "another network namespace" "listener nfacctd of the group $bpffs/live is live in another network namespace \(nfacctd pid [0-9]+ at index [01] of listener nfacctd\): use another reuseport_pin_path" \
+	unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$nfacctd" -f "$tmp/bad.conf"
 is "the pidfile is still that of the instance that runs" "$(cat "$tmp/live.pidfile")" "$owner"
 
 refuses "pmbmpd, index in use" "reuseport_hashbucket_index 2 is in use in $bpffs/bmp by pmbmpd pid $pmbmpd_pid at index 2 of listener bmp" \

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A mock of many exporters at once, for numbers that real ones cannot be brought to on one machine:
- * valid NetFlow v5, v9 or IPFIX with one flow of one packet in each datagram, or BMP sessions that
- * say Initiation and stay. Each exporter has an address of its own; runs in a sandbox, where any
- * address is local.
+ * valid NetFlow v5, v9, IPFIX or sFlow with one flow of one packet in each datagram, telemetry with
+ * one JSON object, or sessions of BMP, BGP or telemetry that say hello and stay. Each exporter has
+ * an address of its own; runs in a sandbox, where any address is local.
  *
- * usage: exporter netflow5|netflow9|ipfix|mixed|bmp 4|6 PORT [KEY=VALUE...]
+ * usage: exporter PROTOCOL 4|6 PORT [KEY=VALUE...]
+ *   PROTOCOL     netflow5, netflow9, ipfix, mixed, sflow, telemetry; bmp, bgp, telemetry_tcp
  *   mixed        exporters are NetFlow v5, v9 and IPFIX in turn
  *   exporters=N  how many addresses (200): 10.0.0.1 and up, or 2001:db8::1 and up
  *   ports=N      source ports, or sessions, of each (5)
@@ -17,9 +18,9 @@
  *   report=FILE  what was sent, a line "address protocol slot flows" for each exporter and slot
  *   junk=true    netflow5 only: datagrams that are none instead: empty, truncated, or all zeroes
  *
- * Prints how many flows it sent, when it is done or gets SIGTERM; junk counts as such. bmp prints
- * "N sessions" once all are up, and keeps them: whichever ends, it connects again, as a router
- * does. On SIGTERM it prints how many had ended.
+ * Prints how many flows it sent, when it is done or gets SIGTERM; junk counts as such. With
+ * sessions, it prints "N sessions" once all are up, and keeps them: whichever ends, it connects
+ * again, as a router does. On SIGTERM it prints how many had ended.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,6 +28,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,13 +96,63 @@ struct data_set {
 	uint8_t protocol, padding[3];
 } __attribute__((packed));
 
-enum protocol { NETFLOW5, NETFLOW9, IPFIX, MIXED, BMP };
-static const char *const protocols[] = {"netflow5", "netflow9", "ipfix", "mixed", "bmp"};
+/* sFlow version 5 (sflow.org): a flow sample whose one record is the header of a frame */
+struct sflow {
+	uint32_t version, agent_type;
+	uint8_t agent[16];
+	uint32_t sub_agent, sequence, uptime_ms, samples;
+	uint32_t sample_type, sample_length;
+	uint32_t sample_sequence, source_id, rate, pool, drops, input, output, records;
+	uint32_t record_type, record_length;
+	uint32_t header_protocol, frame_length, stripped, header_length;
+	struct {
+		uint8_t mac[12];
+		uint16_t ethertype;
+		uint8_t version, tos;
+		uint16_t length, id, fragment;
+		uint8_t ttl, protocol;
+		uint16_t checksum;
+		uint32_t source, destination;
+		uint16_t source_port, destination_port, udp_length, udp_checksum;
+		uint16_t padding;
+	} header;
+} __attribute__((packed));
 
-/* RFC 7854: common header, then the one TLV that must be there twice: sysDescr (1) and sysName (2)
- */
-static const uint8_t bmp_initiation[] = {3,   0,   0,	0, 22, 4, 0, 1,	  0,   4,   'm',
-					 'o', 'c', 'k', 0, 2,  0, 4, 'm', 'o', 'c', 'k'};
+enum protocol {
+	NETFLOW5,
+	NETFLOW9,
+	IPFIX,
+	MIXED,
+	SFLOW,
+	TELEMETRY,
+	/* with sessions */
+	BMP,
+	BGP,
+	TELEMETRY_TCP,
+	PROTOCOLS
+};
+static const char *const protocols[PROTOCOLS] = {"netflow5", "netflow9", "ipfix",
+						 "mixed",    "sflow",	 "telemetry",
+						 "bmp",	     "bgp",	 "telemetry_tcp"};
+
+/* RFC 7854: common header, then the one TLV that must be there twice: sysDescr (1), sysName (2) */
+static const uint8_t bmp_hello[] = {3,	 0,   0,   0, 22, 4, 0, 1,   0,	  4,   'm',
+				    'o', 'c', 'k', 0, 2,  0, 4, 'm', 'o', 'c', 'k'};
+/* RFC 4271: OPEN of AS 65000, 180 s, ID 192.0.2.1, and KEEPALIVE */
+static const uint8_t bgp_hello[] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+				    255, 255, 255, 255, 0,   29,  1,   4,   253, 232, 0,   180,
+				    192, 0,   2,   1,	0,   255, 255, 255, 255, 255, 255, 255,
+				    255, 255, 255, 255, 255, 255, 255, 255, 255, 0,   19,  4};
+static const uint8_t telemetry_hello[] = {"{\"mock\": true}\n"};
+
+static const struct {
+	const void *hello;
+	size_t size;
+} sessions_say[PROTOCOLS] = {
+	[BMP] = {bmp_hello, sizeof(bmp_hello)},
+	[BGP] = {bgp_hello, sizeof(bgp_hello)},
+	[TELEMETRY_TCP] = {telemetry_hello, sizeof(telemetry_hello) - 1},
+};
 
 static volatile sig_atomic_t stop;
 static int exporters = 200, ports = 5, datagrams = 4, rate = 20000, templates = 30, slot_ms, junk;
@@ -196,7 +248,7 @@ static void sleep_until(long long ns)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
-/* ---- NetFlow, IPFIX ---- */
+/* ---- flows ---- */
 
 /* A refusal of an earlier datagram (ICMP) shows up here: that one is lost, not this one */
 static void transmit(int sock, const void *datagram, size_t size)
@@ -278,6 +330,47 @@ static void send_data(int sock, enum protocol p, uint32_t sequence, int slot)
 	send_set(sock, p, sequence, &d, sizeof(d));
 }
 
+static void send_sflow(int sock, uint32_t exporter, uint32_t sequence, int slot)
+{
+	struct sflow d = {
+		.version = htonl(5),
+		.agent_type = htonl(1),
+		.sequence = htonl(sequence),
+		.samples = htonl(1),
+		.sample_type = htonl(1),
+		.sample_length = htonl(sizeof(d) - offsetof(struct sflow, sample_sequence)),
+		.sample_sequence = htonl(sequence),
+		.rate = htonl(1),
+		.records = htonl(1),
+		.record_type = htonl(1),
+		.record_length = htonl(sizeof(d) - offsetof(struct sflow, header_protocol)),
+		.header_protocol = htonl(1),
+		.frame_length = htonl(100),
+		.header_length = htonl(sizeof(d.header) - sizeof(d.header.padding)),
+	};
+
+	d.header.ethertype = htons(0x0800);
+	d.header.version = 0x45;
+	d.header.length = htons(86);
+	d.header.ttl = 64;
+	d.header.protocol = IPPROTO_UDP;
+	d.header.source = htonl(0xc0000201);
+	d.header.destination = htonl(0xc6336401);
+	d.header.destination_port = htons(slot);
+	d.header.udp_length = htons(66);
+	/* the address of an IPv4 agent has 4 bytes only: what follows moves up */
+	memcpy(d.agent, &(uint32_t){htonl(0x0a000001 + exporter)}, 4);
+	memmove(d.agent + 4, &d.sub_agent, sizeof(d) - offsetof(struct sflow, sub_agent));
+	transmit(sock, &d, sizeof(d) - 12);
+}
+
+static void send_telemetry(int sock, int slot)
+{
+	char d[64];
+
+	transmit(sock, d, snprintf(d, sizeof(d), "{\"slot\": %d}", slot));
+}
+
 static void write_report(int family, const unsigned *flows, int slots)
 {
 	FILE *file = fopen(report, "w");
@@ -300,7 +393,7 @@ static void write_report(int family, const unsigned *flows, int slots)
 		die(report);
 }
 
-static void run_netflow(int family, const int *socks)
+static void run_flows(int family, const int *socks)
 {
 	long long start = now_ns(), next_templates = start, now = start;
 	unsigned *flows = NULL; /* by slot and exporter */
@@ -315,7 +408,7 @@ static void run_netflow(int family, const int *socks)
 		for (int i = 0; i < exporters * ports; i++) {
 			enum protocol p = protocol_of(i % exporters);
 
-			if (templates_due && p != NETFLOW5 && i < exporters)
+			if (templates_due && (p == NETFLOW9 || p == IPFIX) && i < exporters)
 				send_template(socks[i], p, round);
 			if (slot_ms)
 				slot = (now - start) / 1000000 / slot_ms;
@@ -332,6 +425,10 @@ static void run_netflow(int family, const int *socks)
 				send_junk(socks[i], sent);
 			else if (p == NETFLOW5)
 				send_netflow5(socks[i], round, slot);
+			else if (p == SFLOW)
+				send_sflow(socks[i], i % exporters, round, slot);
+			else if (p == TELEMETRY)
+				send_telemetry(socks[i], slot);
 			else
 				send_data(socks[i], p, round, slot);
 			flows[slot * exporters + i % exporters]++;
@@ -347,10 +444,10 @@ static void run_netflow(int family, const int *socks)
 	printf("%ld\n", sent);
 }
 
-/* ---- BMP ---- */
+/* ---- sessions ---- */
 
 /* Everybody connects, and again after half a second whenever a session has ended */
-static void run_bmp(int family, int port, int n)
+static void run_sessions(int family, int port, int n)
 {
 	struct pollfd *sessions = calloc(n, sizeof(*sessions));
 	long long *retry = calloc(n, sizeof(*retry));
@@ -380,7 +477,8 @@ static void run_bmp(int family, int port, int n)
 				continue;
 			if (s->revents & POLLOUT && !was_up &&
 			    !getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) && !error &&
-			    send(s->fd, bmp_initiation, sizeof(bmp_initiation), MSG_NOSIGNAL) > 0) {
+			    send(s->fd, sessions_say[protocol].hello, sessions_say[protocol].size,
+				 MSG_NOSIGNAL) > 0) {
 				s->events = POLLIN;
 				up++;
 				continue;
@@ -413,12 +511,15 @@ int main(int argc, char **argv)
 	int family, port, n, *socks;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: exporter netflow5|netflow9|ipfix|mixed|bmp 4|6 PORT "
-				"[KEY=VALUE...]\n");
+		fprintf(stderr, "usage: exporter PROTOCOL 4|6 PORT [KEY=VALUE...]\n");
 		return 2;
 	}
-	for (protocol = NETFLOW5; protocol < BMP && strcmp(argv[1], protocols[protocol]);)
+	for (protocol = 0; protocol < PROTOCOLS && strcmp(argv[1], protocols[protocol]);)
 		protocol++;
+	if (protocol == PROTOCOLS) {
+		fprintf(stderr, "exporter: unknown protocol %s\n", argv[1]);
+		return 2;
+	}
 	family = atoi(argv[2]) == 4 ? AF_INET : AF_INET6;
 	port = atoi(argv[3]);
 	for (int i = 4; i < argc; i++)
@@ -430,8 +531,8 @@ int main(int argc, char **argv)
 	signal(SIGTERM, on_sigterm);
 
 	n = exporters * ports;
-	if (protocol == BMP) {
-		run_bmp(family, port, n);
+	if (sessions_say[protocol].hello) {
+		run_sessions(family, port, n);
 		return 0;
 	}
 	socks = calloc(n, sizeof(*socks));
@@ -439,7 +540,7 @@ int main(int argc, char **argv)
 		die("calloc");
 	for (int i = 0; i < n; i++)
 		socks[i] = open_socket(family, SOCK_DGRAM, port, i % exporters);
-	run_netflow(family, socks);
+	run_flows(family, socks);
 
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The pinned group: see group.h for what it promises. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -419,6 +420,7 @@ static void read_slot(int targets, int owners, __u32 bucket, struct rp_slot *slo
   slot->since = owner.since;
   slot->pid = owner.pid;
   slot->state = owner.state;
+  slot->place = owner.place;
   memcpy(slot->comm, owner.comm, RP_COMM_LEN);
 }
 
@@ -717,6 +719,56 @@ static int address_in_use(int sock, const struct sockaddr *addr, socklen_t len)
   return err == -EADDRINUSE ? 1 : err;
 }
 
+static void find_place(const struct sockaddr *addr, struct rp_place *place)
+{
+  union rp_addr ip = {0};
+  struct stat ns;
+
+  memset(place, 0, sizeof(*place));
+  if (addr->sa_family == AF_INET) {
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *) addr;
+
+    rp_addr_v4(&ip, v4->sin_addr.s_addr);
+    place->port = ntohs(v4->sin_port);
+  }
+  else if (addr->sa_family == AF_INET6) {
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) addr;
+
+    memcpy(&ip, &v6->sin6_addr, sizeof(ip));
+    place->port = ntohs(v6->sin6_port);
+    place->scope = v6->sin6_scope_id;
+  }
+  memcpy(place->addr, ip.b, sizeof(place->addr));
+  if (!stat("/proc/thread-self/ns/net", &ns)) place->netns = ns.st_ino;
+}
+
+/* "192.0.2.1 port 2100" */
+static void describe_place(const struct rp_place *place, char *text, size_t len)
+{
+  static const __u8 mapped[12] = {[10] = 0xff, [11] = 0xff};
+  int v4 = !memcmp(place->addr, mapped, sizeof(mapped));
+  char ip[INET6_ADDRSTRLEN] = "";
+
+  inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? place->addr + sizeof(mapped) : place->addr, ip, sizeof(ip));
+  snprintf(text, len, "%s port %u", ip, place->port);
+}
+
+static int check_place(struct rp_member *m, const struct rp_place *theirs, const char *who)
+{
+  const char *path = m->config->pin_path;
+  char here[64], there[64];
+
+  if (!theirs->port || !m->place.port) return 0;
+  if (theirs->netns && m->place.netns && theirs->netns != m->place.netns)
+    return fail(m, -EADDRNOTAVAIL, "listener %s of the group %s is live in another network namespace (%s): use another reuseport_pin_path in this one", m->listener, path, who);
+  if (theirs->port == m->place.port && theirs->scope == m->place.scope && !memcmp(theirs->addr, m->place.addr, sizeof(theirs->addr))) return 0;
+
+  describe_place(&m->place, here, sizeof(here));
+  describe_place(theirs, there, sizeof(there));
+
+  return fail(m, -EADDRNOTAVAIL, "listener %s is to be at %s here, but is live at %s in the group %s (%s): use the same address and port in all instances, or another reuseport_pin_path", m->listener, here, there, path, who);
+}
+
 /* Its socket stays bound for a moment, although it is in no bucket any more */
 static int somebody_is_leaving(const struct rp_member *m)
 {
@@ -736,13 +788,17 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
   const char *path = m->config->pin_path;
   struct rp_slot slot = {0};
   char who[128];
-  int used = address_in_use(sock, addr, len);
+  int used = address_in_use(sock, addr, len), err;
+
+  find_place(addr, &m->place);
 
   for (__u32 bucket = 0; !slot.cookie && bucket < RP_MAX_BUCKETS; bucket++) {
     rp_slot(m, bucket, &slot);
     if (slot.cookie) describe(m->listener, bucket, &slot, who, sizeof(who));
   }
 
+  err = slot.cookie ? check_place(m, &slot.place, who) : 0;
+  if (err) return err;
   if (used == 1 && !slot.cookie && !somebody_is_leaving(m))
     return fail(m, -EADDRINUSE, "the address of listener %s is in use by sockets that are not in the group %s, and would get nothing any more: stop them (no reuseport_* keys? another user? pins removed?), or use their reuseport_pin_path", m->listener, path);
   if (used == 0 && slot.cookie)
@@ -768,7 +824,7 @@ int rp_served(const struct rp_member *m)
 
 static void sign(struct rp_member *m, enum rp_state state)
 {
-  struct rp_owner owner = {.cookie = m->cookie, .since = time(NULL), .pid = getpid(), .state = state};
+  struct rp_owner owner = {.cookie = m->cookie, .since = time(NULL), .place = m->place, .pid = getpid(), .state = state};
   int fd;
 
   if (m->fds[RP_OWNERS] < 0) return;

@@ -61,6 +61,7 @@ struct rp_member {
   struct bpf_program *selector; /* of its programs, the one for this listener */
   int lock;                     /* open directory that holds the lock, or -1 */
   __u64 cookie;                 /* of the socket that joined; 0: none */
+  struct rp_place place;        /* where it is bound, since rp_check_address() */
   struct bpf_map *map[RP_MAPS]; /* NULL: the object has none */
   int prog;
   int fds[RP_MAPS];  /* of these maps, once loaded; -1: none */
@@ -75,6 +76,7 @@ struct rp_slot {
   __u64 since;  /* seconds since the epoch; 0: unknown */
   __u32 pid;    /* 0: unknown, its object keeps no owners */
   __u32 state;  /* enum rp_state */
+  struct rp_place place;
   char comm[RP_COMM_LEN + 1];
 };
 
@@ -89,9 +91,9 @@ void rp_init(struct rp_member *m);
 int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
 
 /*
- * Before bind(): whether the address that sock is going to have is the group's own. In use while nobody is live in the
- * listener, or the other way round, means that the program would be attached to somebody else's port, or selects in
- * vain: -EADDRINUSE, -EADDRNOTAVAIL. Errors of socket() too.
+ * Before bind(): whether the address that sock is going to have is the group's own. If live instances of the listener have
+ * another one, or are in another network namespace: -EADDRNOTAVAIL. In use while nobody is live in the listener, the
+ * program would be attached to somebody else's port: -EADDRINUSE. Errors of socket() too.
  */
 int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len);
 

@@ -2,8 +2,9 @@
 /*
  * The life of a listener: bound, waiting, in its bucket, left, drained.
  *
- * 1. nfacctd's main thread moves all listeners of the process, from inside reuseport_recvfrom(): that way they join
- *    and leave together. The BMP thread opens its own, and closes it once it has left. In pmbmpd both are one thread.
+ * 1. The main thread moves all listeners of the process, from inside reuseport_recvfrom() or reuseport_select(): that
+ *    way they join and leave together. In nfacctd and sfacctd, BGP, BMP and telemetry are threads: each opens a listener
+ *    of its own, and closes it once it has left. In pmbgpd, pmbmpd and pmtelemetryd there is one thread for both.
  * 2. As long as a listener waits for its turn, a thread sees to it that it is not needed earlier.
  * 3. Signals only set a flag. What they ask for is done by the main thread, between two datagrams.
  * 4. The end is upstream's: PM_sigint_handler(), after the socket has been read empty.
@@ -13,27 +14,33 @@
 #include "pkt_handlers.h"
 #include "bgp/bgp.h"
 #include "bmp/bmp.h"
+#include "telemetry/telemetry.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include "reuseport/life.h"
 
-#define TURN_MS       100   /* how often the main thread looks after its listeners, and how long it sleeps at most */
-#define PLUGINS_MS    20    /* the same, while plugins start */
-#define PLUGINS_MAX   10000 /* a plugin that does not listen after that, such as one that waits for its database, never may */
-#define WAITING_MS    20    /* how often a listener that waits looks whether it is needed */
-#define QUIET_MS      100   /* a queue that has been empty for so long is drained */
-#define HOME_EVERY    1     /* seconds between two looks at whose sessions we have */
-#define HOME_GRACE    5     /* seconds that a session stays after its owner is back */
-#define HOME_SPREAD   10    /* seconds over which sessions go home, each router at its own moment */
-#define BMP_SELECT_MS 200   /* how long the BMP thread sleeps at most */
+#define TURN_MS     100   /* how often the main thread looks after its listeners, and how long any thread sleeps at most */
+#define PLUGINS_MS  20    /* the same, while plugins start */
+#define PLUGINS_MAX 10000 /* a plugin that does not listen after that, such as one that waits for its database, never may */
+#define WAITING_MS  20    /* how often a listener that waits looks whether it is needed */
+#define QUIET_MS    100   /* a queue that has been empty for so long is drained */
+#define HOME_EVERY  1     /* seconds between two looks at whose sessions we have */
+#define HOME_GRACE  5     /* seconds that a session stays after its owner is back */
+#define HOME_SPREAD 10    /* seconds over which sessions go home, each router at its own moment */
 
 static const struct {
   const char *name;
   int protocol;
 } listeners[REUSEPORT_LISTENERS] = {
     [REUSEPORT_NFACCTD] = {"nfacctd", IPPROTO_UDP},
+    [REUSEPORT_TEMPLATES] = {"nfacctd_templates", IPPROTO_UDP},
+    [REUSEPORT_DTLS] = {"nfacctd_dtls", IPPROTO_UDP},
+    [REUSEPORT_SFACCTD] = {"sfacctd", IPPROTO_UDP},
+    [REUSEPORT_BGP] = {"bgp", IPPROTO_TCP},
     [REUSEPORT_BMP] = {"bmp", IPPROTO_TCP},
+    [REUSEPORT_TELEMETRY_TCP] = {"telemetry_tcp", IPPROTO_TCP},
+    [REUSEPORT_TELEMETRY_UDP] = {"telemetry_udp", IPPROTO_UDP},
 };
 
 enum phase {
@@ -48,20 +55,20 @@ static struct {
   enum phase phase;
   int sock;
 } lives[REUSEPORT_LISTENERS] = {
-    [REUSEPORT_NFACCTD] = {.sock = -1},
-    [REUSEPORT_BMP] = {.sock = -1},
+    [0 ... REUSEPORT_LISTENERS - 1] = {.sock = -1},
 };
-/* Always before the group's lock, which one thread would not get from another either: from reuseport_open() to
-   reuseport_bound(), and wherever listeners are moved */
+/* Always before the group's lock, which one thread would not get from another either: from before bind() until the
+   socket is bound, or listens, and wherever listeners are moved */
 static pthread_mutex_t lives_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* The main thread's */
 static struct {
-  int reads;                  /* it is in its loop, and its plugins are in theirs */
+  int loops;                  /* it is in its loop */
+  int reads;                  /* and its plugins are in theirs */
   int stops;                  /* it drains, and then goes */
   int signals_then;           /* how many there had been when that began: one more ends it */
   long long next, began;      /* ms: its next turn; when it started to wait for its plugins, or to drain */
-  unsigned long long handled; /* datagrams since then */
+  unsigned long long handled; /* datagrams since then, of its own listeners */
 } self;
 
 static volatile sig_atomic_t stop_signals, last_signal = SIGINT;
@@ -129,13 +136,12 @@ static void refuse(struct rp_member *member)
   exit_gracefully(1);
 }
 
-void reuseport_open(enum reuseport_listener id, int sock, const struct sockaddr *addr, socklen_t len)
+/* Leaves the mutex locked, and the group, until bound() */
+static void open_listener(enum reuseport_listener id, int sock, const struct sockaddr *addr, socklen_t len)
 {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   struct rp_member *member = &lives[id].member;
   int yes = 1, no = 0;
-
-  if (!reuseport_enabled()) return;
 
   pthread_mutex_lock(&lives_mutex);
   setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
@@ -204,13 +210,10 @@ static void start_reserve(int id)
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void reuseport_bound(enum reuseport_listener id)
+static void bound(enum reuseport_listener id)
 {
   struct rp_member *member = &lives[id].member;
 
-  if (!reuseport_enabled()) return;
-
-  /* the mutex is locked since reuseport_open() */
   if (self.stops) {
     rp_unlock(member);
     lives[id].phase = LEFT;
@@ -226,6 +229,29 @@ void reuseport_bound(enum reuseport_listener id)
   else
     join(id);
   pthread_mutex_unlock(&lives_mutex);
+}
+
+int reuseport_bind(enum reuseport_listener id, int sock, const struct sockaddr *addr, socklen_t len)
+{
+  if (!reuseport_enabled()) return bind(sock, addr, len);
+
+  open_listener(id, sock, addr, len);
+  /* upstream says why, and exits */
+  if (bind(sock, addr, len)) return -1;
+  if (listeners[id].protocol == IPPROTO_UDP) bound(id);
+
+  return 0;
+}
+
+int reuseport_listen(enum reuseport_listener id, int sock, int backlog)
+{
+  if (!reuseport_enabled()) return listen(sock, backlog);
+
+  /* as many as come at once when another instance ends */
+  if (listen(sock, SOMAXCONN)) return -1;
+  bound(id);
+
+  return 0;
 }
 
 /* What the core hands to a plugin that does not poll yet stays in the ring until the next datagram */
@@ -247,19 +273,27 @@ static void on_stop_signal(int signum)
   if (stop_signals < 100) stop_signals++;
 }
 
-void reuseport_take_signals(sigset_t *blocked)
+static void take_signals()
 {
   struct sigaction action;
-
-  if (!reuseport_enabled()) return;
 
   memset(&action, 0, sizeof(action));
   action.sa_handler = on_stop_signal;
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
-  sigdelset(blocked, SIGINT);
-  sigdelset(blocked, SIGTERM);
+}
+
+/* Upstream blocks them, and lets them in after the next datagram, which may never come. Blocks them again by itself. */
+static void let_signals_in()
+{
+  sigset_t set;
+
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGCHLD);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static void leave(int id)
@@ -292,13 +326,12 @@ static void wait_for_plugins()
   while (wait(NULL) > 0) continue;
 }
 
-static void finish(const char *how)
+static void finish(int level, const char *how)
 {
   long long deadline;
 
-  if (lives[REUSEPORT_NFACCTD].phase == LEFT)
-    Log(LOG_INFO, "INFO ( %s/core ): reuseport: %s: handled %llu more datagrams in %lld ms since it left.\n",
-        config.name, how, self.handled, reuseport_now_ms() - self.began);
+  Log(level, "%s ( %s/core ): reuseport: %s: handled %llu more datagrams in %lld ms since it left.\n",
+      level == LOG_WARNING ? "WARN" : "INFO", config.name, how, self.handled, reuseport_now_ms() - self.began);
   /* what is in the rings is lost if a plugin gets its signal before it is done */
   for (deadline = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000; !plugins_poll() && reuseport_now_ms() < deadline;) nap(PLUGINS_MS);
 
@@ -311,7 +344,36 @@ static void finish(const char *how)
   PM_sigint_handler(last_signal);
 }
 
+/* Whether a listener still has datagrams queued, in whatever thread */
+static int queued()
+{
+  int id, queues = 0;
+  struct pollfd queue[REUSEPORT_LISTENERS];
+
+  for (id = 0; id < REUSEPORT_LISTENERS; id++)
+    if (lives[id].sock >= 0 && listeners[id].protocol == IPPROTO_UDP)
+      queue[queues++] = (struct pollfd){.fd = lives[id].sock, .events = POLLIN};
+
+  return poll(queue, queues, 0) > 0;
+}
+
 /* ---- the main thread's turn ---- */
+
+static enum reuseport_listener main_listener()
+{
+  switch (config.acct_type) {
+  case ACCT_SF:
+    return REUSEPORT_SFACCTD;
+  case ACCT_PMBGP:
+    return REUSEPORT_BGP;
+  case ACCT_PMBMP:
+    return REUSEPORT_BMP;
+  case ACCT_PMTELE:
+    return REUSEPORT_TELEMETRY;
+  default:
+    return REUSEPORT_NFACCTD;
+  }
+}
 
 static void look_after_listeners(long long now)
 {
@@ -343,8 +405,14 @@ static void turn()
 
   if (now < self.next && (!stop_signals || self.stops)) return;
 
+  if (!self.loops) {
+    self.loops = TRUE;
+    self.began = now;
+    take_signals();
+  }
+  let_signals_in();
+
   pthread_mutex_lock(&lives_mutex);
-  if (!self.began) self.began = now;
   if (stop_signals && !self.stops) {
     Log(LOG_INFO, "INFO ( %s/core ): reuseport: leaving %s on a signal. Draining, then exiting.\n", config.name, rp.pin_path);
     stop(now, 0);
@@ -359,6 +427,16 @@ static void turn()
   pthread_mutex_unlock(&lives_mutex);
 }
 
+/* Before the main thread reads: not as long as what it reads would be lost, nor longer than it may */
+static void take_turn()
+{
+  for (turn(); !self.reads && !self.stops; turn()) nap(PLUGINS_MS);
+
+  if (self.stops && stop_signals > self.signals_then) finish(LOG_WARNING, "not drained, on another signal: what is queued is lost");
+  if (self.stops && reuseport_now_ms() - self.began > RP_LEAVE_SECONDS * 1000)
+    finish(LOG_WARNING, "not drained, there was too much: what is queued is lost");
+}
+
 ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len)
 {
   struct pollfd queue = {.fd = sock, .events = POLLIN};
@@ -367,41 +445,16 @@ ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct so
   if (!reuseport_enabled()) return recvfrom(sock, buf, len, flags, from, from_len);
 
   for (;;) {
-    turn();
-    if (!self.reads && !self.stops) {
-      nap(PLUGINS_MS);
-      continue;
-    }
-    if (self.stops && stop_signals > self.signals_then) finish("not drained, on another signal: what is queued is lost");
-    if (self.stops && reuseport_now_ms() - self.began > RP_LEAVE_SECONDS * 1000)
-      finish("not drained, there was too much: what is queued is lost");
+    take_turn();
 
     ret = recvfrom(sock, buf, len, flags | MSG_DONTWAIT, from, from_len);
     if (ret >= 0) self.handled++;
     if (ret >= 0 || (errno != EAGAIN && errno != EINTR)) return ret;
-    if (!poll(&queue, 1, self.stops ? QUIET_MS : TURN_MS) && self.stops) finish("drained");
+    if (!poll(&queue, 1, self.stops ? QUIET_MS : TURN_MS) && self.stops && !queued()) finish(LOG_INFO, "drained");
   }
 }
 
-/* ---- the BMP thread's, or pmbmpd's ---- */
-
-int reuseport_backlog(int upstreams)
-{
-  return reuseport_enabled() ? SOMAXCONN : upstreams;
-}
-
-struct timeval *reuseport_select_timeout(struct timeval *upstreams)
-{
-  static struct timeval shorter;
-
-  if (!reuseport_enabled() || (upstreams && !upstreams->tv_sec)) return upstreams;
-
-  /* select() may have changed it */
-  shorter.tv_sec = 0;
-  shorter.tv_usec = BMP_SELECT_MS * 1000;
-
-  return &shorter;
-}
+/* ---- a thread with sessions ---- */
 
 /* As the selector sees it: the sender of the packets, not what a proxy says about it */
 static int exporter_of(int fd, union rp_addr *exporter)
@@ -418,73 +471,138 @@ static int exporter_of(int fd, union rp_addr *exporter)
   return TRUE;
 }
 
-/*
- * Flows are back with an instance the moment it joins, sessions stay where they failed over to: this closes those whose
- * owner is live again, and the router's next connect finds it there.
- */
-static void send_home(fd_set *fds, int *recalc_fds)
+/* Of a listener's sessions, those of all peers that it could have */
+static struct bgp_peer *peer_at(enum reuseport_listener id, int idx)
 {
-  static struct {
-    time_t since;   /* its owner is live and somebody else; 0: not so */
-    u_int16_t port; /* of the session that it is about */
-  } * away;
-  static time_t next;
-  struct rp_member *member = &lives[REUSEPORT_BMP].member;
-  time_t now = reuseport_now_ms() / 1000;
-  union rp_addr exporter;
-  struct rp_slot owner;
-  __u32 bucket;
-  int idx;
-
-  if (now < next) return;
-  next = now + HOME_EVERY;
-  if (!away) away = calloc(config.bmp_daemon_max_peers, sizeof(*away));
-  if (!away || !rp_fails_over(member)) return;
-
-  for (idx = 0; idx < config.bmp_daemon_max_peers; idx++) {
-    int fd = bmp_peers[idx].self.fd;
-
-    if (!fd || !exporter_of(fd, &exporter)) continue;
-    bucket = rp_bucket(member, &exporter);
-    if (bucket == rp.index || rp_slot(member, bucket, &owner) || !owner.cookie || owner.state != RP_READS) {
-      away[idx].since = 0;
-      continue;
-    }
-    if (!away[idx].since || away[idx].port != bmp_peers[idx].self.tcp_port) {
-      away[idx].since = now;
-      away[idx].port = bmp_peers[idx].self.tcp_port;
-    }
-    if (now - away[idx].since < HOME_GRACE + (time_t) (rp_hash(&exporter, 0) % HOME_SPREAD)) continue;
-
-    Log(LOG_INFO, "INFO ( %s/%s ): reuseport: [%s] closing its session: index %u, which it belongs to, is live again.\n",
-        config.name, bmp_misc_db->log_str, bmp_peers[idx].self.addr_str, bucket);
-    FD_CLR(fd, fds);
-    bmp_peer_close(&bmp_peers[idx], FUNC_TYPE_BMP);
-    away[idx].since = 0;
-    *recalc_fds = TRUE;
+  switch (id) {
+  case REUSEPORT_BGP:
+    return idx < config.bgp_daemon_max_peers ? &peers[idx] : NULL;
+  case REUSEPORT_BMP:
+    return idx < config.bmp_daemon_max_peers ? &bmp_peers[idx].self : NULL;
+  case REUSEPORT_TELEMETRY_TCP:
+    return idx < config.telemetry_max_peers ? &telemetry_peers[idx] : NULL;
+  default:
+    return NULL;
   }
 }
 
-void reuseport_bmp_turn(fd_set *fds, int *recalc_fds)
+static void close_session(enum reuseport_listener id, int idx, fd_set *fds)
+{
+  struct bgp_peer *peer = peer_at(id, idx);
+  char message[] = "another collector serves this router again";
+
+  FD_CLR(peer->fd, fds);
+  switch (id) {
+  case REUSEPORT_BGP:
+    if (peer->xconnect_fd > 0) FD_CLR(peer->xconnect_fd, fds);
+    bgp_peer_close(peer, FUNC_TYPE_BGP, FALSE, TRUE, BGP_NOTIFY_CEASE, BGP_NOTIFY_CEASE_ADMIN_RESET, message);
+    break;
+  case REUSEPORT_BMP:
+    bmp_peer_close(&bmp_peers[idx], FUNC_TYPE_BMP);
+    break;
+  default:
+    telemetry_peer_close(peer, FUNC_TYPE_TELEMETRY);
+  }
+}
+
+/*
+ * Flows are back with an instance the moment it joins, sessions stay where they failed over to: this closes those whose
+ * owner is live again, and the router's next connect finds it there. Returns whether it closed any.
+ */
+static int send_home(enum reuseport_listener id, fd_set *fds)
+{
+  static struct {
+    struct {
+      time_t since;   /* its owner is live and somebody else; 0: not so */
+      u_int16_t port; /* of the session that it is about */
+    } * away;
+    time_t next;
+  } homes[REUSEPORT_LISTENERS];
+  struct rp_member *member = &lives[id].member;
+  time_t now = reuseport_now_ms() / 1000;
+  char router[INET6_ADDRSTRLEN];
+  union rp_addr exporter;
+  struct bgp_peer *peer;
+  struct rp_slot owner;
+  int idx, closed = FALSE;
+  __u32 bucket;
+
+  if (now < homes[id].next) return FALSE;
+  homes[id].next = now + HOME_EVERY;
+  if (!homes[id].away) {
+    for (idx = 0; peer_at(id, idx);) idx++;
+    homes[id].away = calloc(idx + 1, sizeof(*homes[id].away));
+  }
+  if (!homes[id].away || !rp_fails_over(member)) return FALSE;
+
+  for (idx = 0; (peer = peer_at(id, idx)); idx++) {
+    if (peer->fd <= 0 || !exporter_of(peer->fd, &exporter)) continue;
+    bucket = rp_bucket(member, &exporter);
+    if (bucket == rp.index || rp_slot(member, bucket, &owner) || !owner.cookie || owner.state != RP_READS) {
+      homes[id].away[idx].since = 0;
+      continue;
+    }
+    if (!homes[id].away[idx].since || homes[id].away[idx].port != peer->tcp_port) {
+      homes[id].away[idx].since = now;
+      homes[id].away[idx].port = peer->tcp_port;
+    }
+    if (now - homes[id].away[idx].since < HOME_GRACE + (time_t) (rp_hash(&exporter, 0) % HOME_SPREAD)) continue;
+
+    addr_to_str(router, &peer->addr);
+    Log(LOG_INFO, "INFO ( %s/core ): reuseport: [%s] closing its session with listener %s: index %u, which it belongs to, is live again.\n",
+        config.name, router, listeners[id].name, bucket);
+    close_session(id, idx, fds);
+    homes[id].away[idx].since = 0;
+    closed = TRUE;
+  }
+
+  return closed;
+}
+
+/* Returns whether it closed any socket */
+static int look_after_sessions(enum reuseport_listener id, fd_set *fds)
 {
   enum phase phase;
-
-  if (!reuseport_enabled()) return;
-
-  if (!bmp_misc_db->is_thread) turn();
+  int closes;
 
   pthread_mutex_lock(&lives_mutex);
-  phase = lives[REUSEPORT_BMP].phase;
+  phase = lives[id].phase;
+  closes = phase == LEFT && lives[id].sock >= 0;
   /* the kernel hands the connections that wait to somebody else, if it can */
-  if (phase == LEFT && lives[REUSEPORT_BMP].sock >= 0) {
-    FD_CLR(config.bmp_sock, fds);
-    close(config.bmp_sock);
-    lives[REUSEPORT_BMP].sock = -1;
+  if (closes) {
+    FD_CLR(lives[id].sock, fds);
+    close(lives[id].sock);
+    lives[id].sock = -1;
   }
   pthread_mutex_unlock(&lives_mutex);
 
-  if (phase == LEFT && !bmp_misc_db->is_thread) finish("left");
-  if (phase == JOINED) send_home(fds, recalc_fds);
+  return closes || (phase == JOINED && send_home(id, fds));
+}
+
+int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct timeval *timeout, fd_set *fds, int *recalc_fds)
+{
+  int mains = id == main_listener(), tcp = listeners[id].protocol == IPPROTO_TCP, ret;
+  struct timeval shorter;
+
+  if (!reuseport_enabled()) return select(nfds, ready, NULL, NULL, timeout);
+
+  if (mains) take_turn();
+  if (tcp && look_after_sessions(id, fds)) {
+    *recalc_fds = TRUE;
+    errno = EINTR;
+    return -1;
+  }
+  /* sessions end with it: there is nothing to wait for */
+  if (mains && tcp && self.stops) finish(LOG_INFO, "left");
+
+  shorter.tv_sec = 0;
+  shorter.tv_usec = (self.stops ? QUIET_MS : TURN_MS) * 1000;
+  if (timeout && !timeout->tv_sec && timeout->tv_usec < shorter.tv_usec) shorter = *timeout;
+  ret = select(nfds, ready, NULL, NULL, &shorter);
+  if (mains && ret > 0) self.handled += ret;
+  if (mains && !ret && self.stops && !queued()) finish(LOG_INFO, "drained");
+
+  return ret;
 }
 
 /* ---- what a successor may have made anew ---- */

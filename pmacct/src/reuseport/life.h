@@ -16,7 +16,7 @@ extern size_t reuseport_templates_stem;
 extern long long reuseport_now_ms();
 
 /* Opens the group once for nothing, while nothing has been started, and an exit status still reaches the caller: after
-   daemonize() it would not. What changes until reuseport_open() is found there. */
+   daemonize() it would not. What changes until reuseport_bind() is found there. */
 extern void reuseport_rehearse(const char *filename, enum reuseport_listener);
 
 #endif

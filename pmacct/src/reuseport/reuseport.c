@@ -25,8 +25,16 @@ static void key_error(char *filename, const char *key, const char *value, const 
 
 static void key_seen(char *filename, char *name, const char *key)
 {
-  if (config.acct_type != ACCT_NF && config.acct_type != ACCT_PMBMP) {
-    Log(LOG_ERR, "ERROR: [%s] %s: only nfacctd and pmbmpd can share their ports: remove the reuseport_* keys. Exiting.\n",
+  switch (config.acct_type) {
+  case ACCT_NF:
+  case ACCT_SF:
+  case ACCT_PMBGP:
+  case ACCT_PMBMP:
+  case ACCT_PMTELE:
+    break;
+  default:
+    Log(LOG_ERR, "ERROR: [%s] %s: only nfacctd, sfacctd, pmbgpd, pmbmpd and pmtelemetryd can share their ports: remove the "
+                 "reuseport_* keys. Exiting.\n",
         filename, key);
     exit(1);
   }
@@ -139,15 +147,43 @@ static const char *rp_ebpf_key()
   return NULL;
 }
 
+/* Which listeners the config makes the daemon open */
+static int listens(const struct configuration *core, enum reuseport_listener id)
+{
+  int flows = config.acct_type == ACCT_NF || config.acct_type == ACCT_SF;
+  int telemetry = config.acct_type == ACCT_PMTELE || (flows && core->telemetry_daemon);
+
+  switch (id) {
+  case REUSEPORT_NFACCTD:
+    return config.acct_type == ACCT_NF;
+  case REUSEPORT_TEMPLATES:
+    return config.acct_type == ACCT_NF && core->nfacctd_templates_port;
+  case REUSEPORT_DTLS:
+    return config.acct_type == ACCT_NF && core->nfacctd_dtls_port;
+  case REUSEPORT_SFACCTD:
+    return config.acct_type == ACCT_SF;
+  case REUSEPORT_BGP:
+    return config.acct_type == ACCT_PMBGP || (flows && core->bgp_daemon);
+  case REUSEPORT_BMP:
+    return config.acct_type == ACCT_PMBMP || (flows && core->bmp_daemon);
+  case REUSEPORT_TELEMETRY_TCP:
+    return telemetry && core->telemetry_port_tcp;
+  case REUSEPORT_TELEMETRY_UDP:
+    return telemetry && core->telemetry_port_udp && !core->telemetry_port_tcp;
+  default:
+    return FALSE;
+  }
+}
+
 /* What would get past the selector, and the reason, or NULL */
 static const char *conflict(const struct configuration *core)
 {
   if (core->pcap_savefile) return "pcap_savefile is set: there is no port to share";
-  if (config.acct_type != ACCT_NF) return NULL;
+  if (config.acct_type == ACCT_PMTELE && !core->telemetry_port_tcp && !core->telemetry_port_udp)
+    return "neither telemetry_daemon_port_tcp nor telemetry_daemon_port_udp is set: there is no port to share";
+  if (config.acct_type != ACCT_NF && config.acct_type != ACCT_SF) return NULL;
   if (core->nfacctd_kafka_broker_host || core->nfacctd_zmq_address)
-    return "NetFlow comes from Kafka or ZeroMQ: there is no port to share";
-  if (core->nfacctd_templates_port || core->nfacctd_dtls_port)
-    return "nfacctd_templates_port and nfacctd_dtls_port are not shared by exporter";
+    return "flows come from Kafka or ZeroMQ: there is no port to share";
   if (mcast_groups[0].family) return "a multicast datagram reaches every instance";
 
   return NULL;
@@ -199,6 +235,7 @@ void reuseport_check_config(char *filename)
 {
   struct configuration *core = &plugins_list->cfg;
   const char *what;
+  int id;
 
   if (!reuseport_enabled()) return;
 
@@ -225,13 +262,8 @@ void reuseport_check_config(char *filename)
     exit(1);
   }
 
-  if (config.acct_type == ACCT_NF && (core->bgp_daemon || core->telemetry_daemon))
-    Log(LOG_WARNING, "WARN: [%s] BGP and telemetry listeners are not shared by exporter: give each instance a port of "
-                     "its own.\n",
-        filename);
-
   name_templates_file(core);
 
-  if (config.acct_type == ACCT_NF) reuseport_rehearse(filename, REUSEPORT_NFACCTD);
-  if (config.acct_type == ACCT_PMBMP || core->bmp_daemon) reuseport_rehearse(filename, REUSEPORT_BMP);
+  for (id = 0; id < REUSEPORT_LISTENERS; id++)
+    if (listens(core, id)) reuseport_rehearse(filename, id);
 }

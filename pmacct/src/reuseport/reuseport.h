@@ -8,12 +8,27 @@
 #ifndef REUSEPORT_H
 #define REUSEPORT_H
 
+#include <sys/select.h>
+#include <sys/socket.h>
+
 /* Each listener has a socket array of its own: the kernel only selects among sockets of one port */
 enum reuseport_listener {
   REUSEPORT_NFACCTD,
+  REUSEPORT_TEMPLATES, /* nfacctd_templates_port */
+  REUSEPORT_DTLS,      /* nfacctd_dtls_port */
+  REUSEPORT_SFACCTD,
+  REUSEPORT_BGP,
   REUSEPORT_BMP,
+  REUSEPORT_TELEMETRY_TCP,
+  REUSEPORT_TELEMETRY_UDP,
   REUSEPORT_LISTENERS,
 };
+
+/* Upstream's telemetry daemon has one of the two */
+#define REUSEPORT_TELEMETRY (config.telemetry_port_tcp ? REUSEPORT_TELEMETRY_TCP : REUSEPORT_TELEMETRY_UDP)
+
+/* -x INDEX, for getopt() */
+#define REUSEPORT_ARGS "x:"
 
 /* Config keys, for the dictionary in cfg.c: filename, plugin name or NULL, value */
 extern int cfg_key_reuseport_hashbucket_count(char *, char *, char *);
@@ -30,34 +45,28 @@ extern int reuseport_enabled();
 /* Checks the keys against each other, the rest of the config, the object and the running group, when all is parsed */
 extern void reuseport_check_config(char *filename);
 
-/* Opens and locks the group and sets the socket's options, before it is bound to that address. No child that is forked
-   from now on holds the socket. */
-extern void reuseport_open(enum reuseport_listener, int sock, const struct sockaddr *, socklen_t);
-
-/* The socket is bound (UDP) or listening (TCP) by now: unlocks the group. It joins now if nobody else serves the
-   instance's exporters, otherwise when it is about to be read. */
-extern void reuseport_bound(enum reuseport_listener);
-
-/* From now on SIGINT and SIGTERM are ours, and out of the set of those that are blocked. After plugins were forked. */
-extern void reuseport_take_signals(sigset_t *blocked);
+/*
+ * In the place of bind() and listen(): opens the group and sees to it that the listener fits in, before it is bound. It
+ * joins now if nobody else serves the instance's exporters, otherwise when it is about to be read. No child that is
+ * forked from now on holds the socket.
+ */
+extern int reuseport_bind(enum reuseport_listener, int sock, const struct sockaddr *, socklen_t);
+extern int reuseport_listen(enum reuseport_listener, int sock, int backlog);
 
 /*
- * In the place of recvfrom() in nfacctd's main loop. Joins, before the first datagram; sees to it that the bucket still
- * is the instance's own; and on a signal, or when somebody has taken it over, leaves, returns what is queued, and then
- * ends the daemon by PM_sigint_handler(). Arguments, return value and errno are those of recvfrom().
+ * In the place of recvfrom() in the main loop of nfacctd and sfacctd. Joins, before the first datagram; sees to it that
+ * the bucket still is the instance's own; and on a signal, or when somebody has taken it over, leaves, returns what is
+ * queued, and then ends the daemon by PM_sigint_handler(). Arguments, return value and errno are those of recvfrom().
  */
 extern ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
 
 /*
- * Each time round the loop of the BMP daemon, before it copies what it waits for: closes the listener once it has left,
- * and sessions that belong to another instance, live again. In pmbmpd also all that reuseport_recvfrom() does beside
- * reading. fds and recalc_fds: the loop's own variables.
+ * In the place of select() where a thread has several sockets: waits for a shorter time. In the main thread it does all
+ * that reuseport_recvfrom() does beside reading. Where there are sessions, it closes those that belong to another
+ * instance, live again, and a listener that has left; then it returns -1 and EINTR, having changed fds, of which ready is
+ * a copy, and recalc_fds: variables of upstream's loops. Both are NULL where there are none.
  */
-extern void reuseport_bmp_turn(fd_set *fds, int *recalc_fds);
-
-/* How long that loop may wait, and how many connections it may let wait, if upstream would so long, and so many */
-extern struct timeval *reuseport_select_timeout(struct timeval *);
-extern int reuseport_backlog(int);
+extern int reuseport_select(enum reuseport_listener, int nfds, fd_set *ready, struct timeval *timeout, fd_set *fds, int *recalc_fds);
 
 /* Notes that this process made a socket file; whether a socket file or a pidfile is its own to remove */
 extern void reuseport_made(const char *path);

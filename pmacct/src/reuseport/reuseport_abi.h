@@ -64,12 +64,21 @@ enum rp_state {
   RP_LEFT,   /* the bucket is given up, its owner still reads what the socket has queued */
 };
 
+/* Where a socket is bound */
+struct rp_place {
+  __u64 netns;   /* inode number of the network namespace; 0: unknown */
+  __u8 addr[16]; /* network order, IPv4 as v4-mapped */
+  __u32 port;    /* 0: nothing of this is known */
+  __u32 scope;   /* of a link-local address */
+};
+
 /* Who put the socket into a slot. Valid only while the slot holds the socket of that cookie, or for a while after
    RP_LEFT. */
 struct rp_owner {
   __u64 cookie; /* SO_COOKIE */
   __u64 since;  /* seconds since the epoch */
-  __u32 pid;    /* as its owner sees itself: another PID namespace counts differently */
+  struct rp_place place;
+  __u32 pid; /* as its owner sees itself: another PID namespace counts differently */
   char comm[RP_COMM_LEN];
   __u32 state; /* enum rp_state */
 };

@@ -1,0 +1,207 @@
+#!/bin/sh
+# Real routers, each of which sends NetFlow, sFlow, BGP and BMP from one address to four ports: all four are at the same
+# index, whether nfacctd and sfacctd run as three instances each, or one is gone, or back.
+. "${0%/*}/lib.sh"
+need_daemons
+need ip ss nsenter tcpdump
+bgpd=/usr/lib/frr/bgpd
+need $bgpd
+sandbox
+# The sandbox takes any address for its own: here the addresses are the routers'. bgpd keeps there what it would need in a crash.
+ip route del local 0.0.0.0/0 dev lo
+ip -6 route del local ::/0 dev lo
+mount -t tmpfs tmpfs /var/tmp
+ip link add br0 type bridge mcast_snooping 0
+ip addr add 192.0.2.254/24 dev br0
+ip addr add 2001:db8::fe/64 dev br0 nodad
+ip link set br0 up
+
+routers="1 2 3 4 5 6 7 8"
+
+for daemon in nfacctd sfacctd; do
+	cat >"$tmp/$daemon.conf" <<-EOF
+		plugins: print
+		aggregate: peer_src_ip
+		print_output: csv
+		print_output_file_append: true
+		print_refresh_time: 1
+		reuseport_hashbucket_count: 3
+		reuseport_bpf_prog: $object
+		reuseport_pin_path: $bpffs/four
+	EOF
+done
+cat >>"$tmp/nfacctd.conf" <<-EOF
+	nfacctd_port: 2100
+	bgp_daemon: true
+	bgp_daemon_ip: ::
+	bgp_daemon_port: 1179
+	bgp_daemon_max_peers: 20
+EOF
+cat >>"$tmp/sfacctd.conf" <<-EOF
+	sfacctd_port: 6343
+	bmp_daemon: true
+	bmp_daemon_ip: ::
+	bmp_daemon_port: 1790
+	bmp_daemon_max_peers: 20
+EOF
+
+# start_instance INDEX: nfacctd with BGP inside, sfacctd with BMP inside
+start_instance() {
+	for daemon in nfacctd sfacctd; do
+		"$tree/src/$daemon" -f "$tmp/$daemon.conf" -x "$1" -o "$tmp/$daemon-$1.csv" >"$tmp/$daemon-$1.log" 2>&1 &
+		echo $! >"$tmp/$daemon-$1.pid"
+	done
+}
+
+joined() {
+	[ "$(cat "$tmp/nfacctd-$1.log" "$tmp/sfacctd-$1.log" | grep -c 'listener .* joined')" -eq 4 ]
+}
+
+# router ROUTER: sets what differs; the first half is IPv4, the others IPv6
+router() {
+	if [ "$1" -le 4 ]; then
+		family=4 address=192.0.2.$1 prefix=192.0.2.$1/24 option='' collector=192.0.2.254 receiver=192.0.2.254 network=198.18.$1.0/24
+	else
+		family=6 address=2001:db8::$1 prefix=2001:db8::$1/64 option=nodad collector=2001:db8::fe receiver='[2001:db8::fe]' network=2001:db8:$1::/48
+	fi
+}
+
+# start_router ROUTER: its namespace, and FRR in it
+start_router() {
+	router "$1"
+	ip netns add "r$1"
+	ip link add "r$1" master br0 type veth peer name eth0 netns "r$1"
+	ip link set "r$1" up
+	ip -n "r$1" -batch - <<-EOF
+		addr add $prefix dev eth0 $option
+		link set lo up
+		link set eth0 up
+	EOF
+	mkdir "$tmp/frr.$1"
+	cat >"$tmp/frr.$1/conf" <<-EOF
+		router bgp 65000
+		 bgp router-id 192.0.2.$1
+		 no bgp network import-check
+		 neighbor $collector remote-as 65000
+		 neighbor $collector port 1179
+		 neighbor $collector timers connect 1
+		 address-family ipv$family unicast
+		  network $network
+		  neighbor $collector activate
+		 exit-address-family
+		 bmp targets test
+		  bmp monitor ipv$family unicast pre-policy
+		  bmp connect $collector port 1790 min-retry 100 max-retry 500
+	EOF
+	nsenter --net="/run/netns/r$1" $bgpd -f "$tmp/frr.$1/conf" -i "$tmp/frr.$1/pid" --vty_socket "$tmp/frr.$1" \
+		-P 0 -Z -S -M bmp >"$tmp/frr.$1/log" 2>&1 &
+	echo $! >"$tmp/frr.$1.pid"
+}
+
+# export_flows: every router exports the capture of its family, by pmacctd's nfprobe and sfprobe
+export_flows() {
+	for csv in "$tmp"/?facctd-?.csv; do : >"$csv"; done
+	for r in $routers; do
+		router "$r"
+		cat >"$tmp/probe.$r" <<-EOF
+			pcap_savefile: $tmp/capture$family
+			plugins: nfprobe, sfprobe
+			aggregate: src_host, dst_host, src_port, dst_port, proto
+			nfprobe_receiver: $receiver:2100
+			nfprobe_version: 10
+			sfprobe_receiver: $receiver:6343
+			sfprobe_agentip: $address
+		EOF
+		nsenter --net="/run/netns/r$r" "$tree/src/pmacctd" -f "$tmp/probe.$r" >"$tmp/probe.$r.log" 2>&1 &
+		echo $!
+	done >"$tmp/probes"
+	while read -r p; do wait "$p" || true; done <"$tmp/probes"
+	wait_for 20 all_flows || diag "flows of all routers have not arrived"
+}
+
+all_flows() {
+	[ "$(flows | cut -d' ' -f1,2 | sort -u | wc -l)" -eq 16 ]
+}
+
+# Where flows are: lines "router protocol index"
+flows() {
+	for i in 0 1 2; do
+		for daemon in nfacctd sfacctd; do
+			[ ! -e "$tmp/$daemon-$i.csv" ] || awk -F, -v i=$i -v d=$daemon '$2 ~ /^[0-9]/ {print $1, d, i}' "$tmp/$daemon-$i.csv"
+		done
+	done | sort -u
+}
+
+# Where sessions are, likewise
+sessions() {
+	for port in 1179 1790; do
+		for i in 0 1 2; do
+			daemon=$([ $port -eq 1179 ] && echo nfacctd || echo sfacctd)
+			[ ! -e "$tmp/$daemon-$i.pid" ] || ss -Htnp state established sport = :$port |
+				grep "pid=$(cat "$tmp/$daemon-$i.pid")," | awk '{print $4}' |
+				sed -E "s/^\[(::ffff:)?(.*)\]:[0-9]+\$/\2 $port $i/"
+		done
+	done | sort
+}
+
+# places: all four transports, a line "router index..." each, with one index if all are at one
+places() {
+	{ flows && sessions; } | awk '{n[$1]++; if (!seen[$1, $3]++) at[$1] = at[$1] " " $3}
+		END {for (r in at) print r, (n[r] == 4 ? "" : "only " n[r] " transports,") at[r]}' | tr -s ' ' | sort
+}
+
+# settled DEAD: whether all have both sessions, at home, or with somebody else if that is dead
+settled() {
+	sessions >"$tmp/sessions"
+	[ "$(wc -l <"$tmp/sessions")" -eq 16 ] || return 1
+	[ ! -e "$tmp/home" ] || awk -v dead="$1" 'NR == FNR {home[$1] = $2; next}
+		home[$1] "" == dead ? $3 "" == dead : $3 != home[$1] {bad++} END {exit bad > 0}' "$tmp/home" "$tmp/sessions"
+}
+
+for i in 0 1 2; do start_instance $i; done
+for i in 0 1 2; do ok "instance $i: two listeners of nfacctd and two of sfacctd join" wait_for 30 joined $i; done
+
+tcpdump -Z root --immediate-mode -i br0 -w "$tmp/capture" tcp 2>"$tmp/tcpdump.log" &
+capture=$!
+wait_for 5 grep -q listening "$tmp/tcpdump.log" || die "$(cat "$tmp/tcpdump.log")"
+for r in $routers; do start_router "$r"; done
+ok "8 routers have their BGP and BMP sessions" wait_for 30 settled none
+kill $capture
+wait $capture || true
+tcpdump -r "$tmp/capture" -w "$tmp/capture4" ip 2>/dev/null
+tcpdump -r "$tmp/capture" -w "$tmp/capture6" ip6 2>/dev/null
+
+export_flows
+places >"$tmp/home"
+is "all four transports of each at one index" "$(grep -c ' [012]$' "$tmp/home")" 8
+is "at more than one index" "$([ "$(cut -d' ' -f2 "$tmp/home" | sort -u | wc -l)" -gt 1 ] && echo yes)" yes
+diag "router index: $(tr '\n' ';' <"$tmp/home")"
+
+victim=$(cut -d' ' -f2 "$tmp/home" | sort | uniq -c | sort -rn | awk 'NR == 1 {print $2}')
+for daemon in nfacctd sfacctd; do
+	kill -KILL "$(cat "$tmp/$daemon-$victim.pid")"
+	wait "$(cat "$tmp/$daemon-$victim.pid")" 2>/dev/null || true
+	rm "$tmp/$daemon-$victim.pid" "$tmp/$daemon-$victim.csv"
+done
+ok "index $victim is gone: its routers connect to others" wait_for 60 settled "$victim"
+export_flows
+places >"$tmp/away"
+is "all four transports of each at one index" "$(grep -c ' [012]$' "$tmp/away")" 8
+is "nobody else has moved" "$(grep -v " $victim\$" "$tmp/home" | sort | diff - "$tmp/away" | grep -c '^<')" 0
+diag "router index: $(tr '\n' ';' <"$tmp/away")"
+
+start_instance "$victim"
+ok "index $victim is back" wait_for 30 joined "$victim"
+ok "its routers connect to it again" wait_for 60 settled none
+like "having been told to" "$(cat "$tmp"/nfacctd-?.log)" 'closing its session with listener bgp: index '"$victim"', which it belongs to, is live again'
+export_flows
+places >"$tmp/back"
+ok "all four transports of each are where they were" diff "$tmp/home" "$tmp/back"
+
+for r in $routers; do kill "$(cat "$tmp/frr.$r.pid")" && wait "$(cat "$tmp/frr.$r.pid")" || true; done
+for i in 0 1 2; do
+	for daemon in nfacctd sfacctd; do
+		ok "$daemon $i exits with 0" stopped INT "$(cat "$tmp/$daemon-$i.pid")"
+	done
+done
+done_testing
