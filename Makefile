@@ -44,7 +44,7 @@ $(TREE)/.built: configure.ac.patch $(wildcard patches/* patches/*/*) $(wildcard 
 	rm -rf $(TREE)
 	cp -R build/pristine-$(RELEASE) $(TREE)
 	scripts/apply $(TREE)
-	scripts/build $(TREE)
+	scripts/build $(TREE) --enable-jansson --enable-gnutls
 	touch $@
 
 demo: build build/.deps-demo

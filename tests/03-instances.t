@@ -185,9 +185,12 @@ is "append is false: a warning of one line" \
 
 # ---- what it cannot do ----
 
-printf 'bgp_daemon: true\ntelemetry_daemon: false\n' >"$tmp/in/bgp.conf"
+printf 'bgp_daemon: true\nbgp_daemon_lg: true\nredis_host: false\n' >"$tmp/in/bgp.conf"
 is "a port that is not shared by exporter: a warning of one line, which names the key" \
-	"$("$instances" --prog /r.o "$tmp/in/bgp.conf" 2 2>&1 >/dev/null | grep -c 'WARNING: .* bgp_daemon,')" 1
+	"$("$instances" --prog /r.o "$tmp/in/bgp.conf" 2 2>&1 >/dev/null | grep -c 'WARNING: .* bgp_daemon_lg,')" 1
+printf 'plugins: print\nsfacctd_port: 6343\n' >"$tmp/in/sflow.conf"
+"$instances" --prog /r.o "$tmp/in/sflow.conf" 1 >/dev/null
+is "sfacctd has no templates" "$(grep -c templates "$tmp/in/sflow-0.conf")" 0
 
 echo 'logfile: /w/x' >"$tmp/in/a.conf"
 refused "no arguments" "no config"

@@ -193,6 +193,8 @@ like "one without our own maps is taken, and what it lacks is named" "$said" \
 foreign=$pid
 refused "$tmp/foreign.o" "$bpffs/foreign" 2 0
 like "in use, by somebody who left no name" "$said" "in use in $bpffs/foreign by a process that left no name at index 0"
+refused "$tmp/foreign.o" "$bpffs/foreign" 2 1 port=2200
+like "at another port, which nobody uses" "$said" "listener nfacctd of the group $bpffs/foreign is live .*, but not at this address"
 refused "$tmp/foreign.o" "$bpffs/foreign" 2 1 failover=true
 like "failover asked of an object that cannot is refused" "$said" "has no map 'policy' and cannot honour reuseport_failover"
 refused "$object" "$bpffs/foreign" 2 1

@@ -138,7 +138,7 @@ static const char *const protocols[PROTOCOLS] = {"netflow5", "netflow9", "ipfix"
 /* RFC 7854: common header, then the one TLV that must be there twice: sysDescr (1), sysName (2) */
 static const uint8_t bmp_hello[] = {3,	 0,   0,   0, 22, 4, 0, 1,   0,	  4,   'm',
 				    'o', 'c', 'k', 0, 2,  0, 4, 'm', 'o', 'c', 'k'};
-/* RFC 4271: OPEN of AS 65000, 180 s, ID 192.0.2.1, and KEEPALIVE */
+/* RFC 4271: OPEN of AS 65000, 180 s, an identifier, and KEEPALIVE */
 static const uint8_t bgp_hello[] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
 				    255, 255, 255, 255, 0,   29,  1,   4,   253, 232, 0,   180,
 				    192, 0,   2,   1,	0,   255, 255, 255, 255, 255, 255, 255,
@@ -446,6 +446,19 @@ static void run_flows(int family, const int *socks)
 
 /* ---- sessions ---- */
 
+static int say_hello(int sock, int family, int session)
+{
+	size_t size = sessions_say[protocol].size;
+	uint8_t hello[64];
+
+	memcpy(hello, sessions_say[protocol].hello, size);
+	/* each has a BGP identifier of its own */
+	if (protocol == BGP)
+		memcpy(hello + 24, &(uint32_t){htonl((family << 24) + session)}, 4);
+
+	return send(sock, hello, size, MSG_NOSIGNAL) > 0;
+}
+
 /* Everybody connects, and again after half a second whenever a session has ended */
 static void run_sessions(int family, int port, int n)
 {
@@ -477,8 +490,7 @@ static void run_sessions(int family, int port, int n)
 				continue;
 			if (s->revents & POLLOUT && !was_up &&
 			    !getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) && !error &&
-			    send(s->fd, sessions_say[protocol].hello, sessions_say[protocol].size,
-				 MSG_NOSIGNAL) > 0) {
+			    say_hello(s->fd, family, i)) {
 				s->events = POLLIN;
 				up++;
 				continue;

@@ -1,0 +1,177 @@
+#!/bin/sh
+# The listeners beside nfacctd's port and BMP: nfacctd's templates port, sfacctd, pmbgpd, pmtelemetryd with UDP and with
+# TCP, all in one group. Each exporter is at the same index with all of them; while instances stop, start and are taken
+# over, under load, nothing that comes by UDP is lost, and sessions come home. And DTLS.
+. "${0%/*}/lib.sh"
+need_daemons
+need ss certtool
+sandbox
+
+kinds='nfacctd sfacctd pmbgpd telemetry_udp telemetry_tcp'
+
+# keys KIND: what its config has beside the group's keys
+keys() {
+	case $1 in
+	nfacctd) printf '%s\n' "nfacctd_port: 2100" "nfacctd_templates_port: 2101" "nfacctd_pipe_size: 4000000" ;;
+	sfacctd) printf '%s\n' "sfacctd_port: 6343" "sfacctd_pipe_size: 4000000" ;;
+	pmbgpd) printf '%s\n' "bgp_daemon_port: 1179" "bgp_daemon_max_peers: 100" ;;
+	telemetry_udp) printf '%s\n' "telemetry_daemon_port_udp: 5555" "telemetry_daemon_pipe_size: 4000000" ;;
+	telemetry_tcp) printf '%s\n' "telemetry_daemon_port_tcp: 5556" ;;
+	esac
+	case $1 in
+	?facctd) printf '%s\n' "plugins: print[p]" "aggregate[p]: peer_src_ip, dst_port" "print_output[p]: csv" \
+		"print_output_file_append[p]: true" "print_refresh_time[p]: 600" ;;
+	telemetry*) printf '%s\n' "telemetry_daemon_decoder: json" "telemetry_daemon_max_peers: 200" ;;
+	esac
+}
+
+for kind in $kinds; do
+	{
+		keys "$kind"
+		cat <<-EOF
+			reuseport_hashbucket_count: 3
+			reuseport_bpf_prog: $object
+			reuseport_pin_path: $bpffs/all
+			reuseport_takeover: true
+		EOF
+	} >"$tmp/$kind.conf"
+done
+
+# begin KIND INDEX: an instance of it; its output goes to $tmp/KIND-INDEX.csv
+begin() {
+	case $1 in telemetry*) program=pmtelemetryd ;; *) program=$1 ;; esac
+	"$tree/src/$program" -f "$tmp/$1.conf" -x "$2" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
+	echo $! >"$tmp/$1-$2.pid"
+}
+
+# begin_all INDEX: of each kind, and waits until they read
+begin_all() {
+	for kind in $kinds; do begin "$kind" "$1"; done
+	wait_for 30 all_read "$1" || die "index $1 does not start: $(tail -n 3 "$tmp"/*-"$1".log)"
+}
+
+all_read() {
+	[ "$(cat "$tmp"/*-"$1".log | grep -c 'listener .* joined')" -eq 6 ] || return 1
+	for kind in nfacctd sfacctd; do
+		grep -q 'cache entries=' "$tmp/$kind-$1.log" || return 1
+	done
+}
+
+for i in 0 1 2; do begin_all $i; done
+is "six listeners, each with three sockets in its array" "$(cat "$tmp"/*-2.log | grep -c 'as index 2 of 3 (3 live')" 6
+
+# traffic_to KIND PROTOCOL PORT: 50 exporters of each family send until SIGTERM
+for to in "nfacctd netflow5 2101" "sfacctd sflow 6343" "telemetry_udp telemetry 5555"; do
+	# shellcheck disable=SC2086 # words on purpose
+	set -- $to
+	for family in 4 6; do
+		"$tools/exporter" "$2" $family "$3" exporters=50 ports=2 datagrams=0 rate=1500 slot=1000 report="$tmp/$1.$family.report" >/dev/null &
+		echo $! >>"$tmp/senders"
+	done
+done
+for to in "pmbgpd bgp 1179" "telemetry_tcp telemetry_tcp 5556"; do
+	# shellcheck disable=SC2086
+	set -- $to
+	for family in 4 6; do
+		"$tools/exporter" "$2" $family "$3" exporters=30 ports=1 >"$tmp/$1.$family.up" &
+		echo $! >>"$tmp/senders"
+	done
+done
+
+# sessions PORT KIND: where they are, lines "exporter index"
+sessions() {
+	for i in 0 1 2; do
+		[ ! -e "$tmp/$2-$i.pid" ] || ss -Htnp state established sport = :"$1" | grep "pid=$(pid_of "$2" $i)," |
+			awk -v i=$i '{sub(/:[0-9]+$/, "", $4); gsub(/\[|\]|::ffff:/, "", $4); print $4, i}'
+	done | sort
+}
+
+# at_home: 60 sessions of either kind, and the same places; or, before there is a list of them, just so many
+at_home() {
+	sessions 1179 pmbgpd >"$tmp/bgp"
+	sessions 5556 telemetry_tcp >"$tmp/telemetry"
+	[ "$(wc -l <"$tmp/bgp")" -eq 60 ] && cmp -s "$tmp/bgp" "$tmp/telemetry" && { [ ! -e "$tmp/home" ] || cmp -s "$tmp/bgp" "$tmp/home"; }
+}
+
+ok "60 routers have BGP and telemetry sessions, both of each at one index" wait_for 30 at_home
+cp "$tmp/bgp" "$tmp/home"
+is "all three indexes have some" "$(cut -d' ' -f2 "$tmp/home" | sort -u | wc -l)" 3
+diag "sessions by index: $(cut -d' ' -f2 "$tmp/home" | sort | uniq -c | tr -s ' \n' ' ')"
+
+# Stop and start, by either signal
+for signal in INT TERM; do
+	for kind in $kinds; do
+		ok "$kind 1 exits on SIG$signal, by itself and with 0" stopped $signal "$(pid_of "$kind" 1)"
+		case $kind in
+		pmbgpd | *tcp) like "having left" "$(cat "$tmp/$kind-1.log")" 'reuseport: left: ' ;;
+		*) like "having drained" "$(cat "$tmp/$kind-1.log")" 'reuseport: drained: handled [0-9]+ more datagrams' ;;
+		esac
+		rm "$tmp/$kind-1.pid"
+	done
+	mv "$tmp/home" "$tmp/home.kept"
+	ok "its sessions are with the others, both of each at one index" wait_for 30 at_home
+	mv "$tmp/home.kept" "$tmp/home"
+	begin_all 1
+done
+ok "the sessions come home" wait_for 60 at_home
+
+# Taken over
+for kind in $kinds; do
+	old=$(pid_of "$kind" 2)
+	mv "$tmp/$kind-2.log" "$tmp/$kind.old"
+	begin "$kind" 2
+	status=0
+	wait "$old" || status=$?
+	is "$kind 2, taken over, exits by itself" "$status" 0
+	like "and says why" "$(cat "$tmp/$kind.old")" "index 2 of listener .* was taken over by .* pid $(pid_of "$kind" 2)\."
+done
+wait_for 30 all_read 2 || die "index 2 does not start"
+ok "the sessions are where they were" wait_for 60 at_home
+
+# Refused
+for kind in $kinds; do
+	sed '/takeover/d' "$tmp/$kind.conf" >"$tmp/refused.conf"
+	case $kind in telemetry*) program=pmtelemetryd ;; *) program=$kind ;; esac
+	status=0
+	"$tree/src/$program" -f "$tmp/refused.conf" -x 0 >"$tmp/refused" 2>&1 || status=$?
+	is "$kind with an index in use: exit status, lines" "$status $(grep -c ERROR "$tmp/refused")" "1 1"
+	like "says so" "$(cat "$tmp/refused")" "reuseport_hashbucket_index 0 is in use in $bpffs/all by .* pid $(pid_of "$kind" 0) at index 0 of listener"
+done
+
+while read -r p; do kill "$p" && wait "$p"; done <"$tmp/senders"
+sleep 1
+for i in 0 1 2; do
+	for kind in $kinds; do ok "$kind $i exits with 0" stopped INT "$(pid_of "$kind" $i)"; done
+done
+
+# What arrived, lines "exporter slot flows index"
+arrived() {
+	if [ "$1" = telemetry_udp ]; then
+		for i in 0 1 2; do
+			sed -nE 's/.*"telemetry_node": "([^"]*)".*"slot": ([0-9]+).*/\1 \2 1/p' "$tmp/$1-$i.csv" | sed "s/\$/ $i/"
+		done
+	else
+		received_by_slot "$1"
+	fi
+}
+for kind in nfacctd sfacctd telemetry_udp; do
+	sent=$(cat "$tmp/$kind".[46].report | awk '{n += $4} END {print n}')
+	arrived $kind >"$tmp/arrived"
+	got=$(awk '{n += $3} END {print n + 0}' "$tmp/arrived")
+	is "$kind: of $sent sent by UDP, lost" $((sent - got)) 0
+	diag "$kind: $sent sent by UDP, $((sent - got)) lost"
+	# after the last start all are at home: the sessions of the same addresses are
+	awk '$1 != "" && $2 == 1 {print $1, $4}' "$tmp/arrived" | sort -u | join -j 1 - "$tmp/home" | awk '$2 != $3' >"$tmp/elsewhere"
+	is "$kind: exporters that were, in the first seconds, not where their sessions are" "$(wc -l <"$tmp/elsewhere")" 0
+done
+
+# DTLS, by a real exporter: from each of 20 addresses, at one instance
+mkdir "$tmp/dtls"
+certtool --generate-privkey --outfile "$tmp/dtls/key.pem" >/dev/null 2>&1
+printf 'cn = test\nsigning_key\nencryption_key\n' >"$tmp/dtls/template"
+certtool --generate-self-signed --load-privkey "$tmp/dtls/key.pem" --template "$tmp/dtls/template" --outfile "$tmp/dtls/cert.pem" >/dev/null 2>&1
+cp "$tmp/dtls/cert.pem" "$tmp/dtls/ca-certificates.crt"
+config dtls 2100 3 "nfacctd_dtls_port: 2102" "dtls_path: $tmp/dtls"
+start_all dtls 3
+is "nfacctd's port and its DTLS port join, in each instance" "$(cat "$tmp"/dtls-?.log | grep -c 'listener nfacctd\(_dtls\)\{0,1\} joined')" 6
+done_testing
