@@ -40,7 +40,7 @@ build/pristine-$(RELEASE): | build/.deps-build
 	scripts/fetch --release $(RELEASE) $@
 
 # From the pristine source each time: patches and overlay are small, and a half-patched tree is worth nothing
-$(TREE)/.built: configure.ac.patch $(wildcard patches/* patches/*/*) $(wildcard $(OVERLAY)/*) | build/pristine-$(RELEASE)
+$(TREE)/.built: Makefile configure.ac.patch $(wildcard patches/* patches/*/*) $(wildcard $(OVERLAY)/*) | build/pristine-$(RELEASE)
 	rm -rf $(TREE)
 	cp -R build/pristine-$(RELEASE) $(TREE)
 	scripts/apply $(TREE)

@@ -239,7 +239,12 @@ traffic() {
 traffic_ends() {
 	while read -r p; do kill "$p" && wait "$p"; done <"$tmp/senders"
 	rm "$tmp/senders"
-	cat "$tmp"/[46].report | awk '{print $1, $3, $4, $2}' >"$tmp/sent"
+	sent "$tmp"/[46].report
+}
+
+# sent REPORT...: what exporters say they sent, in $tmp/sent
+sent() {
+	cat "$@" | awk '{print $1, $3, $4, $2}' >"$tmp/sent"
 }
 
 # received_by_slot NAME: what instances wrote, lines "exporter slot flows index"
@@ -253,7 +258,12 @@ received_by_slot() {
 
 # missing NAME: of $tmp/sent, what no instance of NAME wrote, lines "exporter slot flows protocol"; negative: too much
 missing() {
-	received_by_slot "$1" | awk 'NR == FNR {got[$1 " " $2] += $3; next}
+	received_by_slot "$1" | not_in
+}
+
+# not_in: the same, of what is on stdin
+not_in() {
+	awk 'NR == FNR {got[$1 " " $2] += $3; next}
 		{lost = $3 - got[$1 " " $2]; delete got[$1 " " $2]; if (lost) print $1, $2, lost, $4}
 		END {for (e in got) print e, -got[e], "never sent"}' - "$tmp/sent"
 }
