@@ -276,6 +276,7 @@ static int open_object(struct rp_member *m)
 {
   const struct rp_config *c = m->config;
   struct bpf_program *prog, *migrator = NULL;
+  struct bpf_map *map;
   int err;
 
   err = check_file(m);
@@ -305,6 +306,8 @@ static int open_object(struct rp_member *m)
   bpf_program__set_type(m->selector, BPF_PROG_TYPE_SK_REUSEPORT);
   bpf_program__set_expected_attach_type(m->selector, m->selector == migrator ? BPF_SK_REUSEPORT_SELECT_OR_MIGRATE
                                                                              : BPF_SK_REUSEPORT_SELECT);
+  /* An object may ask libbpf to pin its maps by name, in one place for all groups of the host: ours are per group */
+  bpf_object__for_each_map (map, m->object) bpf_map__set_pin_path(map, NULL);
 
   for (int id = 0; id < RP_MAPS; id++) {
     err = check_map(m, id);
