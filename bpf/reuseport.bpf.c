@@ -30,12 +30,17 @@
 
 char _license[] SEC("license") = "GPL";
 
+/*
+ * The pinning is for who loads the object by libbpf alone, as pmacct's own nfacctd_rp_ebpf_prog
+ * does: without it, every instance would have maps of its own. group.c pins by rules of its own.
+ */
 #define ARRAY_OF_ONE_U32(map_name)                                                                 \
 	struct {                                                                                   \
 		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
 		__type(key, __u32);                                                                \
 		__type(value, __u32);                                                              \
 		__uint(max_entries, 1);                                                            \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
 	} map_name SEC(".maps")
 
 #define SOCKET_PER_BUCKET(map_name)                                                                \
@@ -44,6 +49,7 @@ char _license[] SEC("license") = "GPL";
 		__type(key, __u32);                                                                \
 		__type(value, __u64);                                                              \
 		__uint(max_entries, RP_MAX_BUCKETS);                                               \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
 	} map_name SEC(".maps")
 
 ARRAY_OF_ONE_U32(size);
@@ -58,6 +64,7 @@ struct {
 	__type(key, struct rp_prefix);
 	__type(value, __u32);
 	__uint(max_entries, RP_MAX_OVERRIDES);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } overrides SEC(".maps");
 
 /* Written by the daemons alone; declared here so that it is made and pinned with the rest. */
@@ -66,6 +73,7 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rp_owner);
 	__uint(max_entries, RP_MAX_BUCKETS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } owners SEC(".maps");
 
 struct {
@@ -73,6 +81,7 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rp_counters);
 	__uint(max_entries, RP_MAX_BUCKETS + 1);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } counters SEC(".maps");
 
 /*

@@ -15,6 +15,8 @@ for i in 0 1 2; do
 	is "instance $i: one WARN line, and what it lacks" "$(grep WARN "$tmp/other-$i.log")" \
 		"WARN ( default/core ): reuseport: $foreign lacks the maps policy, overrides, owners, counters, and does no failover: use reuseport.o to have what they are for."
 done
+is "pinned is what it has, in the group's directory alone" "$(cd "$bpffs" && find . -type f ! -name '*.debug' | sort | tr '\n' ' ')" \
+	"./other/nfacctd/udp_balancing_targets ./other/nonce ./other/size "
 sent=$("$tools/exporter" netflow5 4 2100 exporters=100 ports=3 datagrams=4 rate=4000)
 stop_all other
 received other >"$tmp/received"
