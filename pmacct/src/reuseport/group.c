@@ -484,7 +484,7 @@ static int find_live_in(const char *pin_path, const char *listener, const struct
   for (__u32 bucket = from; !live && bucket < slots; bucket++) {
     read_slot(targets, owners, bucket, &slot);
     live = slot.cookie != 0;
-    if (live) describe(listener, bucket, &slot, who, len);
+    if (live) describe(strcmp(listener, ".") ? listener : pin_path, bucket, &slot, who, len);
   }
   if (owners >= 0) close(owners);
   close(targets);
@@ -502,7 +502,8 @@ static int find_live(struct rp_member *m, __u32 from, char *who, size_t len)
 
   if (!dir) return fail(m, -errno, "cannot list the group's directory %s (%s)", path, strerror(errno));
   while (!live && (entry = readdir(dir))) {
-    if (entry->d_name[0] == '.') continue;
+    /* "." too: pmacct's own nfacctd_rp_ebpf_prog pins all maps of a listener in one directory */
+    if (!strcmp(entry->d_name, "..")) continue;
     live = find_live_in(path, entry->d_name, &udp_targets, from, who, len);
     if (!live) live = find_live_in(path, entry->d_name, &tcp_targets, from, who, len);
     if (live < 0)
@@ -986,6 +987,8 @@ static int resize_locked(struct rp_member *m, __u32 *was)
 
   pin_name(m, &specs[RP_SIZE], path);
   m->fds[RP_SIZE] = bpf_obj_get(path);
+  if (m->fds[RP_SIZE] < 0 && errno == ENOENT)
+    return fail(m, -errno, "no map '%s' is pinned in %s, where instances are live (%s): give the directory that has it; pmacct's own *_rp_ebpf_prog has one for each listener", RP_MAP_SIZE, c->pin_path, live);
   if (m->fds[RP_SIZE] < 0) return fail(m, -errno, "cannot open %s (%s): %s", path, strerror(errno), no_privilege);
   if (!pinned_fits(m->fds[RP_SIZE], &specs[RP_SIZE]))
     return fail(m, -EEXIST, "what is pinned at %s is not the map '%s'", path, RP_MAP_SIZE);

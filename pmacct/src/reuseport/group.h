@@ -131,7 +131,7 @@ __u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter);
 /*
  * Changes the number of buckets of the running group at config->pin_path to config->count, and sets was to what it was;
  * the rest of config does not matter. m: empty, and closed again afterwards. -EBUSY: a bucket beyond is in use.
- * -ENOENT: no group, or nobody live in it.
+ * -ENOENT: no group, or nobody live in it. The pins may also be those of upstream's *_rp_ebpf_prog, all in one directory.
  */
 int rp_resize(struct rp_member *m, const struct rp_config *config, __u32 *was);
 
