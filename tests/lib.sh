@@ -165,11 +165,16 @@ stopped() {
 	kill -"$1" "$2" && wait "$2"
 }
 
-# is_up NAME INDEX: whether it has joined and reads its port, and its print plugin sleeps until there is something to read: what
-# upstream's core hands to a plugin that is still starting waits for the next datagram, or is lost at the end
+# is_up NAME INDEX: whether it has joined and reads
 is_up() {
-	for line in 'listener nfacctd joined' 'waiting for NetFlow/IPFIX data' 'cache entries='; do
-		grep -q "$line" "$tmp/$1-$2.log" || return 1
+	grep -q 'listener nfacctd joined' "$tmp/$1-$2.log" && reads "$1" "$2"
+}
+
+# reads NAME INDEX: whether it reads its port, and its print plugin sleeps until there is something to read: what upstream's
+# core hands to a plugin that is still starting waits for the next datagram, or is lost at the end
+reads() {
+	for line in 'waiting for NetFlow/IPFIX data' 'cache entries='; do
+		grep -qs "$line" "$tmp/$1-$2.log" || return 1
 	done
 	for child in $(pgrep -P "$(pid_of "$1" "$2")"); do
 		grep -q '^State:.S' "/proc/$child/status" || return 1

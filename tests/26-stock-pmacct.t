@@ -1,0 +1,88 @@
+#!/bin/sh
+# pmacct as released, unpatched, loads our object by its own nfacctd_rp_ebpf_prog, and then places every exporter where our
+# daemons place it, once 'reuseportctl resize' has set the size; before, nothing is lost either. A patched one that is built
+# with --enable-ebpf has both features, and does with each what the binary that has it alone does.
+. "${0%/*}/lib.sh"
+need_daemons
+stock=$root/build/stock-${RELEASE:-1.7.8}/src/nfacctd
+both=$root/build/ebpf-${RELEASE:-1.7.8}/src/nfacctd
+if [ ! -d "$pristine/src/ebpf" ]; then
+	echo "1..0 # SKIP this release of pmacct has no nfacctd_rp_ebpf_prog"
+	exit 0
+fi
+[ -x "$stock" ] && [ -x "$both" ] || skip_all "not built: see the Makefile's 'check'"
+sandbox
+
+# instances NAME KEY: makes of config NAME one for each of 3 instances, its index in KEY
+instances() {
+	for i in 0 1 2; do sed "\$a $2: $i" "$tmp/$1.conf" >"$tmp/$1-$i.conf"; done
+}
+
+# runs BINARY NAME: its 3 instances, one after the other, since upstream's code takes no lock
+runs() {
+	for i in 0 1 2; do
+		"$1" -f "$tmp/$2-$i.conf" -o "$tmp/$2-$i.csv" >"$tmp/$2-$i.log" 2>&1 &
+		echo $! >"$tmp/$2-$i.pid"
+		wait_for 20 reads "$2" "$i" || die "index $i of $2 does not start: $(cat "$tmp/$2-$i.log")"
+	done
+}
+
+# judge NAME WORDS INSTANCES: 200 exporters send to a group of so many, which then stops; $tmp/NAME.places has lines
+# "exporter index"
+judge() {
+	n=$("$tools/exporter" netflow5 4 2100 exporters=100 ports=3 datagrams=4 rate=4000)
+	sent=$((n + $("$tools/exporter" netflow5 6 2100 exporters=100 ports=3 datagrams=4 rate=4000)))
+	stop_all "$1"
+	received "$1" >"$tmp/received"
+	rm "$tmp/$1"-*.csv
+	cut -d' ' -f1,2 "$tmp/received" >"$tmp/$1.places"
+	is "$2: 200 exporters, each at one of the instances" \
+		"$(cut -d' ' -f1 "$tmp/$1.places" | sort -u | wc -l) $(wc -l <"$tmp/$1.places") $(cut -d' ' -f2 "$tmp/$1.places" | sort -u | wc -l)" \
+		"200 200 $3"
+	is "$2: of $sent datagrams sent, lost" $((sent - $(awk '{sum += $3} END {print sum + 0}' "$tmp/received"))) 0
+	diag "$2: exporters by instance: $(cut -d' ' -f2 "$tmp/$1.places" | sort | uniq -c | awk '{printf "%s:%s ", $2, $1}')"
+}
+
+# What upstream's code has for a seed
+config ours 2100 3 "reuseport_nonce: 12345"
+instances ours reuseport_hashbucket_index
+runs "$both" ours
+for i in 0 1 2; do
+	like "our keys, --enable-ebpf: index $i joins" "$(cat "$tmp/ours-$i.log")" "joined $bpffs/ours as index $i of 3 .*nonce 12345"
+done
+judge ours "our keys, --enable-ebpf" 3
+
+for name in stock patched; do
+	[ $name = stock ] && binary=$stock || binary=$both
+	pins=$bpffs/pmacct/$name/nfacctd
+	config $name 2100 3
+	# upstream's keys instead of ours
+	sed -i '/^reuseport/d' "$tmp/$name.conf"
+	printf '%s\n' "nfacctd_rp_ebpf_prog: $object" "cluster_name: $name" >>"$tmp/$name.conf"
+	instances $name cluster_id
+
+	runs "$binary" $name
+	judge $name "$name, upstream's key, no size" 3
+
+	runs "$binary" $name
+	like "$name: the directory above" "$("$reuseportctl" --pin-path "${pins%/*}" resize 3 2>&1)" \
+		"no map 'size' is pinned in ${pins%/*}, where instances are live \(.* of listener nfacctd\): give the directory that has it"
+	is "$name: the size is set" "$("$reuseportctl" --pin-path "$pins" resize 3 2>&1)" "$pins: 3 buckets, 0 before"
+	like "$name: a bucket in use is not cut off" "$("$reuseportctl" --pin-path "$pins" resize 2 2>&1)" \
+		"cannot shrink the group $pins to 2 buckets: .* at index 2 of listener $pins; stop that instance first"
+	judge $name "$name, upstream's key, size 3" 3
+	ok "$name: everybody is where our daemons have them" diff "$tmp/ours.places" "$tmp/$name.places"
+
+	runs "$binary" $name
+	ok "$name: index 1 stops" stopped INT "$(pid_of $name 1)"
+	rm "$tmp/$name-1.pid"
+	judge $name "$name, upstream's key, without index 1" 2
+	is "$name: nobody else moves" "$(diff "$tmp/ours.places" "$tmp/$name.places" | sed -n 's/^< .* //p' | sort -u)" 1
+	ok "$name: not a word of our keys" not grep -q 'reuseport:' "$tmp/$name"-?.log
+done
+
+{ cat "$tmp/ours-0.conf" && echo "nfacctd_rp_ebpf_prog: $object"; } >"$tmp/two.conf"
+said=$(timeout 20 "$both" -f "$tmp/two.conf" 2>&1) && status=0 || status=$?
+like "both set: refused with $status" "$status $(printf '%s\n' "$said" | grep ERROR)" "^1 .*nfacctd_rp_ebpf_prog and reuseport_bpf_prog are both set"
+
+done_testing
