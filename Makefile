@@ -13,7 +13,7 @@ TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY)
 
 TOOLS := $(patsubst tests/%.c,tests/bin/%,$(wildcard tests/*.c))
 
-.PHONY: help build bpf demo check check-commits lint clean
+.PHONY: help build bpf demo check check-commits check-debian lint clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -22,6 +22,7 @@ help:
 	@echo "make demo    the same, then exporters, routers and three instances that share one port"
 	@echo "make check   the tests; CHECK_STRICT=1: a skipped one fails"
 	@echo "make check-commits  builds pmacct after each patch of the series"
+	@echo "make check-debian   Debian's own pmacct package with the series in it, built and tried in a chroot"
 	@echo "make lint    the checks of the source and the patches"
 	@echo "make bpf     bpf/reuseport.o and bpf/reuseportctl alone; BPF_TARGET=bpfeb: for a big-endian machine"
 	@echo "make clean   removes what was built"
@@ -77,6 +78,9 @@ check: build build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built build/.d
 
 check-commits: build/pristine-$(RELEASE)
 	scripts/check-commits --release $(RELEASE)
+
+check-debian: bpf tests/bin/exporter build/.deps-debian
+	scripts/check-debian --release $(RELEASE)
 
 lint: build/.deps-build build/.deps-check $(TREE)/.built
 	scripts/lint --built $(TREE) build/pristine-$(RELEASE)
