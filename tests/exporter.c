@@ -115,7 +115,7 @@ struct sflow {
 		uint32_t source, destination;
 		uint16_t source_port, destination_port, udp_length, udp_checksum;
 		uint16_t padding;
-	} header;
+	} __attribute__((packed)) header;
 } __attribute__((packed));
 
 enum protocol {
@@ -330,11 +330,11 @@ static void send_data(int sock, enum protocol p, uint32_t sequence, int slot)
 	send_set(sock, p, sequence, &d, sizeof(d));
 }
 
-static void send_sflow(int sock, uint32_t exporter, uint32_t sequence, int slot)
+static void send_sflow(int sock, int family, int exporter, uint32_t sequence, int slot)
 {
 	struct sflow d = {
 		.version = htonl(5),
-		.agent_type = htonl(1),
+		.agent_type = htonl(family == AF_INET ? 1 : 2),
 		.sequence = htonl(sequence),
 		.samples = htonl(1),
 		.sample_type = htonl(1),
@@ -358,7 +358,13 @@ static void send_sflow(int sock, uint32_t exporter, uint32_t sequence, int slot)
 	d.header.destination = htonl(0xc6336401);
 	d.header.destination_port = htons(slot);
 	d.header.udp_length = htons(66);
-	/* the address of an IPv4 agent has 4 bytes only: what follows moves up */
+	if (family == AF_INET6) {
+		inet_pton(AF_INET6, "2001:db8::", d.agent);
+		memcpy(d.agent + 12, &(uint32_t){htonl(exporter + 1)}, 4);
+		transmit(sock, &d, sizeof(d));
+		return;
+	}
+	/* the address has 4 bytes only: what follows moves up */
 	memcpy(d.agent, &(uint32_t){htonl(0x0a000001 + exporter)}, 4);
 	memmove(d.agent + 4, &d.sub_agent, sizeof(d) - offsetof(struct sflow, sub_agent));
 	transmit(sock, &d, sizeof(d) - 12);
@@ -426,7 +432,7 @@ static void run_flows(int family, const int *socks)
 			else if (p == NETFLOW5)
 				send_netflow5(socks[i], round, slot);
 			else if (p == SFLOW)
-				send_sflow(socks[i], i % exporters, round, slot);
+				send_sflow(socks[i], family, i % exporters, round, slot);
 			else if (p == TELEMETRY)
 				send_telemetry(socks[i], slot);
 			else
