@@ -27,6 +27,20 @@ make_tmp() {
 	trap 'exit 130' HUP INT TERM
 }
 
+# release  SHA-256 of Debian's orig tarball, or -  commit of pmacct
+releases='
+1.7.8 4df50a3c6c7bdace3345bbf3bd4f6fa7a6722ec1fb45dfd266ad956b327da98a 723b0cb2ad8e55b53df458ec80fe33b0541856a7
+'
+
+# pinned RELEASE: sets $sha256 and $commit, or dies
+pinned() {
+	row=$(echo "$releases" | awk -v r="$1" '$1 "" == r "" && r != ""')
+	[ -n "$row" ] || die "pmacct $1 is not known here; known:$(echo "$releases" | cut -d' ' -f1 | tr '\n' ' ')"
+	row=${row#* }
+	# shellcheck disable=SC2034 # for who asked
+	sha256=${row% *} commit=${row#* }
+}
+
 # release_of TREE: which pmacct release a source tree is, as its VERSION file says
 release_of() {
 	[ -f "$1/VERSION" ] && [ -f "$1/src/nfacctd.c" ] || die "$1 is not a pmacct source tree"
