@@ -29,7 +29,11 @@ make_tmp() {
 
 # release  SHA-256 of Debian's orig tarball, or -  commit of pmacct
 releases='
+1.7.6 - 241b5dbaceac3400c95f5bad3e8afa93186e04d0
+1.7.7 - ef37a415504c9c3e6afeaecb2f0cce4eb698e648
 1.7.8 4df50a3c6c7bdace3345bbf3bd4f6fa7a6722ec1fb45dfd266ad956b327da98a 723b0cb2ad8e55b53df458ec80fe33b0541856a7
+1.7.9 - 32fd57ebb5fa966eece1e48ac19e94bb715f0678
+tip - 743f0c06afeea89591f3d7ad02cd109399356595
 '
 
 # pinned RELEASE: sets $sha256 and $commit, or dies
