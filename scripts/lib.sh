@@ -3,6 +3,9 @@
 
 prog=${0##*/}
 
+# The release that the patches are made from, and that is meant where none is named
+base=1.7.8
+
 die() {
 	echo "$prog: $*" >&2
 	exit 1
@@ -45,7 +48,7 @@ pinned() {
 	sha256=${row% *} commit=${row#* }
 }
 
-# release_of TREE: which pmacct release a source tree is, as its VERSION file says
+# release_of TREE: which pmacct release a source tree is, as its VERSION file says; a branch is the release that it is to be
 release_of() {
 	[ -f "$1/VERSION" ] && [ -f "$1/src/nfacctd.c" ] || die "$1 is not a pmacct source tree"
 	sed 's/-git$//' "$1/VERSION"
@@ -61,6 +64,13 @@ series() {
 			echo "$root/patches/$name"
 		fi
 	done
+}
+
+# context PATCH: how many lines of context it has. As many as all releases have in common: patch(1) wants as many before a
+# change as after it.
+context() {
+	awk '/^@@/ { lines = 0; inside = 1; next } inside && /^ / { lines++; next } { inside = 0 } lines > most { most = lines }
+		END { print most }' "$1"
 }
 
 # patched_files PATCH: which files it changes
