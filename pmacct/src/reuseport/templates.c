@@ -4,6 +4,30 @@
 #include "reuseport/life.h"
 #include "reuseport/templates.h"
 
+/*
+ * pmacct 1.7.9 and later keep templates in a map, by exporter and NetFlow version; before, it is a table of chains. They
+ * have a header of its own for it, nfv9_template.h, which nfacctd.h includes.
+ */
+#ifdef NFV9_TEMPLATE_H
+#define FIELDS fld
+
+/* Upstream's, in nfv9_template.c, where our patch makes them visible */
+extern cdada_map_t *tpl_data_map;
+extern u_char *compose_template_key(pm_hash_serial_t *, u_int8_t version, u_int16_t id, struct sockaddr *, u_int32_t sid);
+extern struct template_cache_entry *nfacctd_offline_read_json_template(char *buf, char *errbuf, int errlen);
+#else
+#define FIELDS tpl
+#endif
+
+static struct template_cache_entry *find(u_int16_t id, struct sockaddr *agent, u_int8_t version, u_int16_t tpl_type, u_int32_t sid)
+{
+#ifdef NFV9_TEMPLATE_H
+  return find_template_v2(id, agent, version, tpl_type, sid);
+#else
+  return find_template(id, agent, tpl_type, sid);
+#endif
+}
+
 #ifdef WITH_JANSSON
 
 #define DATE      "date" /* microseconds since the epoch, and later than any before; upstream's reader ignores it */
@@ -43,25 +67,76 @@ static json_int_t date_of(const char *line)
   return date;
 }
 
+#ifdef NFV9_TEMPLATE_H
+
+static int insert(struct template_cache_entry *template, struct sockaddr *agent)
+{
+  pm_hash_serial_t serial;
+  u_char *key = compose_template_key(&serial, template->version, template->template_id, agent, template->source_id);
+  int ret = cdada_map_insert(tpl_data_map, key, template);
+
+  hash_destroy_serial(&serial);
+
+  return ret == CDADA_SUCCESS;
+}
+
+/* What upstream neither writes nor derives: the layers of a data template, how often a field is in one of options */
+static void complete(struct template_cache_entry *template)
+{
+  int idx;
+
+  for (idx = 0; template->template_type == 0 && idx < template->num && idx < TPL_LIST_ENTRIES; idx++) {
+    const struct otpl_field *field = template->list[idx].ptr;
+    layer_prot prot = field == &template->fld[NF9_IPV4_SRC_ADDR] ? ipv4 : field == &template->fld[NF9_IPV6_SRC_ADDR] ? ipv6
+                                                                                                                     : none;
+
+    if (prot != none && template->layers.count < TPL_MAX_ELEM_REPEATS) template->layers.prot[template->layers.count++] = prot;
+  }
+  for (idx = 0; template->template_type == 1 && idx < NF9_MAX_DEFINED_FIELD; idx++)
+    if (template->fld[idx].len[0]) template->fld[idx].count = 1;
+}
+
+#else
+
+static int insert(struct template_cache_entry *template, struct sockaddr *agent)
+{
+  struct template_cache_entry **link = &tpl_cache.c[modulo_template(template->template_id, agent, tpl_cache.num)];
+
+  template->next = *link;
+  *link = template;
+
+  return TRUE;
+}
+
+static void complete(struct template_cache_entry *template)
+{
+}
+
+#endif
+
 /* Of the same exporter, domain and id the later definition replaces the earlier one */
 static void put(struct template_cache_entry *template)
 {
-  struct template_cache_entry **link, *old;
+  struct template_cache_entry *old;
   struct sockaddr_storage agent;
+  u_int8_t version = 0;
   int idx;
 
+#ifdef NFV9_TEMPLATE_H
+  version = template->version;
+#endif
+  memset(&agent, 0, sizeof(agent));
   addr_to_sa((struct sockaddr *) &agent, &template->agent, 0);
-  old = find_template(template->template_id, (struct sockaddr *) &agent, template->template_type, template->source_id);
+  complete(template);
+  old = find(template->template_id, (struct sockaddr *) &agent, version, template->template_type, template->source_id);
   if (!old) {
-    link = &tpl_cache.c[modulo_template(template->template_id, (struct sockaddr *) &agent, tpl_cache.num)];
-    template->next = *link;
-    *link = template;
+    if (!insert(template, (struct sockaddr *) &agent)) free(template);
     return;
   }
 
   /* in its place: others may point to it, and its list points into it */
   for (idx = 0; idx < TPL_LIST_ENTRIES; idx++)
-    if (template->list[idx].ptr) template->list[idx].ptr = (char *) old + (template->list[idx].ptr - (char *) template);
+    if (template->list[idx].ptr) template->list[idx].ptr = (char *) old + ((char *) template->list[idx].ptr - (char *) template);
   template->next = old->next;
   memcpy(old, template, sizeof(*old));
   free(template);
@@ -174,28 +249,36 @@ static int look(int every_ms)
   return n > 0;
 }
 
-struct template_cache_entry *reuseport_find_template(u_int16_t id, struct sockaddr *agent, u_int16_t tpl_type, u_int32_t sid)
+struct template_cache_entry *reuseport_find_template(u_int16_t id, struct sockaddr *agent, u_int8_t version, u_int16_t tpl_type,
+                                                     u_int32_t sid)
 {
   struct template_cache_entry *found;
 
-  if (!reuseport_enabled() || !config.nfacctd_templates_file) return find_template(id, agent, tpl_type, sid);
+  if (!reuseport_enabled() || !config.nfacctd_templates_file) return find(id, agent, version, tpl_type, sid);
 
   look(LOOK_MS);
-  found = find_template(id, agent, tpl_type, sid);
-  if (!found && look(MISSED_MS)) found = find_template(id, agent, tpl_type, sid);
+  found = find(id, agent, version, tpl_type, sid);
+  if (!found && look(MISSED_MS)) found = find(id, agent, version, tpl_type, sid);
 
   return found;
 }
 
-/* With fields of variable length, offsets and lengths are those of the latest record */
-static void forget_record(struct template_cache_entry *t)
+/* The list points into its own template, and a refreshed one may be elsewhere. With fields of variable length, offsets and
+   lengths are those of the latest record. */
+static void forget_place_and_record(struct template_cache_entry *t, const struct template_cache_entry *place)
 {
   int idx, ie;
 
+  t->next = NULL;
+  for (idx = 0; idx < TPL_LIST_ENTRIES; idx++)
+    if (t->list[idx].ptr) t->list[idx].ptr = (void *) ((char *) t->list[idx].ptr - (char *) place);
   if (!t->vlen) return;
 
   t->len = 0;
-  for (idx = 0; idx < NF9_MAX_DEFINED_FIELD; idx++) t->tpl[idx].off = t->tpl[idx].len = 0;
+  for (idx = 0; idx < NF9_MAX_DEFINED_FIELD; idx++) {
+    memset(&t->FIELDS[idx].off, 0, sizeof(t->FIELDS[idx].off));
+    memset(&t->FIELDS[idx].len, 0, sizeof(t->FIELDS[idx].len));
+  }
   for (idx = 0; idx < TPL_EXT_DB_ENTRIES; idx++)
     for (ie = 0; ie < IES_PER_TPL_EXT_DB_ENTRY; ie++) t->ext_db[idx].ie[ie].off = t->ext_db[idx].ie[ie].len = 0;
 }
@@ -205,11 +288,18 @@ int reuseport_template_changed(const struct template_cache_entry *was, const str
   static struct template_cache_entry a, b;
 
   if (!reuseport_enabled()) return TRUE;
+  /* 1.7.9 and later: one that is malformed */
+  if (!was || !is) return FALSE;
 
   memcpy(&a, was, sizeof(a));
   memcpy(&b, is, sizeof(b));
-  forget_record(&a);
-  forget_record(&b);
+#ifdef NFV9_TEMPLATE_H
+  forget_place_and_record(&a, was);
+#else
+  /* it was refreshed in its place */
+  forget_place_and_record(&a, is);
+#endif
+  forget_place_and_record(&b, is);
 
   return memcmp(&a, &b, sizeof(a)) != 0;
 }
@@ -238,9 +328,10 @@ void reuseport_load_templates(char *path)
   load_templates_from_file(path);
 }
 
-struct template_cache_entry *reuseport_find_template(u_int16_t id, struct sockaddr *agent, u_int16_t tpl_type, u_int32_t sid)
+struct template_cache_entry *reuseport_find_template(u_int16_t id, struct sockaddr *agent, u_int8_t version, u_int16_t tpl_type,
+                                                     u_int32_t sid)
 {
-  return find_template(id, agent, tpl_type, sid);
+  return find(id, agent, version, tpl_type, sid);
 }
 
 int reuseport_template_changed(const struct template_cache_entry *was, const struct template_cache_entry *is)

@@ -12,15 +12,18 @@
 #ifndef REUSEPORT_TEMPLATES_H
 #define REUSEPORT_TEMPLATES_H
 
+#include "pmacct.h"
 #include "nfacctd.h"
+#include "reuseport/reuseport.h"
 
 /* In the place of load_templates_from_file() */
 extern void reuseport_load_templates(char *path);
 
-/* In the place of find_template(): looks at the siblings' files, too */
-extern struct template_cache_entry *reuseport_find_template(u_int16_t id, struct sockaddr *agent, u_int16_t tpl_type, u_int32_t sid);
+/* In the place of find_template(), or of find_template_v2(): looks at the siblings' files, too */
+extern struct template_cache_entry *reuseport_find_template(u_int16_t id, struct sockaddr *agent, u_int8_t version,
+                                                            u_int16_t tpl_type, u_int32_t sid);
 
-/* Whether a refreshed template has to be written: unless it is what it was, as it is nearly always */
+/* Whether a refreshed template has to be written: unless it is what it was, as it is nearly always; NULL never */
 extern int reuseport_template_changed(const struct template_cache_entry *was, const struct template_cache_entry *is);
 
 /* Adds the time to a template that is about to be written; json_t * */
