@@ -2,6 +2,8 @@
 
 RELEASE ?= 1.7.8
 TREE    := build/pmacct-$(RELEASE)
+# for configure
+CONFIGURE ?= --enable-jansson --enable-gnutls
 OVERLAY := pmacct/src/reuseport
 
 CLANG      ?= clang
@@ -13,7 +15,7 @@ TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY)
 
 TOOLS := $(patsubst tests/%.c,tests/bin/%,$(wildcard tests/*.c))
 
-.PHONY: help build bpf demo check check-commits check-debian lint clean
+.PHONY: help build bpf demo check check-tools check-releases check-commits check-debian lint clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -21,6 +23,7 @@ help:
 	@echo "make build   patched pmacct $(RELEASE) in $(TREE), and what 'make bpf' makes"
 	@echo "make demo    the same, then exporters, routers and three instances that share one port"
 	@echo "make check   the tests; CHECK_STRICT=1: a skipped one fails"
+	@echo "make check-releases  the daemon tests on every release of pmacct that can be had: PMACCT_GIT, LIBCDADA_GIT"
 	@echo "make check-commits  builds pmacct after each patch of the series"
 	@echo "make check-debian   Debian's own pmacct package with the series in it, built and tried in a chroot"
 	@echo "make lint    the checks of the source and the patches"
@@ -46,7 +49,7 @@ $(TREE)/.built: Makefile configure.ac.patch $(wildcard patches/* patches/*/*) $(
 	rm -rf $(TREE)
 	cp -R build/pristine-$(RELEASE) $(TREE)
 	scripts/apply $(TREE)
-	scripts/build $(TREE) --enable-jansson --enable-gnutls
+	scripts/build $(TREE) $(CONFIGURE)
 	touch $@
 
 # Two more for the tests, as fast as they can be had: unpatched and patched, with upstream's own feature for the same end
@@ -73,8 +76,13 @@ tests/bin/%: tests/%.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h) | build/.de
 	@mkdir -p tests/bin
 	$(CC) $(TOOL_CFLAGS) -o $@ $< $(OVERLAY)/group.c -lbpf
 
-check: build build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built build/.deps-demo build/.deps-check $(TOOLS)
+check-tools: build/.deps-demo build/.deps-check $(TOOLS)
+
+check: build build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built check-tools
 	prove --exec '' --failures --timer tests/*.t
+
+check-releases:
+	scripts/check-releases
 
 check-commits: build/pristine-$(RELEASE)
 	scripts/check-commits --release $(RELEASE)

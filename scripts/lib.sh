@@ -4,6 +4,7 @@
 prog=${0##*/}
 
 # The release that the patches are made from, and that is meant where none is named
+# shellcheck disable=SC2034
 base=1.7.8
 
 die() {
@@ -63,6 +64,15 @@ series() {
 		else
 			echo "$root/patches/$name"
 		fi
+	done
+}
+
+# overrides: what it costs that a release has a patch of its own: lines of it, without its header; a link costs none
+overrides() {
+	find "$root/patches" -mindepth 2 -name '*.patch' | sort | while read -r p; do
+		lines="$(sed '1,/^--- a/d' "$p" | wc -l) lines"
+		[ ! -L "$p" ] || lines="no lines, it is $(readlink "$p")"
+		echo "${p#"$root/patches/"}: $lines"
 	done
 }
 
