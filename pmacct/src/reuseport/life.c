@@ -129,10 +129,22 @@ static void watch_forks()
   pthread_atfork(NULL, NULL, close_listeners_in_child);
 }
 
+/* Before they are, exit_gracefully() of 1.7.6 would signal the whole process group: their pids are 0 */
+static int plugins_forked()
+{
+  const struct plugins_list_entry *list;
+
+  for (list = plugins_list; list; list = list->next)
+    if (strcmp(list->type.string, "core") && list->pid) return TRUE;
+
+  return FALSE;
+}
+
 static void refuse(struct rp_member *member)
 {
   Log(LOG_ERR, "ERROR ( %s/core ): reuseport: %s. Exiting.\n", config.name, member->error);
   rp_unlock(member);
+  if (!plugins_forked()) exit(1);
   exit_gracefully(1);
 }
 
