@@ -24,6 +24,7 @@ static struct template_cache_entry *find(u_int16_t id, struct sockaddr *agent, u
 #ifdef NFV9_TEMPLATE_H
   return find_template_v2(id, agent, version, tpl_type, sid);
 #else
+  (void) version;
   return find_template(id, agent, tpl_type, sid);
 #endif
 }
@@ -108,10 +109,6 @@ static int insert(struct template_cache_entry *template, struct sockaddr *agent)
   return TRUE;
 }
 
-static void complete(struct template_cache_entry *template)
-{
-}
-
 #endif
 
 /* Of the same exporter, domain and id the later definition replaces the earlier one */
@@ -124,10 +121,10 @@ static void put(struct template_cache_entry *template)
 
 #ifdef NFV9_TEMPLATE_H
   version = template->version;
+  complete(template);
 #endif
   memset(&agent, 0, sizeof(agent));
   addr_to_sa((struct sockaddr *) &agent, &template->agent, 0);
-  complete(template);
   old = find(template->template_id, (struct sockaddr *) &agent, version, template->template_type, template->source_id);
   if (!old) {
     if (!insert(template, (struct sockaddr *) &agent)) free(template);
