@@ -211,7 +211,8 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	}
 	RP_UNROLL
 	for (i = 1; i < RP_MAX_BUCKETS; i++) {
-		barrier_var(n); /* or clang sees one loop that ends at n, and cannot unroll it */
+		/* or clang sees one loop that ends at n, and cannot unroll it */
+		asm volatile("" : "+r"(n));
 		if (i >= n)
 			break;
 		bucket = (bucket + 1) % n;
@@ -237,5 +238,5 @@ int _selector(struct sk_reuseport_md *ctx)
 SEC("?sk_reuseport/migrate")
 int _migrator(struct sk_reuseport_md *ctx)
 {
-	return choose(ctx, ctx->migrating_sk);
+	return choose(ctx, *(struct bpf_sock **)((void *)ctx + RP_MIGRATING_SK));
 }

@@ -186,11 +186,11 @@ static int lock_group(struct rp_member *m, int seconds)
 
 /* Whether it knows SK_REUSEPORT programs, and those that migrate connections: it loads the smallest one there is, or
    refuses it for another reason */
-static int kernel_knows(enum bpf_attach_type attach_type)
+static int kernel_knows(int attach_type)
 {
-  int migrates = attach_type == BPF_SK_REUSEPORT_SELECT_OR_MIGRATE;
+  int migrates = attach_type == RP_ATTACH_MIGRATE;
   const struct bpf_insn insns[] = {
-      {.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_1, .off = offsetof(struct sk_reuseport_md, migrating_sk)},
+      {.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_1, .off = RP_MIGRATING_SK},
       {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS},
       {.code = BPF_JMP | BPF_EXIT},
   };
@@ -299,13 +299,12 @@ static int open_object(struct rp_member *m)
                 RP_PROG);
 
   if (m->protocol == IPPROTO_TCP) migrator = bpf_object__find_program_by_name(m->object, RP_MIGRATE);
-  if (migrator && kernel_knows(BPF_SK_REUSEPORT_SELECT_OR_MIGRATE)) m->selector = migrator;
+  if (migrator && kernel_knows(RP_ATTACH_MIGRATE)) m->selector = migrator;
 
   bpf_object__for_each_program (prog, m->object) bpf_program__set_autoload(prog, prog == m->selector);
   /* libbpf 1.x does not know the section "sk_reuseport/selector" of older objects, and leaves its type open */
   bpf_program__set_type(m->selector, BPF_PROG_TYPE_SK_REUSEPORT);
-  bpf_program__set_expected_attach_type(m->selector, m->selector == migrator ? BPF_SK_REUSEPORT_SELECT_OR_MIGRATE
-                                                                             : BPF_SK_REUSEPORT_SELECT);
+  bpf_program__set_expected_attach_type(m->selector, m->selector == migrator ? RP_ATTACH_MIGRATE : RP_ATTACH_SELECT);
   /* An object may ask libbpf to pin its maps by name, in one place for all groups of the host: ours are per group */
   bpf_object__for_each_map (map, m->object) bpf_map__set_pin_path(map, NULL);
 
@@ -615,7 +614,7 @@ static int load(struct rp_member *m)
     /* EACCES is the verifier's */
     if (err == -EPERM)
       return fail(m, -EPERM, "cannot load %s: %s", m->config->prog, no_privilege);
-    if (!kernel_knows(BPF_SK_REUSEPORT_SELECT))
+    if (!kernel_knows(RP_ATTACH_SELECT))
       return fail(m, -EOPNOTSUPP, "this kernel has no SK_REUSEPORT programs: Linux 4.19 or newer with "
                                   "CONFIG_BPF_SYSCALL is needed");
     libbpf_strerror(err, words, sizeof(words));

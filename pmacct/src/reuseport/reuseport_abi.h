@@ -17,6 +17,12 @@
 #define RP_PROG    "_selector"
 #define RP_MIGRATE "_migrator" /* the same for TCP, where the kernel can: also finds a closing listener's connections a new one */
 
+/* The kernel's own, by number: its headers before Linux 5.14 have no names for them, and what was built with those must do
+   the same on a newer one */
+#define RP_ATTACH_SELECT  39 /* BPF_SK_REUSEPORT_SELECT: RP_PROG */
+#define RP_ATTACH_MIGRATE 40 /* BPF_SK_REUSEPORT_SELECT_OR_MIGRATE: RP_MIGRATE */
+#define RP_MIGRATING_SK   48 /* offsetof(struct sk_reuseport_md, migrating_sk) */
+
 /* One per group: pinned at <pin path>/<name> */
 #define RP_MAP_SIZE      "size"      /* ARRAY [0] -> u32: buckets in use, 1..RP_MAX_BUCKETS; 0: not set yet */
 #define RP_MAP_NONCE     "nonce"     /* ARRAY [0] -> u32: seed of the hash; 0: not set yet */
