@@ -260,6 +260,24 @@ static __u64 counted(enum rp_outcome outcome)
 	return sum;
 }
 
+/* Which bucket's listener has a connection, and accepts it */
+static int accepted_by(void)
+{
+	for (int bucket = 0; bucket < RP_MAX_BUCKETS; bucket++) {
+		struct pollfd p = {.fd = g.tcp[bucket], .events = POLLIN};
+
+		if (p.fd >= 0 && poll(&p, 1, 0) == 1) {
+			int accepted = accept(p.fd, NULL, NULL);
+
+			must(accepted >= 0);
+			close(accepted);
+			return bucket;
+		}
+	}
+
+	return NOBODY;
+}
+
 /* Which bucket's listener gets a connection from this address: REFUSED if it is */
 static int connects_to(const union rp_addr *from)
 {
@@ -284,16 +302,11 @@ static int connects_to(const union rp_addr *from)
 		must(errno == ECONNREFUSED);
 		got = REFUSED;
 	}
-	for (int bucket = 0; got == NOBODY && bucket < RP_MAX_BUCKETS; bucket++) {
-		struct pollfd p = {.fd = g.tcp[bucket], .events = POLLIN};
-
-		if (p.fd >= 0 && poll(&p, 1, 0) == 1) {
-			int accepted = accept(p.fd, NULL, NULL);
-
-			must(accepted >= 0);
-			close(accepted);
-			got = bucket;
-		}
+	/* As with datagrams, the listener may have to wait for ksoftirqd */
+	for (int tries = 0; got == NOBODY && tries < 50; tries++) {
+		got = accepted_by();
+		if (got == NOBODY)
+			usleep(20000);
 	}
 	close(sock);
 
