@@ -132,9 +132,10 @@ sandbox() {
 	ip -6 route add local ::/0 dev lo
 }
 
-# wait_for SECONDS COMMAND...: until the command succeeds; fails if it does not in time
+# wait_for SECONDS COMMAND...: until the command succeeds; fails if it does not in time. SLOWER: so many times as long, where
+# the machine is emulated
 wait_for() {
-	tenths=$(($1 * 10))
+	tenths=$(($1 * 10 * ${SLOWER:-1}))
 	shift
 	while ! "$@"; do
 		[ "$tenths" -gt 0 ] || return 1

@@ -11,7 +11,7 @@
  *   exporters=N  how many addresses (200): 10.0.0.1 and up, or 2001:db8::1 and up
  *   ports=N      source ports, or sessions, of each (5)
  *   datagrams=N  from each port (4); 0: until SIGTERM
- *   rate=N       datagrams a second in all (20000)
+ *   rate=N       datagrams a second in all (20000); SLOWER in the environment divides it
  *   templates=N  seconds between two templates of an exporter (30), the first of which comes first;
  *                0: never
  *   slot=MS      the flows' destination port counts these since the start; 0, as usual: it is 0
@@ -542,6 +542,8 @@ int main(int argc, char **argv)
 	port = atoi(argv[3]);
 	for (int i = 4; i < argc; i++)
 		parse(argv[i]);
+	if (getenv("SLOWER") && atoi(getenv("SLOWER")) > 1)
+		rate = rate / atoi(getenv("SLOWER")) + 1;
 
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;

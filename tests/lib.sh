@@ -9,8 +9,9 @@ pristine=$root/build/pristine-${RELEASE:-1.7.8}
 nfacctd=$tree/src/nfacctd
 pmbmpd=$tree/src/pmbmpd
 object=$root/bpf/reuseport.o
-reuseportctl=$root/bpf/reuseportctl
-tools=$root/tests/bin
+# TOOLS: a directory with other builds of ours
+tools=${TOOLS:-$root/tests/bin}
+reuseportctl=${TOOLS:-$root/bpf}/reuseportctl
 count=0
 failed=0
 
@@ -109,12 +110,16 @@ done_testing() {
 
 # ---- in a sandbox ----
 
-# variant NAME SED-SCRIPT: an object compiled from a changed selector; prints its path
+# variant NAME SED-SCRIPT: an object compiled from a changed selector; prints its path. VARIANTS: a directory that keeps them
 variant() {
-	sed "$2" "$root/bpf/reuseport.bpf.c" >"$tmp/$1.bpf.c"
-	cmp -s "$root/bpf/reuseport.bpf.c" "$tmp/$1.bpf.c" && die "variant $1 changes nothing"
-	make -s -C "$root" "$tmp/$1.o"
-	echo "$tmp/$1.o"
+	made=${VARIANTS:-$tmp}/$(echo "$2" | cat - "$root/bpf/reuseport.bpf.c" | cksum | cut -d' ' -f1)
+	if [ ! -f "$made/$1.o" ]; then
+		mkdir -p "$made"
+		sed "$2" "$root/bpf/reuseport.bpf.c" >"$made/$1.bpf.c"
+		cmp -s "$root/bpf/reuseport.bpf.c" "$made/$1.bpf.c" && die "variant $1 changes nothing"
+		make -s -C "$root" "$made/$1.o"
+	fi
+	echo "$made/$1.o"
 }
 
 # ---- daemons, in a sandbox ----
