@@ -15,7 +15,8 @@ TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY)
 
 TOOLS := $(patsubst tests/%.c,tests/bin/%,$(wildcard tests/*.c))
 
-.PHONY: help build bpf demo check check-tools check-releases check-commits check-debian lint clean
+.PHONY: help build bpf demo check check-tools lint clean
+.PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -23,9 +24,10 @@ help:
 	@echo "make build   patched pmacct $(RELEASE) in $(TREE), and what 'make bpf' makes"
 	@echo "make demo    the same, then exporters, routers and three instances that share one port"
 	@echo "make check   the tests; CHECK_STRICT=1: a skipped one fails"
-	@echo "make check-releases  the daemon tests on every release of pmacct that can be had: PMACCT_GIT, LIBCDADA_GIT"
-	@echo "make check-commits  builds pmacct after each patch of the series"
-	@echo "make check-debian   Debian's own pmacct package with the series in it, built and tried in a chroot"
+	@echo "             longer ones, each with --help in scripts/:"
+	@echo "make check-releases  every release of pmacct that can be had"
+	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
+	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch of the series"
 	@echo "make lint    the checks of the source and the patches"
 	@echo "make bpf     bpf/reuseport.o and bpf/reuseportctl alone; BPF_TARGET=bpfeb: for a big-endian machine"
 	@echo "make clean   removes what was built"
@@ -81,14 +83,10 @@ check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 check: build build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built check-tools
 	prove --exec '' --failures --timer tests/*.t
 
-check-releases:
-	scripts/check-releases
-
-check-commits: build/pristine-$(RELEASE)
-	scripts/check-commits --release $(RELEASE)
-
-check-debian: bpf tests/bin/exporter build/.deps-debian
-	scripts/check-debian --release $(RELEASE)
+# Longer than the rest: see each one's --help
+check-kernels check-libbpf check-compilers: build check-tools build/.deps-long
+check-releases check-debian check-commits check-kernels check-libbpf check-compilers:
+	scripts/$@
 
 lint: build/.deps-build build/.deps-check $(TREE)/.built
 	scripts/lint --built $(TREE) build/pristine-$(RELEASE)

@@ -143,3 +143,35 @@ wait_for() {
 		sleep 0.1
 	done
 }
+
+# debian SUITE COMMAND ARGUMENT...: apt-get or apt-cache on one suite of Debian's archive, with lists and packages of its own
+# in build/debian/SUITE, nothing installed: what the host has, and its sources, do not matter
+debian() {
+	state=$root/build/debian/$1
+	if [ ! -s "$state/sources.list" ]; then
+		mkdir -p "$state/lists/partial" "$state/archives/partial"
+		: >"$state/status"
+		debian_sources "$1" >"$state/sources.list"
+	fi
+	shift
+	"$@" -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=- -o Dir::State="$state" \
+		-o Dir::State::Status="$state/status" -o Dir::Cache="$state" -o Acquire::Languages=none -o APT::Sandbox::User=root \
+		-o Acquire::Check-Valid-Until=false
+}
+
+# debian_sources SUITE: its sources.list, from the mirrors that apt knows on this host
+debian_sources() {
+	key='[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
+	mirror=$(mirrors Debian | head -n 1)
+	security=$(mirrors Debian-Security | head -n 1)
+	for type in deb deb-src; do
+		echo "$type $key ${mirror:-http://deb.debian.org/debian} $1 main"
+		[ "$1" = sid ] || echo "$type $key ${security:-http://deb.debian.org/debian-security} $1-security main"
+	done
+}
+
+# mirrors LABEL: the addresses in apt's own configuration
+mirrors() {
+	# shellcheck disable=SC2016 # apt's own syntax
+	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' "Label: $1" | sort -u
+}

@@ -3,6 +3,7 @@
 . "${0%/*}/lib.sh"
 need_daemons
 need jq
+[ -e /proc/sys/net/ipv4/tcp_migrate_req ] || skip_all "Linux before 5.14 migrates no connections: they are reset"
 sandbox
 
 for i in 0 1; do
