@@ -323,6 +323,8 @@ crash() {
 watch_queues() {
 	mkdir -p "$tmp/tracing"
 	mount -t tracefs tracefs "$tmp/tracing" 2>/dev/null || skip_all "no tracefs: the kernel's counts cannot be had"
+	grep -q 'location=%pS' "$tmp/tracing/events/skb/kfree_skb/format" ||
+		skip_all "this kernel's trace does not name the function that threw a datagram away: the kernel's counts cannot be had"
 	tracing=$tmp/tracing/instances/reuseport-$(cat /proc/sys/kernel/random/uuid)
 	mkdir "$tracing"
 	echo 16384 >"$tracing/buffer_size_kb"
