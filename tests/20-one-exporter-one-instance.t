@@ -22,11 +22,12 @@ judge() {
 	diag "$3: $2 exporters, $(cat "$tmp/sent-$1") sent, $((sum)) received; exporters by instance $shares"
 }
 
-for n in 1 2 4 7; do
-	config v4 2104 $n "nfacctd_ip: 0.0.0.0"
-	config v6 2106 $n "nfacctd_ip: ::\nnfacctd_ipv6_only: true"
-	config dual 2108 $n
-	for name in v4 v6 dual; do start_all $name $n; done
+# 21 daemons at once are too many for an emulated machine
+for n in 1 2 4 $([ "${SLOWER:-1}" -gt 1 ] || echo 7); do
+	config v4 2104 "$n" "nfacctd_ip: 0.0.0.0"
+	config v6 2106 "$n" "nfacctd_ip: ::\nnfacctd_ipv6_only: true"
+	config dual 2108 "$n"
+	for name in v4 v6 dual; do start_all $name "$n"; done
 
 	sends 4 2104 >"$tmp/sent-v4"
 	sends 6 2106 >"$tmp/sent-v6"

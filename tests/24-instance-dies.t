@@ -56,7 +56,8 @@ start last 1
 ok "a newcomer waits" wait_for 10 grep -q 'listener bmp is bound and joins .* when it reads' "$tmp/last-1.log"
 kill -KILL "$(pid_of last 0)"
 ok "the last one dies: the newcomer joins" wait_for 1 grep -q 'listener bmp joined .* as index 1 of 2 (1 live' "$tmp/last-1.log"
-ok "although it does not read yet" not grep -q 'waiting for NetFlow' "$tmp/last-1.log"
+# An emulated machine may take longer to look than the newcomer sleeps
+[ "${SLOWER:-1}" -gt 1 ] || ok "although it does not read yet" not grep -q 'waiting for NetFlow' "$tmp/last-1.log"
 wait_for 20 is_up last 1
 rm "$tmp/last-0.pid"
 stop_all last
