@@ -84,8 +84,8 @@ check: build build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built check-to
 	prove --exec '' --failures --timer tests/*.t
 
 # Longer than the rest: see each one's --help
-check-kernels check-libbpf check-compilers: build check-tools build/.deps-long
-check-releases check-debian check-commits check-kernels check-libbpf check-compilers:
+check-kernels check-libbpf check-compilers check-debian check-commits: build check-tools build/.deps-long
+check-releases check-kernels check-libbpf check-compilers check-debian check-commits:
 	scripts/$@
 
 lint: build/.deps-build build/.deps-check $(TREE)/.built
