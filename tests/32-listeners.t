@@ -176,7 +176,42 @@ certtool --generate-privkey --outfile "$tmp/dtls/key.pem" >/dev/null 2>&1
 printf 'cn = test\nsigning_key\nencryption_key\n' >"$tmp/dtls/template"
 certtool --generate-self-signed --load-privkey "$tmp/dtls/key.pem" --template "$tmp/dtls/template" --outfile "$tmp/dtls/cert.pem" >/dev/null 2>&1
 cp "$tmp/dtls/cert.pem" "$tmp/dtls/ca-certificates.crt"
-config dtls 2100 3 "nfacctd_dtls_port: 2102" "dtls_path: $tmp/dtls"
+config dtls 2100 3 "nfacctd_dtls_port: 2102" "dtls_path: $tmp/dtls" "reuseport_takeover: true"
 start_all dtls 3
-is "nfacctd's port and its DTLS port join, in each instance" "$(cat "$tmp"/dtls-?.log | grep -c 'listener nfacctd\(_dtls\)\{0,1\} joined')" 6
+joined() {
+	[ "$(cat "$tmp"/dtls-?.log | grep -cE 'listener nfacctd(_dtls)? joined')" -eq 6 ]
+}
+ok "nfacctd's port and its DTLS port join, in each instance" wait_for 10 joined
+old=$(pid_of dtls 0)
+start dtls 0
+ok "an instance that is taken over exits with 0" wait "$old"
+wait_for 10 joined
+for i in 1 2 3 4 5 6; do
+	cat >"$tmp/probe.$i" <<-EOF
+		pcap_interface: lo
+		pcap_filter: udp port 9999
+		plugins: nfprobe
+		nfprobe_receiver: 127.0.0.1:2102
+		nfprobe_source_ip: 10.0.0.$i
+		nfprobe_version: 10
+		nfprobe_timeouts: general=1:maxlife=2:expint=1
+		nfprobe_dtls: true
+		dtls_path: $tmp/dtls
+	EOF
+	"$tree/src/pmacctd" -f "$tmp/probe.$i" >"$tmp/probe.$i.log" 2>&1 &
+	echo $! >>"$tmp/probes"
+done
+shaken() {
+	[ "$(cat "$tmp"/probe.?.log | grep -c 'dtls\] handshake: ')" -eq 6 ]
+}
+ok "six exporters have a DTLS session" wait_for 20 shaken
+"$tools/exporter" netflow5 4 9999 exporters=20 ports=1 datagrams=50 rate=200 >/dev/null || true
+# upstream's nfprobe hangs when it is to end a DTLS session
+while read -r p; do kill -KILL "$p" && wait "$p" 2>/dev/null || true; done <"$tmp/probes"
+"$tools/exporter" netflow5 4 2100 exporters=6 ports=1 datagrams=1 >/dev/null
+sleep 1
+for i in 0 1 2; do like "it drains when it stops" "$(stopped TERM "$(pid_of dtls $i)" && cat "$tmp/dtls-$i.log")" 'reuseport: drained: handled'; done
+received dtls >"$tmp/received"
+is "each is at one index, with what came by DTLS and what came without" "$(awk '$3 > 1' "$tmp/received" | wc -l) $(wc -l <"$tmp/received")" "6 6"
+diag "exporter, index, packets: $(tr '\n' ';' <"$tmp/received")"
 done_testing
