@@ -53,7 +53,7 @@ ok "git am" quietly git -C "$tmp/am" am $(sed "s,^,$tmp/series/," "$tmp/series/s
 ok "makes the tree that scripts/apply makes" quietly same "$tmp/applied" "$tmp/am"
 is "a description's first line is the subject, its author and date are the patch's" \
 	"$(git -C "$tmp/am" log --format='%s|%an|%as' -1 --grep '^share nfacctd')" \
-	"share nfacctd's UDP port by exporter|pmacct-reuseport developers|$(
+	"share nfacctd's UDP ports by exporter|pmacct-reuseport developers|$(
 		sed -n 's/^Last-Update: //p' "$root/patches/nfacctd-listener.patch")"
 is "and its further lines are the body" \
 	"$(git -C "$tmp/am" log --format=%b -1 --grep '^share nfacctd')" \

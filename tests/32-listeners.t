@@ -183,6 +183,7 @@ joined() {
 }
 ok "nfacctd's port and its DTLS port join, in each instance" wait_for 10 joined
 old=$(pid_of dtls 0)
+mv "$tmp/dtls-0.log" "$tmp/dtls.old"
 start dtls 0
 ok "an instance that is taken over exits with 0" wait "$old"
 wait_for 10 joined
