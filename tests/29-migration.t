@@ -3,7 +3,8 @@
 . "${0%/*}/lib.sh"
 need_daemons
 need jq
-[ -e /proc/sys/net/ipv4/tcp_migrate_req ] || skip_all "Linux before 5.14 migrates no connections: they are reset"
+# 5.10's later versions have the sysctl, and migrate nothing
+[ "$(printf '5.14\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 5.14 ] || skip_all "Linux before 5.14 migrates no connections: they are reset"
 sandbox
 
 for i in 0 1; do
