@@ -25,9 +25,9 @@ old=$(pid_of first 2)
 mv "$tmp/first-2.log" "$tmp/old.log"
 start_and_wait first 2
 ok "one is taken over" wait "$old"
-ok "it shrinks" quietly "$reuseportctl" --pin-path "$bpffs/first" resize 3
+ok "it grows" quietly "$reuseportctl" --pin-path "$bpffs/first" resize 7
+ok "and shrinks" quietly "$reuseportctl" --pin-path "$bpffs/first" resize 3
 start_and_wait first 1
-ok "and grows" quietly "$reuseportctl" --pin-path "$bpffs/first" resize 7
 stop_all first
 start_all first 1
 sleep 1
