@@ -4,7 +4,7 @@
 # over, under load, nothing that comes by UDP is lost, and sessions come home. And DTLS.
 . "${0%/*}/lib.sh"
 need_daemons
-need ss certtool
+need ss jq certtool
 sandbox
 
 kinds='nfacctd sfacctd pmbgpd telemetry_udp telemetry_tcp'
@@ -150,7 +150,9 @@ done
 arrived() {
 	if [ "$1" = telemetry_udp ]; then
 		for i in 0 1 2; do
-			sed -nE 's/.*"telemetry_node": "([^"]*)".*"slot": ([0-9]+).*/\1 \2 1/p' "$tmp/$1-$i.csv" | sed "s/\$/ $i/"
+			# as until 1.7.9, and as from then on
+			jq -r --arg i $i '(.telemetry_data // .payload) as $data | select($data) |
+				"\(.telemetry_node // ."telemetry-message-metadata"."export-address") \($data.slot) 1 \($i)"' "$tmp/$1-$i.csv"
 		done
 	else
 		received_by_slot "$1"

@@ -273,9 +273,9 @@ missing() {
 
 # not_in: the same, of what is on stdin
 not_in() {
-	awk 'NR == FNR {got[$1 " " $2] += $3; next}
+	awk 'arrived {got[$1 " " $2] += $3; next}
 		{lost = $3 - got[$1 " " $2]; delete got[$1 " " $2]; if (lost) print $1, $2, lost, $4}
-		END {for (e in got) print e, -got[e], "never sent"}' - "$tmp/sent"
+		END {for (e in got) print e, -got[e], "never sent"}' arrived=1 - arrived=0 "$tmp/sent"
 }
 
 # nothing_lost NAME: the assertion, for each protocol, with its figures
