@@ -146,8 +146,13 @@ start_and_wait other 0
 bad "the address of another group" "listener nfacctd is to be at 127.0.0.1 port 2200 here, but is live at 127.0.0.1 port 2100 in the group $bpffs/live" \
 	"$free" "nfacctd_port: 2200"
 config bad 2100 3 "nfacctd_ip: 127.0.0.1\nreuseport_pin_path: $bpffs/live" "$free"
-refuses "another network namespace" "listener nfacctd of the group $bpffs/live is live in another network namespace \(nfacctd pid [0-9]+ at index [01] of listener nfacctd\): use another reuseport_pin_path" \
+refuses "another network namespace" "the group $bpffs/live is live in another network namespace \(nfacctd pid [0-9]+ at index [01] of listener nfacctd\): use another reuseport_pin_path" \
 	unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$nfacctd" -f "$tmp/bad.conf"
+sed "/^reuseport_pin_path/s,:.*,: $bpffs/live," "$tmp/bmp.conf" >"$tmp/bad.conf"
+refuses "the same with another listener" "the group $bpffs/live is live in another network namespace" \
+	unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$pmbmpd" -f "$tmp/bad.conf" -x 2
+bad "an address that no interface has" "listener nfacctd cannot be at 2001:db8::1 port 2100 \(Cannot assign requested address\): no interface has that address" \
+	"$free" "nfacctd_ip: 2001:db8::1" "reuseport_pin_path: $bpffs/nowhere"
 is "the pidfile is still that of the instance that runs" "$(cat "$tmp/live.pidfile")" "$owner"
 
 refuses "pmbmpd, index in use" "reuseport_hashbucket_index 2 is in use in $bpffs/bmp by pmbmpd pid $pmbmpd_pid at index 2 of listener bmp" \

@@ -467,10 +467,9 @@ static __u32 slots_of(int fd)
 /* Whether a listener has any live socket in that bucket or a later one: 1, 0, or a negative errno. who: the first of
    them, in words. */
 static int find_live_in(const char *pin_path, const char *listener, const struct map_spec *targets_spec, __u32 from,
-                        char *who, size_t len)
+                        struct rp_slot *slot, char *who, size_t len)
 {
   int targets = open_listener_map(pin_path, listener, targets_spec->name), owners, live = 0;
-  struct rp_slot slot;
   __u32 slots;
 
   if (targets < 0) return targets == -ENOENT ? 0 : targets;
@@ -481,9 +480,9 @@ static int find_live_in(const char *pin_path, const char *listener, const struct
   }
   slots = slots_of(targets);
   for (__u32 bucket = from; !live && bucket < slots; bucket++) {
-    read_slot(targets, owners, bucket, &slot);
-    live = slot.cookie != 0;
-    if (live) describe(strcmp(listener, ".") ? listener : pin_path, bucket, &slot, who, len);
+    read_slot(targets, owners, bucket, slot);
+    live = slot->cookie != 0;
+    if (live) describe(strcmp(listener, ".") ? listener : pin_path, bucket, slot, who, len);
   }
   if (owners >= 0) close(owners);
   close(targets);
@@ -491,8 +490,8 @@ static int find_live_in(const char *pin_path, const char *listener, const struct
   return live;
 }
 
-/* The same for all listeners of the group. What cannot be read must not pass for dead. */
-static int find_live(struct rp_member *m, __u32 from, char *who, size_t len)
+/* The same for all listeners of the group. What cannot be read must not pass for dead. slot: as who. */
+static int find_live(struct rp_member *m, __u32 from, struct rp_slot *slot, char *who, size_t len)
 {
   const char *path = m->config->pin_path;
   DIR *dir = opendir(path);
@@ -503,8 +502,8 @@ static int find_live(struct rp_member *m, __u32 from, char *who, size_t len)
   while (!live && (entry = readdir(dir))) {
     /* "." too: pmacct's own nfacctd_rp_ebpf_prog pins all maps of a listener in one directory */
     if (!strcmp(entry->d_name, "..")) continue;
-    live = find_live_in(path, entry->d_name, &udp_targets, from, who, len);
-    if (!live) live = find_live_in(path, entry->d_name, &tcp_targets, from, who, len);
+    live = find_live_in(path, entry->d_name, &udp_targets, from, slot, who, len);
+    if (!live) live = find_live_in(path, entry->d_name, &tcp_targets, from, slot, who, len);
     if (live < 0)
       fail(m, live, "cannot open the socket array in %s/%s (%s): %s", path, entry->d_name, strerror(-live),
            live == -EPERM ? no_privilege : "the group's pins must belong to the daemon's user");
@@ -512,6 +511,14 @@ static int find_live(struct rp_member *m, __u32 from, char *who, size_t len)
   closedir(dir);
 
   return live;
+}
+
+/* 0: unknown */
+static __u64 own_netns(void)
+{
+  struct stat ns;
+
+  return stat("/proc/thread-self/ns/net", &ns) ? 0 : ns.st_ino;
 }
 
 /* ---- the settings ---- */
@@ -655,8 +662,10 @@ static int open_locked(struct rp_member *m)
   err = make_directory(m, listener_dir);
   if (err) return err;
 
-  is_live = find_live(m, 0, live, sizeof(live));
+  is_live = find_live(m, 0, &slot, live, sizeof(live));
   if (is_live < 0) return is_live;
+  if (is_live && slot.place.netns && own_netns() && slot.place.netns != own_netns())
+    return fail(m, -EEXIST, "the group %s is live in another network namespace (%s): use another reuseport_pin_path in this one", c->pin_path, live);
   who = is_live ? live : NULL;
   for (id = 0; id < RP_MAPS; id++) {
     err = m->map[id] ? reuse_pin(m, id, who) : lacks_pinned(m, id, who);
@@ -725,7 +734,6 @@ static int address_in_use(int sock, const struct sockaddr *addr, socklen_t len)
 static void find_place(const struct sockaddr *addr, struct rp_place *place)
 {
   union rp_addr ip = {0};
-  struct stat ns;
 
   memset(place, 0, sizeof(*place));
   if (addr->sa_family == AF_INET) {
@@ -742,7 +750,7 @@ static void find_place(const struct sockaddr *addr, struct rp_place *place)
     place->scope = v6->sin6_scope_id;
   }
   memcpy(place->addr, ip.b, sizeof(place->addr));
-  if (!stat("/proc/thread-self/ns/net", &ns)) place->netns = ns.st_ino;
+  place->netns = own_netns();
 }
 
 /* "192.0.2.1 port 2100" */
@@ -762,8 +770,6 @@ static int check_place(struct rp_member *m, const struct rp_place *theirs, const
   char here[64], there[64];
 
   if (!theirs->port || !m->place.port) return 0;
-  if (theirs->netns && m->place.netns && theirs->netns != m->place.netns)
-    return fail(m, -EADDRNOTAVAIL, "listener %s of the group %s is live in another network namespace (%s): use another reuseport_pin_path in this one", m->listener, path, who);
   if (theirs->port == m->place.port && theirs->scope == m->place.scope && !memcmp(theirs->addr, m->place.addr, sizeof(theirs->addr))) return 0;
 
   describe_place(&m->place, here, sizeof(here));
@@ -790,7 +796,7 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
 {
   const char *path = m->config->pin_path;
   struct rp_slot slot = {0};
-  char who[128];
+  char who[128], where[64];
   int used = address_in_use(sock, addr, len), err;
 
   find_place(addr, &m->place);
@@ -807,7 +813,12 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
   if (used == 0 && slot.cookie)
     return fail(m, -EADDRNOTAVAIL, "listener %s of the group %s is live (%s), but not at this address and port: use the same in all instances, or another reuseport_pin_path", m->listener, path, who);
 
-  return used < 0 ? fail(m, used, "cannot probe the address of listener %s (%s)", m->listener, strerror(-used)) : 0;
+  if (used >= 0) return 0;
+  describe_place(&m->place, where, sizeof(where));
+
+  return fail(m, used, "listener %s cannot be at %s (%s)%s", m->listener, where, strerror(-used),
+              used == -EACCES ? ": a port below 1024 needs CAP_NET_BIND_SERVICE" : used == -EADDRNOTAVAIL ? ": no interface has that address"
+                                                                                                          : "");
 }
 
 /* ---- joining ---- */
@@ -977,9 +988,10 @@ static int resize_locked(struct rp_member *m, __u32 *was)
 {
   const struct rp_config *c = m->config;
   char path[PATH_MAX], live[128] = "";
+  struct rp_slot slot;
   int is_live;
 
-  is_live = find_live(m, 0, live, sizeof(live));
+  is_live = find_live(m, 0, &slot, live, sizeof(live));
   if (is_live < 0) return is_live;
   if (!is_live)
     return fail(m, -ENOENT, "nobody is live in the group %s: it needs no resizing, start the instances with the new reuseport_hashbucket_count", c->pin_path);
@@ -993,7 +1005,7 @@ static int resize_locked(struct rp_member *m, __u32 *was)
     return fail(m, -EEXIST, "what is pinned at %s is not the map '%s'", path, RP_MAP_SIZE);
 
   *was = get(m, RP_SIZE);
-  is_live = find_live(m, c->count, live, sizeof(live));
+  is_live = find_live(m, c->count, &slot, live, sizeof(live));
   if (is_live < 0) return is_live;
   if (is_live)
     return fail(m, -EBUSY, "cannot shrink the group %s to %u buckets: a bucket beyond is in use by %s; stop that instance first", c->pin_path, c->count, live);

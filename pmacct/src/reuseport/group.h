@@ -86,13 +86,14 @@ void rp_init(struct rp_member *m);
 /*
  * Locks the group, loads the object, checks it against the config, the pins and the live instances, and makes
  * what pins are missing. config and listener must outlive the member. Errors, among others: -ENOENT, -ENOEXEC
- * (not an object of ours), -EPERM, -EBUSY (index in use, or lock held), -EEXIST (other settings or pins in force).
+ * (not an object of ours), -EPERM, -EBUSY (index in use, or lock held), -EEXIST (other settings, pins or another network
+ * namespace in force).
  */
 int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
 
 /*
  * Before bind(): whether the address that sock is going to have is the group's own. If live instances of the listener have
- * another one, or are in another network namespace: -EADDRNOTAVAIL. In use while nobody is live in the listener, the
+ * another one: -EADDRNOTAVAIL. In use while nobody is live in the listener, the
  * program would be attached to somebody else's port: -EADDRINUSE. Errors of socket() too.
  */
 int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len);

@@ -3,7 +3,7 @@
  * The life of a listener: bound, waiting, in its bucket, left, drained.
  *
  * 1. The main thread moves all listeners of the process, from inside reuseport_recvfrom() or reuseport_select(): that
- *    way they join and leave together. In nfacctd and sfacctd, BGP, BMP and telemetry are threads: each opens a listener
+ *    way they join and leave one right after the other. In nfacctd and sfacctd, BGP, BMP and telemetry are threads: each opens a listener
  *    of its own, and closes it once it has left. In pmbgpd, pmbmpd and pmtelemetryd there is one thread for both.
  * 2. As long as a listener waits for its turn, a thread sees to it that it is not needed earlier.
  * 3. Signals only set a flag. What they ask for is done by the main thread, between two datagrams.
@@ -144,7 +144,10 @@ static void refuse(struct rp_member *member)
 {
   Log(LOG_ERR, "ERROR ( %s/core ): reuseport: %s. Exiting.\n", config.name, member->error);
   rp_unlock(member);
-  if (!plugins_forked()) exit(1);
+  if (!plugins_forked()) {
+    if (config.pidfile) remove_pid_file(config.pidfile);
+    exit(1);
+  }
   exit_gracefully(1);
 }
 
@@ -152,22 +155,28 @@ static void refuse(struct rp_member *member)
 static void open_listener(enum reuseport_listener id, int sock, const struct sockaddr *addr, socklen_t len)
 {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
+  static int warned;
   struct rp_member *member = &lives[id].member;
+  struct timeval patience = {1, 0};
   int yes = 1, no = 0;
+
+  /* before another thread forks, which may be while this one waits */
+  rp_init(member);
+  lives[id].sock = sock;
+  pthread_once(&once, watch_forks);
 
   pthread_mutex_lock(&lives_mutex);
   setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
   /* With SO_REUSEADDR on every UDP socket of the port the kernel lets other users' sockets in, and serves them first */
   if (listeners[id].protocol == IPPROTO_UDP) setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(no));
-  pthread_once(&once, watch_forks);
+  /* Upstream's handshake blocks the main thread. What it waits for may be somebody else's by then. */
+  if (id == REUSEPORT_DTLS) setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
   fcntl(sock, F_SETFD, FD_CLOEXEC);
-  rp_init(member);
-  lives[id].sock = sock;
   rp_set_log(config.debug || debug ? log_libbpf : NULL);
 
   if (rp_open(member, &rp, listeners[id].name, listeners[id].protocol)) refuse(member);
   if (rp_check_address(member, sock, addr, len)) refuse(member);
-  if (member->missing[0])
+  if (member->missing[0] && !warned++)
     Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s lacks the maps %s%s: use reuseport.o to have what they are for.\n",
         config.name, rp.prog, member->missing, rp_fails_over(member) ? "" : ", and does no failover");
 }
@@ -625,6 +634,8 @@ int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct
   shorter.tv_usec = (self.stops ? QUIET_MS : TURN_MS) * 1000;
   if (timeout && !timeout->tv_sec && timeout->tv_usec < shorter.tv_usec) shorter = *timeout;
   ret = select(nfds, ready, NULL, NULL, &shorter);
+  /* in its shutdown upstream closes what other threads still wait for */
+  if (ret < 0 && errno == EBADF) nap(TURN_MS);
   if (mains && ret > 0) self.handled += ret;
   if (mains && !ret && self.stops && !queued()) finish(LOG_INFO, "drained");
 

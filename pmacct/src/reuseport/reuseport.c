@@ -147,11 +147,29 @@ static const char *rp_ebpf_key()
   return NULL;
 }
 
+/* Whether the config has a key that begins so */
+static int has_key(const char *prefix)
+{
+  int idx;
+
+  for (idx = 0; idx < rows; idx++)
+    if (cfg[idx] && !strncmp(cfg[idx], prefix, strlen(prefix))) return TRUE;
+
+  return FALSE;
+}
+
+/* Telemetry that comes to no port of ours */
+static int telemetry_elsewhere()
+{
+  return has_key("telemetry_daemon_zmq") || has_key("telemetry_daemon_kafka") || has_key("telemetry_daemon_udp_notif") ||
+         has_key("telemetry_daemon_grpc");
+}
+
 /* Which listeners the config makes the daemon open */
 static int listens(const struct configuration *core, enum reuseport_listener id)
 {
   int flows = config.acct_type == ACCT_NF || config.acct_type == ACCT_SF;
-  int telemetry = config.acct_type == ACCT_PMTELE || (flows && core->telemetry_daemon);
+  int telemetry = (config.acct_type == ACCT_PMTELE || (flows && core->telemetry_daemon)) && !telemetry_elsewhere();
 
   switch (id) {
   case REUSEPORT_NFACCTD:
@@ -167,7 +185,8 @@ static int listens(const struct configuration *core, enum reuseport_listener id)
   case REUSEPORT_BMP:
     return config.acct_type == ACCT_PMBMP || (flows && core->bmp_daemon);
   case REUSEPORT_TELEMETRY_TCP:
-    return telemetry && core->telemetry_port_tcp;
+    /* upstream's default */
+    return telemetry && (core->telemetry_port_tcp || !core->telemetry_port_udp);
   case REUSEPORT_TELEMETRY_UDP:
     return telemetry && core->telemetry_port_udp && !core->telemetry_port_tcp;
   default:
@@ -179,8 +198,8 @@ static int listens(const struct configuration *core, enum reuseport_listener id)
 static const char *conflict(const struct configuration *core)
 {
   if (core->pcap_savefile) return "pcap_savefile is set: there is no port to share";
-  if (config.acct_type == ACCT_PMTELE && !core->telemetry_port_tcp && !core->telemetry_port_udp)
-    return "neither telemetry_daemon_port_tcp nor telemetry_daemon_port_udp is set: there is no port to share";
+  if (config.acct_type == ACCT_PMTELE && telemetry_elsewhere())
+    return "telemetry comes from Kafka, ZeroMQ, UDP-Notif or gRPC: there is no port to share";
   if (config.acct_type != ACCT_NF && config.acct_type != ACCT_SF) return NULL;
   if (core->nfacctd_kafka_broker_host || core->nfacctd_zmq_address)
     return "flows come from Kafka or ZeroMQ: there is no port to share";
