@@ -48,15 +48,17 @@ is "and has written all that was queued" "$(received queued | awk '{n += $3} END
 like "and says how many that were after it left" "$(cat "$tmp/queued-0.log")" \
 	'drained: handled (1[0-9]{3}|2000) more datagrams in [0-9]+ ms since it left'
 
-# A second signal, the moment that it has begun to drain
-held hurried
-kill -TERM "$(pid_of hurried 0)"
-kill -CONT "$(pid_of hurried 0)"
-until grep -q leaving "$tmp/hurried-0.log"; do :; done
-kill -INT "$(pid_of hurried 0)"
-ok "a second signal ends it, with 0" wait "$(pid_of hurried 0)"
-like "and says what that means" "$(cat "$tmp/hurried-0.log")" \
-	'not drained, on another signal: what is queued is lost'
+# A second signal, the moment that it has begun to drain; an emulated machine has drained before that
+if [ "${SLOWER:-1}" -eq 1 ]; then
+	held hurried
+	kill -TERM "$(pid_of hurried 0)"
+	kill -CONT "$(pid_of hurried 0)"
+	until grep -q leaving "$tmp/hurried-0.log"; do :; done
+	kill -INT "$(pid_of hurried 0)"
+	ok "a second signal ends it, with 0" wait "$(pid_of hurried 0)"
+	like "and says what that means" "$(cat "$tmp/hurried-0.log")" \
+		'not drained, on another signal: what is queued is lost'
+fi
 
 # Taken over, with files that its successor makes anew
 config old 2100 1 "pidfile: $tmp/pidfile" "imt_path[p]: $tmp/pipe" "reuseport_takeover: true"
