@@ -80,6 +80,9 @@ bad "upstream's own selector for BMP" "bmp_daemon_rp_ebpf_prog and reuseport_bpf
 	"$free" "bmp_daemon_rp_ebpf_prog: $object"
 bad "nothing to share: a savefile" "pcap_savefile is set: there is no port to share" "$free" "pcap_savefile: /tmp/x.pcap"
 bad "multicast" "a multicast datagram reaches every instance" "$free" "nfacctd_mcast_groups: 239.1.1.1"
+printf '%s\n' "telemetry_daemon_udp_notif_port: 10000" "reuseport_hashbucket_count: 3" "$free" "reuseport_bpf_prog: $object" >"$tmp/bad.conf"
+refuses "nothing to share: UDP-Notif" "telemetry comes from Kafka, ZeroMQ, UDP-Notif or gRPC: there is no port to share" \
+	"$tree/src/pmtelemetryd" -f "$tmp/bad.conf"
 config bad 2100 3 "$free"
 refuses "a daemon that has no shared port" "only nfacctd, sfacctd, pmbgpd, pmbmpd and pmtelemetryd can share their ports" \
 	"$tree/src/pmacctd" -f "$tmp/bad.conf" -i lo
