@@ -17,7 +17,7 @@ config bmp 2100 3 "bmp_daemon_ip: 127.0.0.1\nbmp_daemon_port: 1790"
 sed -i '/^nfacctd\|^plugins\|\[p\]/d' "$tmp/bmp.conf"
 "$pmbmpd" -f "$tmp/bmp.conf" -x 2 -F "$tmp/bmp.pidfile" >"$tmp/bmp.log" 2>&1 &
 pmbmpd_pid=$!
-wait_for 20 grep -q 'waiting for BMP data' "$tmp/bmp.log"
+wait_for 20 grep -q 'listener bmp joined' "$tmp/bmp.log"
 "$tools/exporter" netflow5 4 2100 exporters=50 ports=2 datagrams=1000000 rate=500 >"$tmp/sent" &
 exporter=$!
 "$tools/exporter" bmp 4 1790 exporters=3 ports=1 >"$tmp/sessions" &

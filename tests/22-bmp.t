@@ -71,7 +71,7 @@ for i in 0 1 2; do
 done
 for i in 0 1 2; do
 	wait_for 20 is_up out$i $i
-	wait_for 20 grep -q 'waiting for BMP data' "$tmp/daemon$i.log"
+	wait_for 20 grep -q 'listener bmp joined' "$tmp/daemon$i.log"
 done
 connect daemon "pmbmpd beside nfacctd"
 cp "$tmp/sessions" "$tmp/first"

@@ -48,7 +48,7 @@ balances() {
 		"$pmbmpd" -f "$tmp/$1-bmp-$i.conf" -x $i >"$tmp/$1-bmp-$i.log" 2>&1 &
 		echo $! >>"$tmp/$1.pmbmpd"
 	done
-	for i in 0 1 2; do wait_for 20 grep -q 'waiting for BMP data' "$tmp/$1-bmp-$i.log"; done
+	for i in 0 1 2; do wait_for 20 grep -q 'listener bmp joined' "$tmp/$1-bmp-$i.log"; done
 	for log in "$tmp/$1"-[012].log "$tmp/$1"-bmp-[012].log; do
 		is "$1: ${log##*/}: one WARN line, and what it lacks" "$(grep -E 'WARN|ERROR' "$log" | sed 's/.*: reuseport: //')" \
 			"$3 lacks the maps policy, overrides, owners, counters, and does no failover: use reuseport.o to have what they are for."
