@@ -656,6 +656,7 @@ static int open_locked(struct rp_member *m)
   char listener_dir[PATH_MAX], live[128] = "";
   struct rp_slot slot;
   const char *who;
+  __u64 netns;
   int err, id, is_live;
 
   snprintf(listener_dir, sizeof(listener_dir), "%s/%s", c->pin_path, m->listener);
@@ -664,7 +665,8 @@ static int open_locked(struct rp_member *m)
 
   is_live = find_live(m, 0, &slot, live, sizeof(live));
   if (is_live < 0) return is_live;
-  if (is_live && slot.place.netns && own_netns() && slot.place.netns != own_netns())
+  netns = own_netns();
+  if (is_live && slot.place.netns && netns && slot.place.netns != netns)
     return fail(m, -EEXIST, "the group %s is live in another network namespace (%s): use another reuseport_pin_path in this one", c->pin_path, live);
   who = is_live ? live : NULL;
   for (id = 0; id < RP_MAPS; id++) {

@@ -2,6 +2,7 @@
 /* The keys, each by itself and as a whole. See life.c for what becomes of a listener. */
 #include "pmacct.h"
 #include "plugin_hooks.h"
+#include <fnmatch.h>
 #include "reuseport/reuseport.h"
 #include "reuseport/life.h"
 
@@ -132,37 +133,22 @@ int reuseport_enabled()
 
 /* ---- the config as a whole ---- */
 
-/* Upstream's own feature for the same end: its keys as they were parsed, in releases that have it and that do not */
-static const char *rp_ebpf_key()
-{
-  static const char suffix[] = "_rp_ebpf_prog";
-  int idx;
-
-  for (idx = 0; idx < rows; idx++) {
-    size_t len = cfg[idx] ? strlen(cfg[idx]) : 0;
-
-    if (len >= sizeof(suffix) && !strcmp(cfg[idx] + len - (sizeof(suffix) - 1), suffix)) return cfg[idx];
-  }
-
-  return NULL;
-}
-
-/* Whether the config has a key that begins so */
-static int has_key(const char *prefix)
+/* The first key of the config that matches a pattern, or NULL: as it was parsed, in releases that know it and that do not */
+static const char *find_key(const char *pattern)
 {
   int idx;
 
   for (idx = 0; idx < rows; idx++)
-    if (cfg[idx] && !strncmp(cfg[idx], prefix, strlen(prefix))) return TRUE;
+    if (cfg[idx] && !fnmatch(pattern, cfg[idx], 0)) return cfg[idx];
 
-  return FALSE;
+  return NULL;
 }
 
 /* Telemetry that comes to no port of ours */
 static int telemetry_elsewhere()
 {
-  return has_key("telemetry_daemon_zmq") || has_key("telemetry_daemon_kafka") || has_key("telemetry_daemon_udp_notif") ||
-         has_key("telemetry_daemon_grpc");
+  return find_key("telemetry_daemon_zmq*") || find_key("telemetry_daemon_kafka*") || find_key("telemetry_daemon_udp_notif*") ||
+         find_key("telemetry_daemon_grpc*");
 }
 
 /* Which listeners the config makes the daemon open */
@@ -267,7 +253,8 @@ void reuseport_check_config(char *filename)
     exit(1);
   }
 
-  what = rp_ebpf_key();
+  /* upstream's own feature for the same end */
+  what = find_key("*_rp_ebpf_prog");
   if (what) {
     Log(LOG_ERR, "ERROR: [%s] %s and reuseport_bpf_prog are both set: a port cannot have two selectors, remove one of "
                  "them. Exiting.\n",
