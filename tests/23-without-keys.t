@@ -35,7 +35,7 @@ sed -i '/^reuseport/d' "$tmp/plain.conf"
 traced plain
 like "without keys: SO_REUSEPORT as upstream" "$(cat "$tmp/plain-0.trace")" 'SO_REUSEPORT, \[1\], 4\) = 0'
 # 1.7.6 means to set it, but takes SO_REUSEADDR|SO_REUSEPORT, which is SO_REUSEPORT, for both
-if grep -q 'SO_REUSEADDR|SO_REUSEPORT' "$tree/src/nfacctd.c"; then
+if grep -qs 'SO_REUSEADDR|SO_REUSEPORT' "$tree/src/nfacctd.c"; then
 	ok "SO_REUSEADDR as upstream: 1.7.6 does not set it" not grep -q 'SO_REUSEADDR, \[1\]' "$tmp/plain-0.trace"
 	gets_in=not
 else
