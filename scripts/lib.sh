@@ -132,6 +132,36 @@ sandbox() {
 	ip -6 route add local ::/0 dev lo
 }
 
+# bridge PREFIX...: in a sandbox where routers have namespaces of their own: br0 has these addresses, and the loopback no others
+bridge() {
+	ip route del local 0.0.0.0/0 dev lo
+	ip -6 route del local ::/0 dev lo
+	# One that snoops drops neighbour solicitations until it knows who listens
+	ip link add br0 type bridge mcast_snooping 0
+	for prefix in "$@"; do
+		# shellcheck disable=SC2046 # or nothing
+		ip addr add "$prefix" dev br0 $(nodad "$prefix")
+	done
+	ip link set br0 up
+}
+
+# router_netns NAME PREFIX: such a namespace, with that address, behind br0
+router_netns() {
+	ip netns add "$1"
+	ip link add "$1" master br0 type veth peer name eth0 netns "$1"
+	ip link set "$1" up
+	ip -n "$1" -batch - <<-END
+		addr add $2 dev eth0 $(nodad "$2")
+		link set lo up
+		link set eth0 up
+	END
+}
+
+# nodad PREFIX: what 'ip addr add' is to be told of an IPv6 address, which would not be usable for a second
+nodad() {
+	case $1 in *:*) echo nodad ;; esac
+}
+
 # wait_for SECONDS COMMAND...: until the command succeeds; fails if it does not in time. SLOWER: so many times as long, where
 # the machine is emulated
 wait_for() {

@@ -31,13 +31,13 @@ cp -R "$pristine" "$tmp/applied"
 scripts/apply "$tmp/applied" >/dev/null
 
 # ---- the series ----
-scripts/export --out "$tmp/series" "${RELEASE:-1.7.8}" >/dev/null
-TZ=Asia/Tokyo scripts/export --out "$tmp/again" "${RELEASE:-1.7.8}" >/dev/null
+scripts/export --out "$tmp/series" "${RELEASE:-$base}" >/dev/null
+TZ=Asia/Tokyo scripts/export --out "$tmp/again" "${RELEASE:-$base}" >/dev/null
 ok "the same bytes each time, wherever" diff -r "$tmp/series" "$tmp/again"
 is "its series file names all patches, and the order of their names" "$(cat "$tmp/series/series")" \
 	"$(find "$tmp/series" -name '*.patch' -printf '%f\n' | LC_ALL=C sort)"
 is "the overlay, and every patch of ours" "$(cut -d- -f2- "$tmp/series/series" | paste -sd' ')" \
-	"reuseport.patch $(series "${RELEASE:-1.7.8}" | sed 's,.*/,,' | paste -sd' ')"
+	"reuseport.patch $(series "${RELEASE:-$base}" | sed 's,.*/,,' | paste -sd' ')"
 
 cp -R "$pristine" "$tmp/quilt"
 ok "quilt push -a, with fuzz 0" quietly sh -c "cd $tmp/quilt && quilt push -a --fuzz=0 && ! quilt unapplied && rm -r .pc"
@@ -64,10 +64,10 @@ project=$tmp/project
 clone=$tmp/clone
 mkdir "$project"
 cp -R scripts patches pmacct configure.ac.patch "$project"
-pinned "${RELEASE:-1.7.8}"
+pinned "${RELEASE:-$base}"
 upstream=$(git -C "$clone" rev-parse HEAD)
 sed -i "s/$commit/$upstream/" "$project/scripts/lib.sh"
-branch=reuseport-${RELEASE:-1.7.8}
+branch=reuseport-${RELEASE:-$base}
 
 # state: all that one sees of the clone, but for the branch
 state() {
@@ -76,7 +76,7 @@ state() {
 }
 
 export_branch() {
-	"$project/scripts/export" --branch --git "$clone" "${RELEASE:-1.7.8}"
+	"$project/scripts/export" --branch --git "$clone" "${RELEASE:-$base}"
 }
 
 echo "work in progress" >>"$clone/README" && echo "staged" >"$clone/new" && git -C "$clone" add new
@@ -94,10 +94,10 @@ ok "made again" quietly export_branch
 is "it is the same commit, whenever" "$(git -C "$clone" rev-parse "$branch")" "$head"
 
 # ---- what a release overrides ----
-mkdir "$project/patches/${RELEASE:-1.7.8}"
+mkdir "$project/patches/${RELEASE:-$base}"
 sed 's/^Description: .*/Description: something else/' "$project/patches/files.patch" \
-	>"$project/patches/${RELEASE:-1.7.8}/files.patch"
-"$project/scripts/export" --out "$tmp/override" "${RELEASE:-1.7.8}" >/dev/null
+	>"$project/patches/${RELEASE:-$base}/files.patch"
+"$project/scripts/export" --out "$tmp/override" "${RELEASE:-$base}" >/dev/null
 like "a release's own patch takes the common one's place" "$(cat "$tmp/override/"*-files.patch)" \
 	"^Subject: .PATCH [0-9]+/[0-9]+. something else$"
 
@@ -105,18 +105,18 @@ like "a release's own patch takes the common one's place" "$(cat "$tmp/override/
 says "a branch of that name that is another one" "has another branch $branch already: remove it" export_branch
 is "it stays as it was" "$(git -C "$clone" rev-parse "$branch")" "$head"
 git -C "$clone" branch --quiet --move "$branch" mine
-sed -i 's/^-  unlink(filename);/-  unlink(file);/' "$project/patches/${RELEASE:-1.7.8}/files.patch"
+sed -i 's/^-  unlink(filename);/-  unlink(file);/' "$project/patches/${RELEASE:-$base}/files.patch"
 says "a patch that does not fit" "files.patch does not apply to $upstream; nothing was changed in $clone" export_branch
 ok "no branch then" not git -C "$clone" rev-parse --quiet --verify "$branch"
-sed -i 's/^Last-Update: .*/Last-Update: soon/' "$project/patches/${RELEASE:-1.7.8}/files.patch"
+sed -i 's/^Last-Update: .*/Last-Update: soon/' "$project/patches/${RELEASE:-$base}/files.patch"
 says "a patch without a date" "files.patch: Last-Update is 'soon', not a date" \
-	"$project/scripts/export" --out "$tmp/none" "${RELEASE:-1.7.8}"
+	"$project/scripts/export" --out "$tmp/none" "${RELEASE:-$base}"
 says "an unknown release" "pmacct 0.1 is not known here; known: 1\.7\." scripts/export --out "$tmp/none" 0.1
 says "what is there is not overwritten" "$tmp/series exists already: remove it" scripts/export --out "$tmp/series"
 says "a branch needs a clone" "no clone given, by --git or PMACCT_GIT" scripts/export --branch
 says "which is one" "--git $tmp: not a clone of pmacct: fatal: not a git repository" scripts/export --branch --git "$tmp"
-says "and has the release" "has no commit $commit, pmacct ${RELEASE:-1.7.8}: fetch it there first" \
-	scripts/export --branch --git "$clone" "${RELEASE:-1.7.8}"
+says "and has the release" "has no commit $commit, pmacct ${RELEASE:-$base}: fetch it there first" \
+	scripts/export --branch --git "$clone" "${RELEASE:-$base}"
 says "a clone without --branch" "--git goes with --branch" scripts/export --git "$clone"
 ok "nothing left behind" [ ! -e "$tmp/none" ]
 

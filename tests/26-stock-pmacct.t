@@ -4,8 +4,8 @@
 # with --enable-ebpf has both features, and does with each what the binary that has it alone does.
 . "${0%/*}/lib.sh"
 need_daemons
-stock=$root/build/stock-${RELEASE:-1.7.8}/src/nfacctd
-both=$root/build/ebpf-${RELEASE:-1.7.8}/src/nfacctd
+stock=$root/build/stock-${RELEASE:-$base}/src/nfacctd
+both=$root/build/ebpf-${RELEASE:-$base}/src/nfacctd
 if [ ! -d "$pristine/src/ebpf" ]; then
 	echo "1..0 # SKIP this release of pmacct has no nfacctd_rp_ebpf_prog"
 	exit 0

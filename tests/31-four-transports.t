@@ -7,14 +7,9 @@ need ip ss nsenter tcpdump
 bgpd=/usr/lib/frr/bgpd
 need $bgpd
 sandbox
-# The sandbox takes any address for its own: here the addresses are the routers'. bgpd keeps there what it would need in a crash.
-ip route del local 0.0.0.0/0 dev lo
-ip -6 route del local ::/0 dev lo
+bridge 192.0.2.254/24 2001:db8::fe/64
+# bgpd keeps there what it would need in a crash
 mount -t tmpfs tmpfs /var/tmp
-ip link add br0 type bridge mcast_snooping 0
-ip addr add 192.0.2.254/24 dev br0
-ip addr add 2001:db8::fe/64 dev br0 nodad
-ip link set br0 up
 
 routers="1 2 3 4 5 6 7 8"
 
@@ -60,23 +55,16 @@ joined() {
 # router ROUTER: sets what differs; the first half is IPv4, the others IPv6
 router() {
 	if [ "$1" -le 4 ]; then
-		family=4 address=192.0.2.$1 prefix=192.0.2.$1/24 option='' collector=192.0.2.254 receiver=192.0.2.254 network=198.18.$1.0/24
+		family=4 address=192.0.2.$1 prefix=192.0.2.$1/24 collector=192.0.2.254 receiver=192.0.2.254 network=198.18.$1.0/24
 	else
-		family=6 address=2001:db8::$1 prefix=2001:db8::$1/64 option=nodad collector=2001:db8::fe receiver='[2001:db8::fe]' network=2001:db8:$1::/48
+		family=6 address=2001:db8::$1 prefix=2001:db8::$1/64 collector=2001:db8::fe receiver='[2001:db8::fe]' network=2001:db8:$1::/48
 	fi
 }
 
 # start_router ROUTER: its namespace, and FRR in it
 start_router() {
 	router "$1"
-	ip netns add "r$1"
-	ip link add "r$1" master br0 type veth peer name eth0 netns "r$1"
-	ip link set "r$1" up
-	ip -n "r$1" -batch - <<-EOF
-		addr add $prefix dev eth0 $option
-		link set lo up
-		link set eth0 up
-	EOF
+	router_netns "r$1" "$prefix"
 	mkdir "$tmp/frr.$1"
 	cat >"$tmp/frr.$1/conf" <<-EOF
 		router bgp 65000
@@ -137,9 +125,7 @@ sessions() {
 	for port in 1179 1790; do
 		for i in 0 1 2; do
 			daemon=$([ $port -eq 1179 ] && echo nfacctd || echo sfacctd)
-			[ ! -e "$tmp/$daemon-$i.pid" ] || ss -Htnp state established sport = :$port |
-				grep "pid=$(cat "$tmp/$daemon-$i.pid")," | awk '{print $4}' |
-				sed -E "s/^\[(::ffff:)?(.*)\]:[0-9]+\$/\2 $port $i/"
+			[ ! -e "$tmp/$daemon-$i.pid" ] || peers $port "$(pid_of "$daemon" $i)" | sed "s/\$/ $port $i/"
 		done
 	done | sort
 }

@@ -71,10 +71,13 @@ for kind in $kinds; do
 	} >"$tmp/$kind.conf"
 done
 
+program_of() {
+	case $1 in telemetry*) echo "$tree/src/pmtelemetryd" ;; *) echo "$tree/src/$1" ;; esac
+}
+
 # begin KIND INDEX: an instance of it; its output goes to $tmp/KIND-INDEX.csv
 begin() {
-	case $1 in telemetry*) program=pmtelemetryd ;; *) program=$1 ;; esac
-	"$tree/src/$program" -f "$tmp/$1.conf" -x "$2" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
+	"$(program_of "$1")" -f "$tmp/$1.conf" -x "$2" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
 	echo $! >"$tmp/$1-$2.pid"
 }
 
@@ -117,8 +120,7 @@ done
 # sessions PORT KIND: where they are, lines "exporter index"
 sessions() {
 	for i in 0 1 2; do
-		[ ! -e "$tmp/$2-$i.pid" ] || ss -Htnp state established sport = :"$1" | grep "pid=$(pid_of "$2" $i)," |
-			awk -v i=$i '{sub(/:[0-9]+$/, "", $4); gsub(/\[|\]|::ffff:/, "", $4); print $4, i}'
+		[ ! -e "$tmp/$2-$i.pid" ] || peers "$1" "$(pid_of "$2" $i)" | sed "s/\$/ $i/"
 	done | sort
 }
 
@@ -167,9 +169,8 @@ ok "the sessions are where they were" wait_for 60 at_home
 # Refused
 for kind in $kinds; do
 	sed '/takeover/d' "$tmp/$kind.conf" >"$tmp/refused.conf"
-	case $kind in telemetry*) program=pmtelemetryd ;; *) program=$kind ;; esac
 	status=0
-	"$tree/src/$program" -f "$tmp/refused.conf" -x 0 >"$tmp/refused" 2>&1 || status=$?
+	"$(program_of "$kind")" -f "$tmp/refused.conf" -x 0 >"$tmp/refused" 2>&1 || status=$?
 	is "$kind with an index in use: exit status, lines" "$status $(grep -c ERROR "$tmp/refused")" "1 1"
 	like "says so" "$(cat "$tmp/refused")" "reuseport_hashbucket_index 0 is in use in $bpffs/all by .* pid $(pid_of "$kind" 0) at index 0 of listener"
 done

@@ -4,8 +4,8 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/scripts/lib.sh"
 
-tree=$root/build/pmacct-${RELEASE:-1.7.8}
-pristine=$root/build/pristine-${RELEASE:-1.7.8}
+tree=$root/build/pmacct-${RELEASE:-$base}
+pristine=$root/build/pristine-${RELEASE:-$base}
 nfacctd=$tree/src/nfacctd
 pmbmpd=$tree/src/pmbmpd
 object=$root/bpf/reuseport.o
@@ -202,6 +202,11 @@ pid_of() {
 # gone PID: whether it has ended
 gone() {
 	! grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"
+}
+
+# peers PORT PID: the addresses that have a TCP session with that process at its port
+peers() {
+	ss -Htnp state established sport = :"$1" | grep "pid=$2," | awk '{sub(/:[0-9]+$/, "", $4); gsub(/\[|\]|::ffff:/, "", $4); print $4}'
 }
 
 # queues_empty PORT: whether every socket bound to a UDP port has been read empty
