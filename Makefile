@@ -36,8 +36,10 @@ build: $(TREE)/.built bpf
 
 bpf: bpf/reuseport.o bpf/reuseportctl
 
-bpf/reuseportctl: bpf/reuseportctl.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h) | build/.deps-build
-	$(CC) $(TOOL_CFLAGS) -o $@ $< $(OVERLAY)/group.c -lbpf
+CTL := $(patsubst %,bpf/%.c,reuseportctl status steer pair sockets) $(OVERLAY)/group.c
+
+bpf/reuseportctl: $(CTL) $(wildcard bpf/*.h $(OVERLAY)/*.h) | build/.deps-build
+	$(CC) $(TOOL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -o $@ $(CTL) $(LDFLAGS) -lbpf -lmnl -ljansson
 
 # Also the variants that the tests make of it
 %.o: %.bpf.c $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h | build/.deps-build

@@ -14,13 +14,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -81,8 +84,7 @@ void rp_set_log(void (*log)(const char *line))
   log_line = log;
 }
 
-static int fail(struct rp_member *m, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static int fail(struct rp_member *m, int err, const char *format, ...)
+int rp_fail(struct rp_member *m, int err, const char *format, ...)
 {
   va_list args;
 
@@ -112,19 +114,71 @@ void rp_unlock(struct rp_member *m)
 void rp_close(struct rp_member *m)
 {
   rp_unlock(m);
-  /* closes the fds of prog and maps: the pins and the attached group hold what has to stay */
-  if (m->object) bpf_object__close(m->object);
-  m->object = NULL;
-  m->prog = -1;
-  m->cookie = 0;
   for (int id = 0; id < RP_MAPS; id++) {
+    if (m->opened && m->fds[id] >= 0) close(m->fds[id]);
     m->map[id] = NULL;
     m->fds[id] = -1;
   }
+  if (m->opened && m->prog >= 0) close(m->prog);
+  m->prog = -1;
+  /* closes the fds of prog and maps that are its own: the pins and the attached group hold what has to stay */
+  if (m->object) bpf_object__close(m->object);
+  m->object = NULL;
+  m->opened = 0;
+  m->cookie = 0;
 }
 
-static const char *no_privilege = "no privilege for BPF: run as root, or give the daemon CAP_BPF (CAP_SYS_ADMIN before "
-                                  "Linux 5.8), and before 5.11 a larger RLIMIT_MEMLOCK too";
+/* ---- privileges ---- */
+
+#define MEMLOCK_PER_PROGRAM (256 * 1024UL)
+
+static const char *no_privilege = "no privilege for BPF: run as root, or with CAP_BPF (CAP_SYS_ADMIN before Linux 5.8)";
+static const char *not_readable = "its files are its daemons' user's: run as that user or root; before Linux 5.19 that takes CAP_BPF too";
+
+/* Whether the kernel would let us create maps and load programs, for all that capabilities say */
+static int may_load(void)
+{
+  unsigned long long caps = 0;
+  char line[128];
+  FILE *file = fopen("/proc/thread-self/status", "re");
+
+  if (!file) return 1;
+  while (fgets(line, sizeof(line), file) && sscanf(line, "CapEff: %llx", &caps) != 1) continue;
+  fclose(file);
+
+  return caps >> CAP_BPF & 1 || caps >> CAP_SYS_ADMIN & 1;
+}
+
+/* Before Linux 5.11 BPF memory counts against RLIMIT_MEMLOCK, 64 KiB by default, of all processes of the user */
+static int charges_memlock(void)
+{
+  unsigned int major, minor;
+  struct utsname kernel;
+
+  return !uname(&kernel) && sscanf(kernel.release, "%u.%u", &major, &minor) == 2 && (major < 5 || (major == 5 && minor < 11));
+}
+
+/* As far as we may */
+static void raise_memlock(void)
+{
+  struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+  if (!charges_memlock() || !setrlimit(RLIMIT_MEMLOCK, &limit) || getrlimit(RLIMIT_MEMLOCK, &limit)) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
+/* More than the group needs, in bytes: with eight listeners, and all its instances' programs */
+static unsigned long memlock_needed(const struct rp_member *m)
+{
+  unsigned long bytes = m->config->count * MEMLOCK_PER_PROGRAM;
+  struct bpf_map *map;
+
+  bpf_object__for_each_map (map, m->object)
+    bytes += bpf_map__max_entries(map) * (64UL + bpf_map__key_size(map) + bpf_map__value_size(map) * libbpf_num_possible_cpus());
+
+  return bytes * 8;
+}
 
 /* ---- the directory ---- */
 
@@ -132,9 +186,9 @@ static int make_directory(struct rp_member *m, const char *path)
 {
   if (!mkdir(path, 0700) || errno == EEXIST) return 0;
   if (errno == EPERM && strchr(strrchr(path, '/'), '.'))
-    return fail(m, -errno, "cannot make directory %s: bpffs takes no name with a dot in it, choose another reuseport_pin_path", path);
+    return rp_fail(m, -errno, "cannot make directory %s: bpffs takes no name with a dot in it, choose another reuseport_pin_path", path);
 
-  return fail(m, -errno, "cannot make directory %s (%s): the directory above it must belong to the daemon's user, or choose another reuseport_pin_path", path, strerror(errno));
+  return rp_fail(m, -errno, "cannot make directory %s (%s): the directory above it must belong to the daemon's user, or choose another reuseport_pin_path", path, strerror(errno));
 }
 
 static int check_pin_path(struct rp_member *m)
@@ -144,13 +198,13 @@ static int check_pin_path(struct rp_member *m)
   struct statfs fs;
 
   if (path[0] != '/' || slash[1] == '\0' || strlen(path) >= PATH_MAX / 2)
-    return fail(m, -EINVAL, "reuseport_pin_path '%s' is not a directory's absolute path: set one like %s", path, RP_DEFAULT_PIN_PATH);
+    return rp_fail(m, -EINVAL, "reuseport_pin_path '%s' is not a directory's absolute path: set one like %s", path, RP_DEFAULT_PIN_PATH);
 
   snprintf(above, sizeof(above), "%.*s", slash == path ? 1 : (int) (slash - path), path);
   if (statfs(access(path, F_OK) ? above : path, &fs))
-    return fail(m, -errno, "cannot make reuseport_pin_path %s: the directory above it cannot be read (%s)", path, strerror(errno));
+    return rp_fail(m, -errno, "cannot make reuseport_pin_path %s: the directory above it cannot be read (%s)", path, strerror(errno));
   if ((__u32) fs.f_type != (__u32) BPF_FS_MAGIC)
-    return fail(m, -ENOENT, "reuseport_pin_path %s is not on a bpffs: mount one ('mount -t bpf bpf /sys/fs/bpf') and choose a directory in it", path);
+    return rp_fail(m, -ENOENT, "reuseport_pin_path %s is not on a bpffs: mount one ('mount -t bpf bpf /sys/fs/bpf') and choose a directory in it", path);
 
   return make_directory(m, path);
 }
@@ -165,19 +219,19 @@ static int lock_group(struct rp_member *m, int seconds)
 
   m->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (m->lock < 0)
-    return fail(m, -errno, "cannot open the group's directory %s (%s): it must be a directory of the daemon's user", path,
-                strerror(errno));
+    return rp_fail(m, -errno, "cannot open the group's directory %s (%s): it must be a directory of the daemon's user", path,
+                   strerror(errno));
 
   for (int naps = 0; (err = flock(m->lock, LOCK_EX | LOCK_NB)) && errno == EWOULDBLOCK; naps++) {
     if (naps >= seconds * 50)
-      return fail(m, -EBUSY, "another process holds the lock on %s for more than %d s: see 'fuser -v %s'", path,
-                  seconds, path);
+      return rp_fail(m, -EBUSY, "another process holds the lock on %s for more than %d s: see 'fuser -v %s'", path,
+                     seconds, path);
     nanosleep(&nap, NULL);
   }
-  if (err) return fail(m, -errno, "cannot lock the group's directory %s (%s)", path, strerror(errno));
+  if (err) return rp_fail(m, -errno, "cannot lock the group's directory %s (%s)", path, strerror(errno));
 
   if (fstat(m->lock, &locked) || stat(path, &named) || locked.st_ino != named.st_ino)
-    return fail(m, -EBUSY, "somebody removed %s while this instance waited for its lock: start it again", path);
+    return rp_fail(m, -EBUSY, "somebody removed %s while this instance waited for its lock: start it again", path);
 
   return 0;
 }
@@ -222,16 +276,16 @@ static int check_file(struct rp_member *m)
     int err = -errno;
 
     if (fd >= 0) close(fd);
-    return fail(m, err, "cannot read reuseport_bpf_prog %s (%s): set it to the path of reuseport.o", path,
-                strerror(-err));
+    return rp_fail(m, err, "cannot read reuseport_bpf_prog %s (%s): set it to the path of reuseport.o", path,
+                   strerror(-err));
   }
 
   is_elf = S_ISREG(st.st_mode) && read(fd, magic, sizeof(magic)) == sizeof(magic) && !memcmp(magic, "\177ELF", 4);
   close(fd);
   if (S_ISDIR(st.st_mode))
-    return fail(m, -EISDIR, "reuseport_bpf_prog %s is a directory: set it to the path of reuseport.o", path);
+    return rp_fail(m, -EISDIR, "reuseport_bpf_prog %s is a directory: set it to the path of reuseport.o", path);
   if (!is_elf)
-    return fail(m, -ENOEXEC, "reuseport_bpf_prog %s is not an ELF file: set it to the path of reuseport.o", path);
+    return rp_fail(m, -ENOEXEC, "reuseport_bpf_prog %s is not an ELF file: set it to the path of reuseport.o", path);
 
   return 0;
 }
@@ -249,11 +303,11 @@ static int check_map(struct rp_member *m, int id)
   m->map[id] = map;
   if (!map) {
     if (id == RP_SIZE)
-      return fail(m, -ENOEXEC, "%s has no map '%s': it cannot honour reuseport_hashbucket_count; use reuseport.o",
-                  m->config->prog, spec->name);
+      return rp_fail(m, -ENOEXEC, "%s has no map '%s': it cannot honour reuseport_hashbucket_count; use reuseport.o",
+                     m->config->prog, spec->name);
     if (id == RP_TARGETS)
-      return fail(m, -ENOEXEC, "%s has no map '%s' for the sockets of listener %s; use reuseport.o", m->config->prog,
-                  spec->name, m->listener);
+      return rp_fail(m, -ENOEXEC, "%s has no map '%s' for the sockets of listener %s; use reuseport.o", m->config->prog,
+                     spec->name, m->listener);
 
     snprintf(m->missing + strlen(m->missing), sizeof(m->missing) - strlen(m->missing), "%s%s",
              m->missing[0] ? ", " : "", spec->name);
@@ -262,12 +316,12 @@ static int check_map(struct rp_member *m, int id)
 
   if (bpf_map__type(map) != spec->type || bpf_map__key_size(map) != spec->key_size ||
       bpf_map__value_size(map) != spec->value_size || bpf_map__max_entries(map) != spec->max_entries)
-    return fail(m, -ENOEXEC,
-                "map '%s' of %s has another type or size (type %u, key %u, value %u, %u entries; needed: type %u, key "
-                "%u, value %u, %u entries); use the reuseport.o that belongs to this daemon",
-                spec->name, m->config->prog, (__u32) bpf_map__type(map), bpf_map__key_size(map),
-                bpf_map__value_size(map), bpf_map__max_entries(map), spec->type, spec->key_size, spec->value_size,
-                spec->max_entries);
+    return rp_fail(m, -ENOEXEC,
+                   "map '%s' of %s has another type or size (type %u, key %u, value %u, %u entries; needed: type %u, key "
+                   "%u, value %u, %u entries); use the reuseport.o that belongs to this daemon",
+                   spec->name, m->config->prog, (__u32) bpf_map__type(map), bpf_map__key_size(map),
+                   bpf_map__value_size(map), bpf_map__max_entries(map), spec->type, spec->key_size, spec->value_size,
+                   spec->max_entries);
 
   return 0;
 }
@@ -288,15 +342,15 @@ static int open_object(struct rp_member *m)
   err = libbpf_get_error(m->object);
   if (err) {
     m->object = NULL;
-    return fail(m, -ENOEXEC, "%s is not a BPF object that libbpf can read (%s): set reuseport_bpf_prog to the path of "
-                             "reuseport.o",
-                c->prog, libbpf_said);
+    return rp_fail(m, -ENOEXEC, "%s is not a BPF object that libbpf can read (%s): set reuseport_bpf_prog to the path of "
+                                "reuseport.o",
+                   c->prog, libbpf_said);
   }
 
   m->selector = bpf_object__find_program_by_name(m->object, RP_PROG);
   if (!m->selector)
-    return fail(m, -ENOEXEC, "%s has no program '%s': set reuseport_bpf_prog to the path of reuseport.o", c->prog,
-                RP_PROG);
+    return rp_fail(m, -ENOEXEC, "%s has no program '%s': set reuseport_bpf_prog to the path of reuseport.o", c->prog,
+                   RP_PROG);
 
   if (m->protocol == IPPROTO_TCP) migrator = bpf_object__find_program_by_name(m->object, RP_MIGRATE);
   if (migrator && kernel_knows(RP_ATTACH_MIGRATE)) m->selector = migrator;
@@ -326,6 +380,17 @@ static void pin_name(const struct rp_member *m, const struct map_spec *spec, cha
     snprintf(path, PATH_MAX, "%s/%s", m->config->pin_path, spec->name);
 }
 
+/* Opens what is pinned there; flags: 0 or BPF_F_RDONLY. Returns its fd or a negative errno, -ENOENT if there is none. libbpf
+   before 1.0 has no way to say which. */
+static int get_pin(const char *path, __u32 flags)
+{
+  union bpf_attr attr = {.pathname = (__u64) (unsigned long) path, .file_flags = flags};
+  int fd = syscall(__NR_bpf, BPF_OBJ_GET, &attr, sizeof(attr));
+
+  return fd >= 0 ? fd : errno == ENOTDIR ? -ENOENT
+                                         : -errno;
+}
+
 /* But for flags, since the kernel adds some of its own */
 static int pinned_fits(int fd, const struct map_spec *spec)
 {
@@ -353,30 +418,29 @@ static int reuse_pin(struct rp_member *m, int id, const char *live)
   int fd, err = 0;
 
   pin_name(m, spec, path);
-  fd = bpf_obj_get(path);
+  fd = get_pin(path, 0);
   if (fd < 0) {
-    if (errno == ENOENT && (!live || spec->per_listener)) return 0;
-    if (errno == ENOENT)
-      return fail(m, -EEXIST, "map '%s' is not pinned in %s, although instances are live (%s): they use another object than %s, or somebody removed the pin; use theirs, or stop them all and start again", spec->name, m->config->pin_path, live, m->config->prog);
-    if (errno == EPERM) return fail(m, -EPERM, "cannot open %s: %s", path, no_privilege);
-    return fail(m, -errno, "cannot open %s (%s): the group's pins must belong to the daemon's user", path,
-                strerror(errno));
+    if (fd == -ENOENT && (!live || spec->per_listener)) return 0;
+    if (fd == -ENOENT)
+      return rp_fail(m, -EEXIST, "map '%s' is not pinned in %s, although instances are live (%s): they use another object than %s, or somebody removed the pin; use theirs, or stop them all and start again", spec->name, m->config->pin_path, live, m->config->prog);
+    if (fd == -EPERM) return rp_fail(m, fd, "cannot open %s: %s", path, no_privilege);
+    return rp_fail(m, fd, "cannot open %s (%s): the group's pins must belong to the daemon's user", path, strerror(-fd));
   }
 
   if (pinned_fits(fd, spec)) {
     if (bpf_map__reuse_fd(m->map[id], fd))
-      err = fail(m, -EIO, "cannot use the map pinned at %s (%s)", path, strerror(errno));
+      err = rp_fail(m, -EIO, "cannot use the map pinned at %s (%s)", path, strerror(errno));
   }
   else if (!pinned_is_ours(fd, spec))
-    err = fail(m, -EEXIST, "something else than map '%s' is pinned at %s: remove it, or choose another "
-                           "reuseport_pin_path",
-               spec->name, path);
+    err = rp_fail(m, -EEXIST, "something else than map '%s' is pinned at %s: remove it, or choose another "
+                              "reuseport_pin_path",
+                  spec->name, path);
   else if (live)
-    err = fail(m, -EEXIST, "the live instances (%s) use another version of map '%s', pinned at %s: use their "
-                           "reuseport.o, or stop them all first",
-               live, spec->name, path);
+    err = rp_fail(m, -EEXIST, "the live instances (%s) use another version of map '%s', pinned at %s: use their "
+                              "reuseport.o, or stop them all first",
+                  live, spec->name, path);
   else if (unlink(path))
-    err = fail(m, -errno, "cannot remove the leftover %s (%s)", path, strerror(errno));
+    err = rp_fail(m, -errno, "cannot remove the leftover %s (%s)", path, strerror(errno));
 
   close(fd);
 
@@ -392,7 +456,7 @@ static int lacks_pinned(struct rp_member *m, int id, const char *live)
   pin_name(m, spec, path);
   if (!live || spec->per_listener || access(path, F_OK)) return 0;
 
-  return fail(m, -EEXIST, "%s has no map '%s', which the live instances use (%s): use their object", m->config->prog, spec->name, live);
+  return rp_fail(m, -EEXIST, "%s has no map '%s', which the live instances use (%s): use their object", m->config->prog, spec->name, live);
 }
 
 static int make_pin(struct rp_member *m, int id)
@@ -402,8 +466,8 @@ static int make_pin(struct rp_member *m, int id)
   pin_name(m, spec_of(m, id), path);
   if (!access(path, F_OK) || !bpf_obj_pin(m->fds[id], path)) return 0;
 
-  return fail(m, -errno, "cannot pin map '%s' at %s (%s): the directory must belong to the daemon's user",
-              spec_of(m, id)->name, path, strerror(errno));
+  return rp_fail(m, -errno, "cannot pin map '%s' at %s (%s): the directory must belong to the daemon's user",
+                 spec_of(m, id)->name, path, strerror(errno));
 }
 
 /* ---- who is there ---- */
@@ -442,19 +506,6 @@ static void describe(const char *listener, __u32 bucket, const struct rp_slot *s
     snprintf(text, len, "a process that left no name at index %u of listener %s", bucket, listener);
 }
 
-/* Opens a listener's pinned map. Returns its fd or a negative errno, -ENOENT if there is none. */
-static int open_listener_map(const char *pin_path, const char *listener, const char *name)
-{
-  char path[PATH_MAX];
-  int fd;
-
-  snprintf(path, sizeof(path), "%s/%s/%s", pin_path, listener, name);
-  fd = bpf_obj_get(path);
-
-  return fd >= 0 ? fd : errno == ENOTDIR ? -ENOENT
-                                         : -errno;
-}
-
 /* How many slots a socket array has, whatever version made it; 0: it is none */
 static __u32 slots_of(int fd)
 {
@@ -464,53 +515,130 @@ static __u32 slots_of(int fd)
   return bpf_obj_get_info_by_fd(fd, &info, &len) || info.type != BPF_MAP_TYPE_REUSEPORT_SOCKARRAY ? 0 : info.max_entries;
 }
 
-/* Whether a listener has any live socket in that bucket or a later one: 1, 0, or a negative errno. who: the first of
-   them, in words. */
-static int find_live_in(const char *pin_path, const char *listener, const struct map_spec *targets_spec, __u32 from,
-                        struct rp_slot *slot, char *who, size_t len)
+static int first_live(const struct rp_member *m, __u32 from, struct rp_slot *slot, char *who, size_t len)
 {
-  int targets = open_listener_map(pin_path, listener, targets_spec->name), owners, live = 0;
-  __u32 slots;
+  __u32 slots = slots_of(m->fds[RP_TARGETS]);
 
-  if (targets < 0) return targets == -ENOENT ? 0 : targets;
-  owners = open_listener_map(pin_path, listener, RP_MAP_OWNERS);
-  if (owners >= 0 && !pinned_fits(owners, &specs[RP_OWNERS])) {
-    close(owners);
-    owners = -1;
+  for (__u32 bucket = from; bucket < slots; bucket++) {
+    read_slot(m->fds[RP_TARGETS], m->fds[RP_OWNERS], bucket, slot);
+    if (!slot->cookie) continue;
+    describe(strcmp(m->listener, ".") ? m->listener : m->config->pin_path, bucket, slot, who, len);
+    return 1;
   }
-  slots = slots_of(targets);
-  for (__u32 bucket = from; !live && bucket < slots; bucket++) {
-    read_slot(targets, owners, bucket, slot);
-    live = slot->cookie != 0;
-    if (live) describe(strcmp(listener, ".") ? listener : pin_path, bucket, slot, who, len);
-  }
-  if (owners >= 0) close(owners);
-  close(targets);
 
-  return live;
+  return 0;
 }
 
-/* The same for all listeners of the group. What cannot be read must not pass for dead. slot: as who. */
+/* Opens what is pinned of one listener, without a look at the object: 1, 0 if there is no such listener, or a negative
+   errno */
+static int open_pins(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol, __u32 flags)
+{
+  char path[PATH_MAX];
+  int fd;
+
+  rp_init(m);
+  m->config = config;
+  m->listener = listener;
+  m->protocol = protocol;
+  m->opened = 1;
+
+  for (int id = RP_MAPS - 1; id >= 0; id--) {
+    const struct map_spec *spec = spec_of(m, id);
+
+    pin_name(m, spec, path);
+    fd = get_pin(path, flags);
+    if (fd == -ENOENT && id == RP_TARGETS) return 0;
+    if (fd == -ENOENT) continue;
+    if (fd < 0) return rp_fail(m, fd, "cannot open %s (%s): %s", path, strerror(-fd), not_readable);
+    m->fds[id] = fd;
+    if (id == RP_TARGETS ? slots_of(fd) > 0 : pinned_fits(fd, spec)) continue;
+    /* another version's, or somebody else's */
+    close(fd);
+    m->fds[id] = -1;
+    if (id == RP_TARGETS) return 0;
+  }
+
+  return 1;
+}
+
+/* pmacct's own nfacctd_rp_ebpf_prog pins the arrays of both transports, whatever the listener is */
+static int open_listener(struct rp_member *m, const struct rp_config *config, const char *listener, __u32 flags)
+{
+  int udp = open_pins(m, config, listener, IPPROTO_UDP, flags), tcp;
+  struct rp_member other;
+  struct rp_slot slot;
+  char who[128];
+
+  if (udp < 0 || (udp && first_live(m, 0, &slot, who, sizeof(who)))) return udp;
+
+  tcp = open_pins(&other, config, listener, IPPROTO_TCP, flags);
+  if (tcp < 0 || (tcp && (!udp || first_live(&other, 0, &slot, who, sizeof(who))))) {
+    rp_close(m);
+    *m = other;
+    return tcp;
+  }
+  rp_close(&other);
+
+  return udp;
+}
+
+static int is_listener(const struct dirent *entry)
+{
+  /* "." too: pmacct's own nfacctd_rp_ebpf_prog pins all maps of a listener in one directory */
+  return strcmp(entry->d_name, "..") != 0;
+}
+
+static int each_listener(struct rp_member *m, const struct rp_config *config, __u32 flags, int (*each)(struct rp_member *listener, void *arg), void *arg)
+{
+  struct rp_member listener;
+  struct dirent **names;
+  int count, ret = 0;
+
+  count = scandir(config->pin_path, &names, is_listener, alphasort);
+  if (count < 0) return rp_fail(m, -errno, "cannot list the group's directory %s (%s): %s", config->pin_path, strerror(errno), not_readable);
+  for (int i = 0; i < count; i++) {
+    if (!ret) {
+      ret = open_listener(&listener, config, names[i]->d_name, flags);
+      if (ret > 0) ret = each(&listener, arg);
+      if (listener.error[0]) rp_fail(m, ret, "%s", listener.error);
+      rp_close(&listener);
+    }
+    free(names[i]);
+  }
+  free(names);
+
+  return ret;
+}
+
+int rp_each(struct rp_member *m, const struct rp_config *config, int (*each)(struct rp_member *listener, void *arg), void *arg)
+{
+  if (access(config->pin_path, F_OK))
+    return rp_fail(m, -errno, "no group at %s (%s): give its reuseport_pin_path", config->pin_path, strerror(errno));
+
+  return each_listener(m, config, BPF_F_RDONLY, each, arg);
+}
+
+struct search {
+  __u32 from;
+  struct rp_slot *slot;
+  char *who;
+  size_t len;
+};
+
+static int search_listener(struct rp_member *m, void *arg)
+{
+  struct search *s = arg;
+
+  return first_live(m, s->from, s->slot, s->who, s->len);
+}
+
+/* Whether anybody is live in that bucket or a later one of any listener: 1, 0, or a negative errno. slot and who: the first
+   of them. What cannot be read must not pass for dead. */
 static int find_live(struct rp_member *m, __u32 from, struct rp_slot *slot, char *who, size_t len)
 {
-  const char *path = m->config->pin_path;
-  DIR *dir = opendir(path);
-  struct dirent *entry;
-  int live = 0;
+  struct search search = {from, slot, who, len};
 
-  if (!dir) return fail(m, -errno, "cannot list the group's directory %s (%s)", path, strerror(errno));
-  while (!live && (entry = readdir(dir))) {
-    /* "." too: pmacct's own nfacctd_rp_ebpf_prog pins all maps of a listener in one directory */
-    if (!strcmp(entry->d_name, "..")) continue;
-    live = find_live_in(path, entry->d_name, &udp_targets, from, slot, who, len);
-    if (!live) live = find_live_in(path, entry->d_name, &tcp_targets, from, slot, who, len);
-    if (live < 0)
-      fail(m, live, "cannot open the socket array in %s/%s (%s): %s", path, entry->d_name, strerror(-live),
-           live == -EPERM ? no_privilege : "the group's pins must belong to the daemon's user");
-  }
-  closedir(dir);
-
-  return live;
+  return each_listener(m, m->config, BPF_F_RDONLY, search_listener, &search);
 }
 
 /* 0: unknown */
@@ -523,7 +651,7 @@ static __u64 own_netns(void)
 
 /* ---- the settings ---- */
 
-static __u32 get(const struct rp_member *m, int id)
+__u32 rp_get(const struct rp_member *m, enum rp_map_id id)
 {
   __u32 value = 0;
 
@@ -534,7 +662,7 @@ static __u32 get(const struct rp_member *m, int id)
 
 __u32 rp_size(const struct rp_member *m)
 {
-  __u32 size = get(m, RP_SIZE);
+  __u32 size = rp_get(m, RP_SIZE);
 
   return size && size <= RP_MAX_BUCKETS ? size : RP_MAX_BUCKETS;
 }
@@ -542,15 +670,33 @@ __u32 rp_size(const struct rp_member *m)
 /* A program without policy knows no stand-ins */
 int rp_fails_over(const struct rp_member *m)
 {
-  return m->fds[RP_POLICY] >= 0 && !(get(m, RP_POLICY) & RP_NO_FAILOVER);
+  return m->fds[RP_POLICY] >= 0 && !(rp_get(m, RP_POLICY) & RP_NO_FAILOVER);
 }
 
-static int set(struct rp_member *m, int id, __u32 value)
+int rp_set(struct rp_member *m, enum rp_map_id id, __u32 value)
 {
   if (m->fds[id] < 0 || !bpf_map_update_elem(m->fds[id], &zero, &value, BPF_ANY)) return 0;
 
-  return fail(m, -errno, "cannot write map '%s' in %s (%s)", spec_of(m, id)->name, m->config->pin_path,
-              strerror(errno));
+  return rp_fail(m, -errno, "cannot write map '%s' in %s (%s)", spec_of(m, id)->name, m->config->pin_path,
+                 strerror(errno));
+}
+
+/* Of one listener */
+static int reset_counters(struct rp_member *m, void *unused)
+{
+  struct rp_counters *none;
+  int err = 0;
+
+  (void) unused;
+  if (m->fds[RP_COUNTERS] < 0) return 0;
+  none = calloc(libbpf_num_possible_cpus(), sizeof(*none));
+  if (!none) return rp_fail(m, -ENOMEM, "no memory for counters");
+  for (__u32 bucket = 0; !err && bucket <= RP_NO_BUCKET; bucket++)
+    if (bpf_map_update_elem(m->fds[RP_COUNTERS], &bucket, none, BPF_ANY))
+      err = rp_fail(m, -errno, "cannot write map '%s' in %s/%s (%s)", RP_MAP_COUNTERS, m->config->pin_path, m->listener, strerror(errno));
+  free(none);
+
+  return err;
 }
 
 /* Nobody live: whatever an earlier group left behind gives way */
@@ -562,13 +708,14 @@ static int reset_settings(struct rp_member *m)
   int err;
 
   while (!nonce)
-    if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return fail(m, -errno, "no random seed (%s)", strerror(errno));
+    if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return rp_fail(m, -errno, "no random seed (%s)", strerror(errno));
   while (m->fds[RP_OVERRIDES] >= 0 && !bpf_map_get_next_key(m->fds[RP_OVERRIDES], NULL, &key))
     if (bpf_map_delete_elem(m->fds[RP_OVERRIDES], &key)) break;
 
-  err = set(m, RP_SIZE, c->count);
-  if (!err) err = set(m, RP_NONCE, nonce);
-  if (!err) err = set(m, RP_POLICY, c->failover == RP_FALSE ? RP_NO_FAILOVER : 0);
+  err = rp_set(m, RP_SIZE, c->count);
+  if (!err) err = rp_set(m, RP_NONCE, nonce);
+  if (!err) err = rp_set(m, RP_POLICY, c->failover == RP_FALSE ? RP_NO_FAILOVER : 0);
+  if (!err) err = each_listener(m, c, 0, reset_counters, NULL);
 
   return err;
 }
@@ -576,22 +723,22 @@ static int reset_settings(struct rp_member *m)
 static int match_settings(struct rp_member *m, const char *live)
 {
   const struct rp_config *c = m->config;
-  __u32 size = get(m, RP_SIZE), nonce = get(m, RP_NONCE);
+  __u32 size = rp_get(m, RP_SIZE), nonce = rp_get(m, RP_NONCE);
   int failover = rp_fails_over(m);
 
   if (c->count != size)
-    return fail(m, -EEXIST, "reuseport_hashbucket_count is %u here, but %u in the running group %s (%s): use the same "
-                            "in all instances",
-                c->count, size, c->pin_path, live);
+    return rp_fail(m, -EEXIST, "reuseport_hashbucket_count is %u here, but %u in the running group %s (%s): use the same "
+                               "in all instances",
+                   c->count, size, c->pin_path, live);
   if (c->nonce && c->nonce != nonce)
-    return fail(m, -EEXIST, "reuseport_nonce is %u here, but %u in the running group %s (%s): use the same in all "
-                            "instances, or leave it out",
-                c->nonce, nonce, c->pin_path, live);
+    return rp_fail(m, -EEXIST, "reuseport_nonce is %u here, but %u in the running group %s (%s): use the same in all "
+                               "instances, or leave it out",
+                   c->nonce, nonce, c->pin_path, live);
   if (c->failover != RP_UNSET && m->fds[RP_POLICY] >= 0 && (c->failover == RP_TRUE) != failover)
-    return fail(m, -EEXIST, "reuseport_failover is %s here, but %s in the running group %s (%s): use the same in all "
-                            "instances, or leave it out",
-                failover ? "false" : "true", failover ? "true" : "false", c->pin_path,
-                live);
+    return rp_fail(m, -EEXIST, "reuseport_failover is %s here, but %s in the running group %s (%s): use the same in all "
+                               "instances, or leave it out",
+                   failover ? "false" : "true", failover ? "true" : "false", c->pin_path,
+                   live);
 
   return 0;
 }
@@ -602,36 +749,115 @@ static int in_use(struct rp_member *m, const struct rp_slot *slot)
 
   describe(m->listener, m->config->index, slot, who, sizeof(who));
 
-  return fail(m, -EBUSY, "reuseport_hashbucket_index %u is in use in %s by %s: choose another index, stop that "
-                         "instance, or set reuseport_takeover",
-              m->config->index, m->config->pin_path, who);
+  return rp_fail(m, -EBUSY, "reuseport_hashbucket_index %u is in use in %s by %s: choose another index, stop that "
+                            "instance, or set reuseport_takeover",
+                 m->config->index, m->config->pin_path, who);
 }
 
 /* ---- loading ---- */
 
-static int load(struct rp_member *m)
+/* The kernel refused us, and why that may be */
+static int no_load(struct rp_member *m)
 {
-  int err;
+  const char *path = m->config->prog;
+  struct rlimit limit;
 
-  libbpf_said[0] = '\0';
-  err = bpf_object__load(m->object);
-  if (err) {
-    char words[64];
+  if (!may_load())
+    return rp_fail(m, -EPERM, "cannot load %s: %s, or have 'reuseportctl load' pin it for this listener beforehand", path, no_privilege);
+  if (charges_memlock() && !getrlimit(RLIMIT_MEMLOCK, &limit) && limit.rlim_cur != RLIM_INFINITY)
+    return rp_fail(m, -EPERM, "cannot load %s: before Linux 5.11 that takes memory from RLIMIT_MEMLOCK, which is %lu bytes: set it to %lu (LimitMEMLOCK= in a systemd unit, 'ulimit -l %lu' in a shell)", path, (unsigned long) limit.rlim_cur, memlock_needed(m), memlock_needed(m) / 1024);
 
-    /* EACCES is the verifier's */
-    if (err == -EPERM)
-      return fail(m, -EPERM, "cannot load %s: %s", m->config->prog, no_privilege);
-    if (!kernel_knows(RP_ATTACH_SELECT))
-      return fail(m, -EOPNOTSUPP, "this kernel has no SK_REUSEPORT programs: Linux 4.19 or newer with "
-                                  "CONFIG_BPF_SYSCALL is needed");
-    libbpf_strerror(err, words, sizeof(words));
-    return fail(m, -ENOEXEC, "the kernel refuses %s (%s; %s): use the reuseport.o that belongs to this daemon", m->config->prog, words, libbpf_said);
-  }
+  return rp_fail(m, -EPERM, "cannot load %s although we have CAP_BPF: a seccomp filter or a security module forbids bpf(), or the object needs CAP_PERFMON too, as reuseport-debug.o does", path);
+}
 
-  m->prog = bpf_program__fd(m->selector);
-  for (int id = 0; id < RP_MAPS; id++) m->fds[id] = m->map[id] ? bpf_map__fd(m->map[id]) : -1;
+static void program_pin_name(const struct rp_member *m, char path[PATH_MAX])
+{
+  snprintf(path, PATH_MAX, "%s/%s/%s", m->config->pin_path, m->listener, RP_PROG);
+}
+
+static __u32 id_of(int fd)
+{
+  struct bpf_map_info info = {0};
+  __u32 len = sizeof(info);
+
+  return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+/* Whether a program uses that map */
+static int uses_map(int prog, int map)
+{
+  __u32 ids[32], id = id_of(map);
+  struct bpf_prog_info info = {.nr_map_ids = sizeof(ids) / sizeof(ids[0]), .map_ids = (__u64) (unsigned long) ids};
+  __u32 len = sizeof(info);
+
+  if (bpf_obj_get_info_by_fd(prog, &info, &len) || info.type != BPF_PROG_TYPE_SK_REUSEPORT) return 0;
+  for (__u32 i = 0; i < info.nr_map_ids && i < sizeof(ids) / sizeof(ids[0]); i++)
+    if (ids[i] == id) return 1;
 
   return 0;
+}
+
+/* We may not load, but use what somebody has pinned who may: 1 if it is there */
+static int borrow(struct rp_member *m)
+{
+  char path[PATH_MAX];
+  int fd;
+
+  program_pin_name(m, path);
+  fd = get_pin(path, 0);
+  if (fd < 0) return fd == -ENOENT ? 0 : rp_fail(m, fd, "cannot open %s (%s): %s", path, strerror(-fd), not_readable);
+
+  m->opened = 1;
+  m->prog = fd;
+  for (int id = 0; id < RP_MAPS; id++) {
+    pin_name(m, spec_of(m, id), path);
+    fd = m->map[id] ? get_pin(path, 0) : -1;
+    if (m->map[id] && fd < 0) return rp_fail(m, fd, "cannot open %s (%s): run 'reuseportctl load' again", path, strerror(-fd));
+    m->fds[id] = fd;
+  }
+  if (uses_map(m->prog, m->fds[RP_TARGETS])) return 1;
+  program_pin_name(m, path);
+
+  return rp_fail(m, -EEXIST, "what is pinned at %s is not a selector for the maps beside it: run 'reuseportctl load' again", path);
+}
+
+/* For those who may not load */
+static int pin_program(struct rp_member *m)
+{
+  char path[PATH_MAX];
+
+  if (m->opened) return 0;
+  program_pin_name(m, path);
+  if ((!unlink(path) || errno == ENOENT) && !bpf_obj_pin(m->prog, path)) return 0;
+
+  return rp_fail(m, -errno, "cannot pin the selector at %s (%s): the directory must belong to the daemon's user", path, strerror(errno));
+}
+
+static int load(struct rp_member *m)
+{
+  int err, borrowed;
+  char words[64];
+
+  raise_memlock();
+  libbpf_said[0] = '\0';
+  err = bpf_object__load(m->object);
+  if (!err) {
+    m->prog = bpf_program__fd(m->selector);
+    for (int id = 0; id < RP_MAPS; id++) m->fds[id] = m->map[id] ? bpf_map__fd(m->map[id]) : -1;
+    return 0;
+  }
+
+  /* EACCES is the verifier's */
+  if (err == -EPERM) {
+    borrowed = may_load() ? 0 : borrow(m);
+    return borrowed ? (borrowed < 0 ? borrowed : 0) : no_load(m);
+  }
+  if (!kernel_knows(RP_ATTACH_SELECT))
+    return rp_fail(m, -EOPNOTSUPP, "this kernel has no SK_REUSEPORT programs: Linux 4.19 or newer with "
+                                   "CONFIG_BPF_SYSCALL is needed");
+  libbpf_strerror(err, words, sizeof(words));
+
+  return rp_fail(m, -ENOEXEC, "the kernel refuses %s (%s; %s): use the reuseport.o that belongs to this daemon", m->config->prog, words, libbpf_said);
 }
 
 static int check_abilities(struct rp_member *m)
@@ -639,21 +865,22 @@ static int check_abilities(struct rp_member *m)
   const struct rp_config *c = m->config;
 
   if (c->nonce && !m->map[RP_NONCE])
-    return fail(m, -ENOEXEC, "%s has no map '%s' and cannot honour reuseport_nonce: leave the key out, or use "
-                             "reuseport.o",
-                c->prog, RP_MAP_NONCE);
+    return rp_fail(m, -ENOEXEC, "%s has no map '%s' and cannot honour reuseport_nonce: leave the key out, or use "
+                                "reuseport.o",
+                   c->prog, RP_MAP_NONCE);
   if (c->failover == RP_TRUE && !m->map[RP_POLICY])
-    return fail(m, -ENOEXEC, "%s has no map '%s' and cannot honour reuseport_failover: leave the key out, or use "
-                             "reuseport.o",
-                c->prog, RP_MAP_POLICY);
+    return rp_fail(m, -ENOEXEC, "%s has no map '%s' and cannot honour reuseport_failover: leave the key out, or use "
+                                "reuseport.o",
+                   c->prog, RP_MAP_POLICY);
 
   return 0;
 }
 
-static int open_locked(struct rp_member *m)
+/* The maps and the program of a listener, pinned. live: somebody who is, in words, or "" */
+static int open_group(struct rp_member *m, char *live, size_t len)
 {
   const struct rp_config *c = m->config;
-  char listener_dir[PATH_MAX], live[128] = "";
+  char listener_dir[PATH_MAX];
   struct rp_slot slot;
   const char *who;
   __u64 netns;
@@ -663,11 +890,12 @@ static int open_locked(struct rp_member *m)
   err = make_directory(m, listener_dir);
   if (err) return err;
 
-  is_live = find_live(m, 0, &slot, live, sizeof(live));
+  live[0] = '\0';
+  is_live = find_live(m, 0, &slot, live, len);
   if (is_live < 0) return is_live;
   netns = own_netns();
   if (is_live && slot.place.netns && netns && slot.place.netns != netns)
-    return fail(m, -EEXIST, "the group %s is live in another network namespace (%s): use another reuseport_pin_path in this one", c->pin_path, live);
+    return rp_fail(m, -EEXIST, "the group %s is live in another network namespace (%s): use another reuseport_pin_path in this one", c->pin_path, live);
   who = is_live ? live : NULL;
   for (id = 0; id < RP_MAPS; id++) {
     err = m->map[id] ? reuse_pin(m, id, who) : lacks_pinned(m, id, who);
@@ -677,11 +905,21 @@ static int open_locked(struct rp_member *m)
   err = load(m);
   for (id = 0; !err && id < RP_MAPS; id++)
     if (m->fds[id] >= 0) err = make_pin(m, id);
-  if (err) return err;
 
-  err = is_live ? match_settings(m, live) : reset_settings(m);
+  return err;
+}
+
+static int open_locked(struct rp_member *m)
+{
+  const struct rp_config *c = m->config;
+  struct rp_slot slot;
+  char live[128];
+  int err;
+
+  err = open_group(m, live, sizeof(live));
+  if (!err) err = live[0] ? match_settings(m, live) : reset_settings(m);
   if (err) return err;
-  m->nonce = get(m, RP_NONCE);
+  m->nonce = rp_get(m, RP_NONCE);
 
   read_slot(m->fds[RP_TARGETS], m->fds[RP_OWNERS], c->index, &slot);
   if (slot.cookie && !c->takeover) return in_use(m, &slot);
@@ -689,7 +927,15 @@ static int open_locked(struct rp_member *m)
   return 0;
 }
 
-int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol)
+static int load_locked(struct rp_member *m)
+{
+  char live[128];
+  int err = open_group(m, live, sizeof(live));
+
+  return err ? err : pin_program(m);
+}
+
+static int open_by(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol, int (*locked)(struct rp_member *))
 {
   int err;
 
@@ -701,8 +947,22 @@ int rp_open(struct rp_member *m, const struct rp_config *config, const char *lis
   if (!err) err = check_abilities(m);
   if (!err) err = check_pin_path(m);
   if (!err) err = lock_group(m, RP_LOCK_SECONDS);
-  if (!err) err = open_locked(m);
+  if (!err) err = locked(m);
   if (err) rp_close(m);
+
+  return err;
+}
+
+int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol)
+{
+  return open_by(m, config, listener, protocol, open_locked);
+}
+
+int rp_load(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol)
+{
+  int err = open_by(m, config, listener, protocol, load_locked);
+
+  if (!err) rp_close(m);
 
   return err;
 }
@@ -777,7 +1037,7 @@ static int check_place(struct rp_member *m, const struct rp_place *theirs, const
   describe_place(&m->place, here, sizeof(here));
   describe_place(theirs, there, sizeof(there));
 
-  return fail(m, -EADDRNOTAVAIL, "listener %s is to be at %s here, but is live at %s in the group %s (%s): use the same address and port in all instances, or another reuseport_pin_path", m->listener, here, there, path, who);
+  return rp_fail(m, -EADDRNOTAVAIL, "listener %s is to be at %s here, but is live at %s in the group %s (%s): use the same address and port in all instances, or another reuseport_pin_path", m->listener, here, there, path, who);
 }
 
 /* Its socket stays bound for a moment, although it is in no bucket any more */
@@ -811,16 +1071,16 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
   err = slot.cookie ? check_place(m, &slot.place, who) : 0;
   if (err) return err;
   if (used == 1 && !slot.cookie && !somebody_is_leaving(m))
-    return fail(m, -EADDRINUSE, "the address of listener %s is in use by sockets that are not in the group %s, and would get nothing any more: stop them (no reuseport_* keys? another user? pins removed?), or use their reuseport_pin_path", m->listener, path);
+    return rp_fail(m, -EADDRINUSE, "the address of listener %s is in use by sockets that are not in the group %s, and would get nothing any more: stop them (no reuseport_* keys? another user? pins removed?), or use their reuseport_pin_path", m->listener, path);
   if (used == 0 && slot.cookie)
-    return fail(m, -EADDRNOTAVAIL, "listener %s of the group %s is live (%s), but not at this address and port: use the same in all instances, or another reuseport_pin_path", m->listener, path, who);
+    return rp_fail(m, -EADDRNOTAVAIL, "listener %s of the group %s is live (%s), but not at this address and port: use the same in all instances, or another reuseport_pin_path", m->listener, path, who);
 
   if (used >= 0) return 0;
   describe_place(&m->place, where, sizeof(where));
 
-  return fail(m, used, "listener %s cannot be at %s (%s)%s", m->listener, where, strerror(-used),
-              used == -EACCES ? ": a port below 1024 needs CAP_NET_BIND_SERVICE" : used == -EADDRNOTAVAIL ? ": no interface has that address"
-                                                                                                          : "");
+  return rp_fail(m, used, "listener %s cannot be at %s (%s)%s", m->listener, where, strerror(-used),
+                 used == -EACCES ? ": a port below 1024 needs CAP_NET_BIND_SERVICE" : used == -EADDRNOTAVAIL ? ": no interface has that address"
+                                                                                                             : "");
 }
 
 /* ---- joining ---- */
@@ -854,33 +1114,27 @@ static void sign(struct rp_member *m, enum rp_state state)
   bpf_map_update_elem(m->fds[RP_OWNERS], &m->config->index, &owner, BPF_ANY);
 }
 
-static __u32 id_of(int fd)
-{
-  struct bpf_map_info info = {0};
-  __u32 len = sizeof(info);
-
-  return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
-}
-
 /* Locks the group that rp_open() found, if it is there still. Its size may have changed: then that one holds. */
 static int relock(struct rp_member *m)
 {
   const struct rp_config *c = m->config;
   __u32 size;
+  char path[PATH_MAX];
   int err, fd;
 
   err = lock_group(m, RP_LOCK_SECONDS);
   if (err) return err;
 
-  fd = open_listener_map(c->pin_path, m->listener, spec_of(m, RP_TARGETS)->name);
+  pin_name(m, spec_of(m, RP_TARGETS), path);
+  fd = get_pin(path, BPF_F_RDONLY);
   err = fd < 0 || id_of(fd) != id_of(m->fds[RP_TARGETS]) ? -EEXIST : 0;
   if (fd >= 0) close(fd);
   if (err)
-    return fail(m, err, "somebody removed or replaced the pins in %s/%s while this instance started: start it again", c->pin_path, m->listener);
+    return rp_fail(m, err, "somebody removed or replaced the pins in %s/%s while this instance started: start it again", c->pin_path, m->listener);
 
-  size = get(m, RP_SIZE);
+  size = rp_get(m, RP_SIZE);
   if (c->index >= size)
-    return fail(m, -EEXIST, "the group %s has %u buckets since this instance started: reuseport_hashbucket_index %u is beyond", c->pin_path, size, c->index);
+    return rp_fail(m, -EEXIST, "the group %s has %u buckets since this instance started: reuseport_hashbucket_index %u is beyond", c->pin_path, size, c->index);
 
   return 0;
 }
@@ -889,7 +1143,7 @@ static int attach(struct rp_member *m, int sock)
 {
   if (!setsockopt(sock, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &m->prog, sizeof(m->prog))) return 0;
 
-  return fail(m, -errno, "cannot attach %s to the socket of listener %s (%s)", m->config->prog, m->listener, strerror(errno));
+  return rp_fail(m, -errno, "cannot attach %s to the socket of listener %s (%s)", m->config->prog, m->listener, strerror(errno));
 }
 
 /* Into the array first, then the program: the other way round nobody would be in it for a moment. Not so if somebody is
@@ -904,7 +1158,8 @@ static int join_locked(struct rp_member *m, int sock, enum rp_state state)
 
   rp_slot(m, c->index, &slot);
   succeeds = c->takeover && slot.cookie;
-  err = succeeds ? attach(m, sock) : 0;
+  err = pin_program(m);
+  if (!err && succeeds) err = attach(m, sock);
   if (err) return err;
 
   if (bpf_map_update_elem(m->fds[RP_TARGETS], &c->index, &value, succeeds ? BPF_ANY : BPF_NOEXIST)) {
@@ -912,9 +1167,9 @@ static int join_locked(struct rp_member *m, int sock, enum rp_state state)
     rp_slot(m, c->index, &slot);
     if (err == -EEXIST) return in_use(m, &slot);
 
-    return fail(m, err, "cannot put the socket of listener %s into bucket %u (%s): it must be bound with SO_REUSEPORT and "
-                        "be in no other group",
-                m->listener, c->index, strerror(-err));
+    return rp_fail(m, err, "cannot put the socket of listener %s into bucket %u (%s): it must be bound with SO_REUSEPORT and "
+                           "be in no other group",
+                   m->listener, c->index, strerror(-err));
   }
 
   err = succeeds ? 0 : attach(m, sock);
@@ -962,7 +1217,7 @@ int rp_leave(struct rp_member *m)
   /* without the lock too, such as when the pins are gone: staying would lose more */
   if (rp_holds(m, &slot)) {
     if (bpf_map_delete_elem(m->fds[RP_TARGETS], &m->config->index))
-      err = fail(m, -errno, "cannot take the socket of listener %s out of bucket %u (%s)", m->listener, m->config->index, strerror(errno));
+      err = rp_fail(m, -errno, "cannot take the socket of listener %s out of bucket %u (%s)", m->listener, m->config->index, strerror(errno));
     else
       sign(m, RP_LEFT);
   }
@@ -971,61 +1226,73 @@ int rp_leave(struct rp_member *m)
   return err;
 }
 
-__u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter)
+void rp_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route)
 {
   struct rp_prefix key = {.bits = 128};
-  __u32 size = rp_size(m), bucket;
+  __u32 size = rp_size(m), nonce = rp_get(m, RP_NONCE), bucket;
+  struct rp_slot slot;
+  __u64 hash;
 
   memcpy(key.addr, exporter->b, sizeof(key.addr));
-  if (get(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 &&
-      !bpf_map_lookup_elem(m->fds[RP_OVERRIDES], &key, &bucket) && bucket < size)
-    return bucket;
+  route->overridden = rp_get(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 &&
+                      !bpf_map_lookup_elem(m->fds[RP_OVERRIDES], &key, &bucket) && bucket < size;
+  if (!route->overridden) {
+    hash = rp_hash(exporter, nonce);
+    bucket = rp_draw(hash, 0, size);
+  }
+  else
+    hash = rp_hash_overridden(bucket, nonce);
 
-  return rp_draw(rp_hash(exporter, get(m, RP_NONCE)), 0, size);
+  route->bucket = route->serves = bucket;
+  for (__u32 draw = 1; draw <= RP_STANDIN_DRAWS + RP_MAX_BUCKETS; draw++) {
+    if (!rp_slot(m, route->serves, &slot) && slot.cookie) return;
+    if (!rp_fails_over(m)) break;
+    route->serves = draw <= RP_STANDIN_DRAWS ? rp_draw(hash, draw, size) : (route->serves + 1) % size;
+  }
+  route->serves = RP_NO_BUCKET;
+}
+
+__u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter)
+{
+  struct rp_route route;
+
+  rp_route(m, exporter, &route);
+
+  return route.bucket;
 }
 
 /* ---- steering ---- */
 
-static int resize_locked(struct rp_member *m, __u32 *was)
+int rp_find_live(struct rp_member *m, __u32 from, char *who, size_t len)
 {
-  const struct rp_config *c = m->config;
-  char path[PATH_MAX], live[128] = "";
   struct rp_slot slot;
-  int is_live;
 
-  is_live = find_live(m, 0, &slot, live, sizeof(live));
-  if (is_live < 0) return is_live;
-  if (!is_live)
-    return fail(m, -ENOENT, "nobody is live in the group %s: it needs no resizing, start the instances with the new reuseport_hashbucket_count", c->pin_path);
+  who[0] = '\0';
 
-  pin_name(m, &specs[RP_SIZE], path);
-  m->fds[RP_SIZE] = bpf_obj_get(path);
-  if (m->fds[RP_SIZE] < 0 && errno == ENOENT)
-    return fail(m, -errno, "no map '%s' is pinned in %s, where instances are live (%s): give the directory that has it; pmacct's own *_rp_ebpf_prog has one for each listener", RP_MAP_SIZE, c->pin_path, live);
-  if (m->fds[RP_SIZE] < 0) return fail(m, -errno, "cannot open %s (%s): %s", path, strerror(errno), no_privilege);
-  if (!pinned_fits(m->fds[RP_SIZE], &specs[RP_SIZE]))
-    return fail(m, -EEXIST, "what is pinned at %s is not the map '%s'", path, RP_MAP_SIZE);
-
-  *was = get(m, RP_SIZE);
-  is_live = find_live(m, c->count, &slot, live, sizeof(live));
-  if (is_live < 0) return is_live;
-  if (is_live)
-    return fail(m, -EBUSY, "cannot shrink the group %s to %u buckets: a bucket beyond is in use by %s; stop that instance first", c->pin_path, c->count, live);
-
-  return set(m, RP_SIZE, c->count);
+  return find_live(m, from, &slot, who, len);
 }
 
-int rp_resize(struct rp_member *m, const struct rp_config *config, __u32 *was)
+int rp_steer(struct rp_member *m, const struct rp_config *config)
 {
+  char path[PATH_MAX];
   int err;
 
   m->config = config;
   m->listener = "";
-  err = access(config->pin_path, F_OK) ? fail(m, -ENOENT, "no group at %s (%s): give its reuseport_pin_path", config->pin_path, strerror(errno)) : 0;
+  m->opened = 1;
+  err = access(config->pin_path, F_OK) ? rp_fail(m, -ENOENT, "no group at %s (%s): give its reuseport_pin_path", config->pin_path, strerror(errno)) : 0;
   if (!err) err = lock_group(m, RP_LOCK_SECONDS);
-  if (!err) err = resize_locked(m, was);
-  if (m->fds[RP_SIZE] >= 0) close(m->fds[RP_SIZE]);
-  rp_close(m);
+
+  for (int id = 0; !err && id < RP_TARGETS; id++) {
+    if (specs[id].per_listener) continue;
+    pin_name(m, &specs[id], path);
+    m->fds[id] = get_pin(path, 0);
+    if (m->fds[id] >= 0 && !pinned_fits(m->fds[id], &specs[id]))
+      err = rp_fail(m, -EEXIST, "what is pinned at %s is not the map '%s'", path, specs[id].name);
+    else if (m->fds[id] < 0 && m->fds[id] != -ENOENT)
+      err = rp_fail(m, m->fds[id], "cannot open %s (%s): %s", path, strerror(-m->fds[id]), not_readable);
+  }
+  if (err) rp_close(m);
 
   return err;
 }

@@ -60,6 +60,7 @@ struct rp_member {
   struct bpf_object *object;
   struct bpf_program *selector; /* of its programs, the one for this listener */
   int lock;                     /* open directory that holds the lock, or -1 */
+  int opened;                   /* prog and fds were opened from pins, not by the object */
   __u64 cookie;                 /* of the socket that joined; 0: none */
   struct rp_place place;        /* where it is bound, since rp_check_address() */
   struct bpf_map *map[RP_MAPS]; /* NULL: the object has none */
@@ -90,6 +91,12 @@ void rp_init(struct rp_member *m);
  * namespace in force).
  */
 int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
+
+/*
+ * For daemons that may not load programs: makes and pins all that a listener needs. config: prog and pin_path alone matter. In a
+ * running group, whoever joins next without the privilege attaches this program. m: empty, and closed again afterwards.
+ */
+int rp_load(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
 
 /*
  * Before bind(): whether the address that sock is going to have is the group's own. If live instances of the listener have
@@ -129,12 +136,35 @@ int rp_fails_over(const struct rp_member *m);
 /* The bucket that an exporter belongs to, live or not, by the settings in force now. Takes no lock. */
 __u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter);
 
+/* ---- for who looks at a group, or steers it ---- */
+
+/* What the selector does with an exporter */
+struct rp_route {
+  __u32 bucket;   /* that it belongs to */
+  int overridden; /* by an override, not by the hash */
+  __u32 serves;   /* the bucket that gets what it sends: the same, or a stand-in; RP_NO_BUCKET: it is refused */
+};
+void rp_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route);
+
 /*
- * Changes the number of buckets of the running group at config->pin_path to config->count, and sets was to what it was;
- * the rest of config does not matter. m: empty, and closed again afterwards. -EBUSY: a bucket beyond is in use.
- * -ENOENT: no group, or nobody live in it. The pins may also be those of upstream's *_rp_ebpf_prog, all in one directory.
+ * Calls each() for every listener of the group at config->pin_path, by name, with its maps opened for reading only, until it
+ * returns something else than 0, and returns that. Takes no lock and writes nothing. The pins may also be those of upstream's
+ * *_rp_ebpf_prog, all in one directory: then the listener's name is ".". m takes the error.
  */
-int rp_resize(struct rp_member *m, const struct rp_config *config, __u32 *was);
+int rp_each(struct rp_member *m, const struct rp_config *config, int (*each)(struct rp_member *listener, void *arg), void *arg);
+
+/* Locks the group at config->pin_path, and opens for writing what settings it has. m: empty. -ENOENT: there is no group. */
+int rp_steer(struct rp_member *m, const struct rp_config *config);
+
+/* Whether anybody is live in that bucket or a later one, of any listener: 1 and who it is in words, 0, or a negative errno */
+int rp_find_live(struct rp_member *m, __u32 from, char *who, size_t len);
+
+/* A setting of the group, of one u32; 0 if the object has none. Writing one that it does not have does nothing. */
+__u32 rp_get(const struct rp_member *m, enum rp_map_id id);
+int rp_set(struct rp_member *m, enum rp_map_id id, __u32 value);
+
+/* For `error`; returns err */
+int rp_fail(struct rp_member *m, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Unlocks and frees; a socket that has joined stays in its bucket until it is closed */
 void rp_close(struct rp_member *m);

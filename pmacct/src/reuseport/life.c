@@ -32,16 +32,7 @@
 static const struct {
   const char *name;
   int protocol;
-} listeners[REUSEPORT_LISTENERS] = {
-    [REUSEPORT_NFACCTD] = {"nfacctd", IPPROTO_UDP},
-    [REUSEPORT_TEMPLATES] = {"nfacctd_templates", IPPROTO_UDP},
-    [REUSEPORT_DTLS] = {"nfacctd_dtls", IPPROTO_UDP},
-    [REUSEPORT_SFACCTD] = {"sfacctd", IPPROTO_UDP},
-    [REUSEPORT_BGP] = {"bgp", IPPROTO_TCP},
-    [REUSEPORT_BMP] = {"bmp", IPPROTO_TCP},
-    [REUSEPORT_TELEMETRY_TCP] = {"telemetry_tcp", IPPROTO_TCP},
-    [REUSEPORT_TELEMETRY_UDP] = {"telemetry_udp", IPPROTO_UDP},
-};
+} listeners[REUSEPORT_LISTENERS] = REUSEPORT_LISTENER_NAMES;
 
 enum phase {
   ABSENT,  /* not bound yet, or never */

@@ -24,6 +24,19 @@ enum reuseport_listener {
   REUSEPORT_LISTENERS,
 };
 
+/* Their names, by which they are pinned, and transports */
+#define REUSEPORT_LISTENER_NAMES                                \
+  {                                                             \
+    [REUSEPORT_NFACCTD] = {"nfacctd", IPPROTO_UDP},             \
+    [REUSEPORT_TEMPLATES] = {"nfacctd_templates", IPPROTO_UDP}, \
+    [REUSEPORT_DTLS] = {"nfacctd_dtls", IPPROTO_UDP},           \
+    [REUSEPORT_SFACCTD] = {"sfacctd", IPPROTO_UDP},             \
+    [REUSEPORT_BGP] = {"bgp", IPPROTO_TCP},                     \
+    [REUSEPORT_BMP] = {"bmp", IPPROTO_TCP},                     \
+    [REUSEPORT_TELEMETRY_TCP] = {"telemetry_tcp", IPPROTO_TCP}, \
+    [REUSEPORT_TELEMETRY_UDP] = {"telemetry_udp", IPPROTO_UDP}, \
+  }
+
 /* Upstream's telemetry daemon has one of the two */
 #define REUSEPORT_TELEMETRY (config.telemetry_port_tcp ? REUSEPORT_TELEMETRY_TCP : REUSEPORT_TELEMETRY_UDP)
 
