@@ -498,7 +498,7 @@ static void print_bucket(const struct group *g, const struct listener *l, __u32 
 		snprintf(queue, sizeof(queue), "%.0f%%", 100 * fill(b->sock));
 		scaled(b->sock->drops, drops);
 	}
-	printf("%s%6u  %-21s %-11s %11s %5s %8s %5s %6s%s\n", bad ? red : "", i, who, since,
+	printf("%s%6u  %-20s %-11s %11s %5s %8s %5s %6s%s\n", bad ? red : "", i, who, since,
 	       received, percent, standin, queue, drops, bad ? plain : "");
 }
 
@@ -524,7 +524,7 @@ static void print_table(const struct group *g, double seconds)
 			place_text(l->place.addr, l->place.port, text, sizeof(text));
 		printf("\n%s%s, %s, %s%s\n", bold, l->name,
 		       l->protocol == IPPROTO_TCP ? "TCP" : "UDP", text, plain);
-		printf("%6s  %-21s %-11s %11s %5s %8s %5s %6s\n", "bucket", "instance", "since",
+		printf("%6s  %-20s %-11s %11s %5s %8s %5s %6s\n", "bucket", "instance", "since",
 		       unit(l), "share", "stand-in", "queue", "drops");
 		for (__u32 i = 0; i < l->slots; i++)
 			print_bucket(g, l, i, red, plain);

@@ -178,51 +178,79 @@ static void read_overrides(int map, struct overrides *all)
 		qsort(all->list, all->n, sizeof(*all->list), by_prefix);
 }
 
-static int write_one(int map, const struct override *one)
-{
-	return bpf_map_update_elem(map, &one->prefix, &one->bucket, BPF_ANY) ? -errno : 0;
-}
-
 static const struct override *find(const struct overrides *all, const struct override *one)
 {
 	return all->n ? bsearch(one, all->list, all->n, sizeof(*one), by_prefix) : NULL;
 }
 
+/* All of one set that are not, or not alike, in another: writes them, or deletes them. A negative
+ * errno if one fails. */
+static int write_new(int map, const struct overrides *all, const struct overrides *there)
+{
+	const struct override *other;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < all->n; i++) {
+		other = find(there, &all->list[i]);
+		if (!other || other->bucket != all->list[i].bucket)
+			err = bpf_map_update_elem(map, &all->list[i].prefix, &all->list[i].bucket,
+						  BPF_ANY)
+				      ? -errno
+				      : 0;
+	}
+
+	return err;
+}
+
+static int delete_old(int map, const struct overrides *all, const struct overrides *kept)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < all->n; i++)
+		if (!find(kept, &all->list[i]) && bpf_map_delete_elem(map, &all->list[i].prefix) &&
+		    errno != ENOENT)
+			err = -errno;
+
+	return err;
+}
+
 /*
- * From `before` to `after`, both sorted; first what is new or changed, so that no exporter is
- * without an override that it is to have. If the map has no room for that, what was goes back: its
- * room was there.
+ * From `before` to `after`, both sorted. First what is new or changed, so that no exporter is
+ * without an override that it is to have, unless there is no room for both. If it fails, what was
+ * comes back: its room was there.
  */
 static int replace(struct rp_member *m, const struct overrides *before,
 		   const struct overrides *after)
 {
-	int map = m->fds[RP_OVERRIDES], err = 0;
-	size_t i;
+	int map = m->fds[RP_OVERRIDES], room = before->n + after->n <= RP_MAX_OVERRIDES, err = 0;
 
+	if (after->n > RP_MAX_OVERRIDES)
+		return rp_fail(m, -E2BIG,
+			       "%zu overrides are more than the %d that a group may have: nothing "
+			       "was changed",
+			       after->n, RP_MAX_OVERRIDES);
 	if (after->n)
 		err = set_policy(m, RP_OVERRIDDEN, 1);
-	for (i = 0; !err && i < after->n; i++) {
-		err = write_one(map, &after->list[i]);
-		if (!err)
-			continue;
-		rp_fail(m, err, "cannot write map '%s' in %s (%s): nothing was changed",
-			RP_MAP_OVERRIDES, m->config->pin_path, strerror(-err));
-		while (i--)
-			if (!find(before, &after->list[i]))
-				bpf_map_delete_elem(map, &after->list[i].prefix);
-		for (i = 0; i < before->n; i++)
-			write_one(map, &before->list[i]);
-		if (!before->n)
-			set_policy(m, RP_OVERRIDDEN, 0);
+	if (err)
 		return err;
-	}
-	for (i = 0; !err && i < before->n; i++)
-		if (!find(after, &before->list[i]) &&
-		    bpf_map_delete_elem(map, &before->list[i].prefix))
-			err = rp_fail(m, -errno, "cannot delete from map '%s' in %s (%s)",
-				      RP_MAP_OVERRIDES, m->config->pin_path, strerror(errno));
-	if (!err && !after->n)
-		err = set_policy(m, RP_OVERRIDDEN, 0);
+
+	if (!room)
+		err = delete_old(map, before, after);
+	if (!err)
+		err = write_new(map, after, before);
+	if (!err && room)
+		err = delete_old(map, before, after);
+	if (!err)
+		return after->n ? 0 : set_policy(m, RP_OVERRIDDEN, 0);
+
+	rp_fail(m, err, "cannot write map '%s' in %s (%s): nothing was changed", RP_MAP_OVERRIDES,
+		m->config->pin_path, strerror(-err));
+	if (delete_old(map, after, before) || write_new(map, before, &(struct overrides){}) ||
+	    (!before->n && set_policy(m, RP_OVERRIDDEN, 0)))
+		rp_fail(m, err,
+			"cannot write map '%s' in %s (%s), nor undo what was changed: see "
+			"'reuseportctl pins'",
+			RP_MAP_OVERRIDES, m->config->pin_path, strerror(-err));
 
 	return err;
 }
@@ -451,7 +479,22 @@ static int remove_pins(struct rp_member *m, const char *dir, const char *const *
 
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-/* Before the group's own, and the directories if they are empty then: what is not ours stays */
+static const struct {
+	const char *name;
+	int protocol;
+} known[REUSEPORT_LISTENERS] = REUSEPORT_LISTENER_NAMES;
+
+static int find_listener(const char *name)
+{
+	int i = 0;
+
+	while (i < REUSEPORT_LISTENERS && strcmp(known[i].name, name))
+		i++;
+
+	return i;
+}
+
+/* Before the group's own; and their directories, if they are empty then. What is not ours stays. */
 static int remove_group(struct rp_member *m)
 {
 	const char *top = m->config->pin_path;
@@ -468,7 +511,7 @@ static int remove_group(struct rp_member *m)
 		snprintf(path, sizeof(path), "%s/%s", top, entry->d_name);
 		ret = remove_pins(m, path, listener_pins, COUNT_OF(listener_pins));
 		removed += ret > 0 ? ret : 0;
-		if (ret >= 0 && strcmp(entry->d_name, "."))
+		if (ret > 0 || find_listener(entry->d_name) < REUSEPORT_LISTENERS)
 			rmdir(path);
 	}
 	closedir(dir);
@@ -498,21 +541,6 @@ int reset(struct options *o)
 		printf("%s: %d pins removed\n", o->config.pin_path, removed);
 
 	return steered(&m, removed < 0);
-}
-
-static const struct {
-	const char *name;
-	int protocol;
-} known[REUSEPORT_LISTENERS] = REUSEPORT_LISTENER_NAMES;
-
-static int find_listener(const char *name)
-{
-	int i = 0;
-
-	while (i < REUSEPORT_LISTENERS && strcmp(known[i].name, name))
-		i++;
-
-	return i;
 }
 
 int load(struct options *o, char **listeners)

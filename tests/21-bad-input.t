@@ -124,7 +124,7 @@ config bad 2103 3 "$free" "reuseport_pin_path: $bpffs/others"
 refuses "pin path not writable" "cannot make directory $bpffs/others/nfacctd \(Permission denied\): .* must belong to the daemon's user" \
 	setpriv --bounding-set -all,+bpf "$nfacctd" -f "$tmp/bad.conf" -o "$tmp/bad.csv"
 config bad 2103 3 "$free" "reuseport_pin_path: $bpffs/mine"
-refuses "no privilege" "no privilege for BPF: run as root, or give the daemon CAP_BPF" \
+refuses "no privilege" "no privilege for BPF: run as root, or with CAP_BPF" \
 	setpriv --bounding-set -all "$nfacctd" -f "$tmp/bad.conf" -o "$tmp/bad.csv"
 
 # ---- what the live instances have ----
