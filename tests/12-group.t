@@ -188,7 +188,7 @@ stop "$pid"
 member "$(variant old 's,SEC("sk_reuseport"),SEC("sk_reuseport/selector"),')" "$bpffs/old" 2 0
 like "an object with the old section name is taken" "$said" "^joined index 0 of 2"
 stop "$pid"
-foreign_object=$(variant foreign 's/(policy)/(policy2)/; s/&policy)/\&policy2)/; s/&counters/\&counters2/; s/^} counters/} counters2/; s/^} owners/} owners2/; s/&overrides/\&overrides2/; s/^} overrides/} overrides2/')
+foreign_object=$(foreign_object)
 member "$foreign_object" "$bpffs/foreign" 2 0
 like "one without our own maps is taken, and what it lacks is named" "$said" \
 	"^joined index 0 of 2 .*failover off lacks policy, overrides, owners, counters"

@@ -6,9 +6,7 @@ need_daemons
 need clang
 sandbox
 
-foreign=$(variant foreign 's,SEC("sk_reuseport"),SEC("sk_reuseport/selector"),
-	s/(policy)/(policy2)/; s/&policy)/\&policy2)/; s/&overrides/\&overrides2/; s/^} overrides/} overrides2/
-	s/^} owners/} owners2/; s/&counters/\&counters2/; s/^} counters/} counters2/')
+foreign=$(foreign_object)
 config other 2100 3 "reuseport_bpf_prog: $foreign"
 start_all other 3
 for i in 0 1 2; do
@@ -16,7 +14,7 @@ for i in 0 1 2; do
 		"WARN ( default/core ): reuseport: $foreign lacks the maps policy, overrides, owners, counters, and does no failover: use reuseport.o to have what they are for."
 done
 is "pinned is what it has, in the group's directory alone" "$(cd "$bpffs" && find . -type f ! -name '*.debug' | sort | tr '\n' ' ')" \
-	"./other/nfacctd/udp_balancing_targets ./other/nonce ./other/size "
+	"./other/nfacctd/_selector ./other/nfacctd/udp_balancing_targets ./other/nonce ./other/size "
 sent=$("$tools/exporter" netflow5 4 2100 exporters=100 ports=3 datagrams=4 rate=4000)
 stop_all other
 received other >"$tmp/received"

@@ -1,0 +1,152 @@
+#!/bin/sh
+# What reuseportctl says of real daemons, against what they did: who has what, shares, drops, full queues, heavy buckets,
+# sockets of others at the port; overrides that move flows and sessions; metrics, by promtool and node_exporter.
+. "${0%/*}/lib.sh"
+need_daemons
+need jq promtool prometheus-node-exporter curl ss
+sandbox
+
+# status FILTER [OPTION...]: of the first listener, or of that by the options
+status() {
+	filter=$1
+	shift
+	"$reuseportctl" --pin-path "$bpffs/live" --json "$@" status >"$tmp/json" && said=0 || said=$?
+	jq -rc "$filter" "$tmp/json"
+}
+
+# marked REGEX: a line of its table with a mark, of exit status 3
+marked() {
+	"$reuseportctl" --pin-path "$bpffs/live" status >"$tmp/table" && said=0 || said=$?
+	like "marked: $1" "$said $(grep '^!' "$tmp/table" || cat "$tmp/table")" "^(3 )?! $1"
+}
+
+# sends COUNT PORTS EXPORTERS [KEY=VALUE...]: so many datagrams from each port
+sends() {
+	n=$1 ports=$2 exporters=$3
+	shift 3
+	"$tools/exporter" netflow5 4 2100 exporters="$exporters" ports="$ports" datagrams="$n" rate=5000 "$@"
+}
+
+config live 2100 3 "bmp_daemon: true" "bmp_daemon_port: 1790" "bmp_daemon_max_peers: 100"
+start_all live 3
+bmp_up() { [ "$(status '[.listeners[] | .buckets[] | select(.reads)] | length')" = 6 ]; }
+wait_for 30 bmp_up || diag "$(cat "$tmp/json")"
+
+# ---- what is ----
+
+is "all is well: exit status" "$(status . >/dev/null; echo "$said")" 0
+is "two listeners" "$(status '[.listeners[] | .name, .protocol, .address] | join(" ")')" "bmp tcp [::]:1790 nfacctd udp [::]:2100"
+is "who is who" "$(status '[.listeners[1].buckets[] | .process, .pid] | join(" ")')" \
+	"nfacctd $(pid_of live 0) nfacctd $(pid_of live 1) nfacctd $(pid_of live 2)"
+is "the group's seed and count" "$(status '.size, .nonce > 0, .failover, .overrides' | tr '\n' ' ')" "3 true true 0 "
+sent=$(sends 5 4 200)
+"$tools/exporter" bmp 4 1790 exporters=50 ports=1 >"$tmp/routers" &
+routers=$!
+wait_for 20 grep -q 'sessions' "$tmp/routers" || diag "no sessions: $(cat "$tmp/routers")"
+is "$sent datagrams are counted" "$(status '[.listeners[0].buckets[].received] | add' -l nfacctd)" "$sent"
+is "and 50 connections" "$(status '[.listeners[0].buckets[].received] | add' -l bmp)" 50
+is "shares add up to 1" "$(status '[.listeners[0].buckets[].share] | add * 1000 | round' -l nfacctd)" 1000
+for i in 0 1 2; do
+	is "index $i has the sessions that were counted" "$(peers 1790 "$(pid_of live $i)" | wc -l)" "$(status ".listeners[0].buckets[$i].received" -l bmp)"
+done
+seq -f 10.0.0.%g 200 >"$tmp/exporters"
+"$reuseportctl" --pin-path "$bpffs/live" --json --load "$tmp/exporters" -l nfacctd where >"$tmp/where"
+is "where: by the hash, nobody stands in" "$(jq -c '[.[] | .by, .standin] | unique' "$tmp/where")" '[false,"hash"]'
+
+# ---- metrics ----
+
+"$reuseportctl" --pin-path "$bpffs/live" --openmetrics status >"$tmp/reuseport.prom"
+ok "promtool has nothing to say" quietly sh -c "promtool check metrics <'$tmp/reuseport.prom' 2>&1 | tee '$tmp/promtool' && [ ! -s '$tmp/promtool' ]"
+is "it ends as OpenMetrics does" "$(tail -n 1 "$tmp/reuseport.prom")" "# EOF"
+prometheus-node-exporter --collector.disable-defaults --collector.textfile --collector.textfile.directory="$tmp" \
+	--web.listen-address=127.0.0.1:9100 >"$tmp/node_exporter" 2>&1 &
+node_exporter=$!
+wait_for 20 curl -sf -o "$tmp/scraped" http://127.0.0.1:9100/metrics || diag "$(cat "$tmp/node_exporter")"
+kill $node_exporter
+is "node_exporter reads it" "$(awk '/^node_textfile_scrape_error/ {print $2}' "$tmp/scraped")" 0
+is "and tells on: all datagrams" "$(awk '/^reuseport_received_own_total.*listener="nfacctd"/ {n += $2} END {print n}' "$tmp/scraped")" "$sent"
+
+# ---- one exporter has too much ----
+
+heavy=$(jq -r '.[0].exporter' "$tmp/where") at=$(jq -r '.[0].bucket' "$tmp/where")
+n=$(sends 2000 10 1)
+sent=$((sent + n))
+marked "bucket $at of nfacctd \(pid $(pid_of live "$at")\) gets 2\.[0-9] times the mean: 'reuseportctl pin'"
+to=$(((at + 1) % 3))
+ok "its bucket by override" "$reuseportctl" --pin-path "$bpffs/live" pin "$heavy" $to
+before=$(status ".listeners[0].buckets[$to].received" -l nfacctd)
+n=$(sends 10 10 1)
+sent=$((sent + n))
+is "effective at once" "$(status ".listeners[0].buckets[$to].received" -l nfacctd)" $((before + n))
+moved() { peers 1790 "$(pid_of live $to)" | grep -qx "$heavy"; }
+ok "its BMP session follows" wait_for 25 moved
+kill $routers
+wait $routers || true
+is "nobody else's ended" "$(awk '/ended/ {print $1}' "$tmp/routers")" 1
+ok "unpin" "$reuseportctl" --pin-path "$bpffs/live" unpin "$heavy"
+stop_all live
+received live | awk '{print $1, $2}' >"$tmp/received"
+is "each exporter was where 'where' said, but for the one that was moved" \
+	"$(jq -r '.[] | "\(.exporter) \(.bucket)"' "$tmp/where" | sort | diff - "$tmp/received" | grep '^[<>]')" "> $heavy $to"
+is "all that was counted has arrived" "$(received live | awk '{n += $3} END {print n}')" "$sent"
+rm "$tmp"/live-*.csv
+
+# ---- one that does not read: its queue fills, then it drops ----
+
+sed -i 's/^nfacctd_pipe_size.*/nfacctd_pipe_size: 20000/' "$tmp/live.conf"
+start_all live 3
+is "a group that starts anew counts from zero" "$(status '.listeners[0].received' -l nfacctd)" 0
+kill -STOP "$(pid_of live 1)"
+sent=$(sends 20 5 100)
+full=$(status '.listeners[0].buckets[1] | [.queue > 0.5 * .queue_max, .drops > 0]' -l nfacctd)
+kernels=$(ss -HuanmpO "sport = :2100" | sed -n "/pid=$(pid_of live 1),/s/.*,d\([0-9]*\)).*/\1/p")
+is "its queue is full, and it drops" "$full" "[true,true]"
+is "as many as ss says" "$(status '.listeners[0].buckets[1].drops' -l nfacctd)" "$kernels"
+diag "of $sent datagrams, $kernels were dropped at the socket of the one that was stopped"
+marked "bucket 1 of nfacctd \(pid $(pid_of live 1)\) has dropped $kernels datagrams at its socket: raise nfacctd_pipe_size and net.core.rmem_max"
+like "the table has a full queue" "$(cat "$tmp/table")" "^     1  nfacctd $(pid_of live 1) .* ([6-9][0-9]|1[0-9][0-9])% +$kernels$"
+kill -CONT "$(pid_of live 1)"
+
+# ---- others at the port ----
+
+# outsider ADDRESS: one without our keys, of the same user
+outsider() {
+	"$reuseportctl" --plain --count 1 --udp listen "$1" 2100 >"$tmp/outsider" 2>&1 &
+	outsider=$!
+	wait_for 10 grep -q 'Ctrl-C' "$tmp/outsider" || diag "outsider $1: $(cat "$tmp/outsider")"
+}
+# arrives ADDRESS [PREFIX]: sent there, has it arrived at the outsider?
+arrives() {
+	: >"$tmp/outsider"
+	"$reuseportctl" --udp --exporters 20 connect "$1" 2100 >"$tmp/connect" || true
+	grep -c '^udp' "$tmp/outsider" || true
+}
+for address in 0.0.0.0 127.0.0.1; do
+	outsider $address
+	is "an outsider at $address takes what is for the group" "$(arrives 127.0.0.1)" 60
+	marked "a socket outside the group takes traffic of nfacctd: reuseportctl pid $outsider, user id 0, at $address:2100: stop it"
+	is "in JSON" "$(status '.listeners[0].outsiders[0] | [.address, .pid, .takes_traffic]' -l nfacctd)" "[\"$address:2100\",$outsider,true]"
+	like "in the metrics" "$("$reuseportctl" --pin-path "$bpffs/live" --openmetrics status || true)" '^reuseport_group_outsiders.* 1$'
+	kill $outsider
+	wait $outsider
+done
+outsider ::
+is "one in the group's own place gets nothing" "$(arrives 127.0.0.1)" 0
+is "and is told of, but not marked" "$(status '.listeners[0].outsiders[0].takes_traffic, [.warnings[] | select(test("outside"))]' -l nfacctd | tr '\n' ' ')" "false [] "
+like "in the table too" "$("$reuseportctl" --pin-path "$bpffs/live" status || true)" "reuseportctl $outsider: at this port, in no bucket, gets nothing"
+kill $outsider
+wait $outsider
+
+# ---- from elsewhere; and an object that does not count ----
+
+marked_elsewhere=$(unshare -n "$reuseportctl" --pin-path "$bpffs/live" status || true)
+like "from another network namespace" "$marked_elsewhere" "^! queues and drops are unknown here: .*nsenter"
+stop_all live
+config bare 2100 2 "reuseport_bpf_prog: $(foreign_object)"
+start_all bare 2
+out=$("$reuseportctl" --pin-path "$bpffs/bare" status)
+like "an object that keeps nothing" "$out" "^     1  live +- +- +- +- +0% +0$"
+like "nor can be given overrides" "$("$reuseportctl" --pin-path "$bpffs/bare" pin 10.0.0.0/8 1 2>&1 || true)" "no map 'overrides' is pinned in $bpffs/bare"
+stop_all bare
+
+done_testing
