@@ -3,7 +3,7 @@
 RELEASE ?= 1.7.8
 TREE    := build/pmacct-$(RELEASE)
 # for configure
-CONFIGURE ?= --enable-jansson --enable-gnutls
+CONFIGURE ?= --enable-jansson --enable-gnutls --enable-pgsql
 OVERLAY := pmacct/src/reuseport
 
 CLANG      ?= clang
