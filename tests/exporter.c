@@ -6,8 +6,11 @@
  * an address of its own; runs in a sandbox, where any address is local.
  *
  * usage: exporter PROTOCOL 4|6 PORT [KEY=VALUE...]
- *   PROTOCOL     netflow5, netflow9, ipfix, mixed, sflow, telemetry; bmp, bgp, telemetry_tcp
+ *   PROTOCOL     netflow5, netflow9, ipfix, mixed, sflow, telemetry; bmp, bmp_route, bgp,
+ *                telemetry_tcp
  *   mixed        exporters are NetFlow v5, v9 and IPFIX in turn
+ *   bmp_route    bmp, with a route to where all flows go, of an AS of the exporter's own: the first
+ *                has 64512, the next 64513, ...
  *   exporters=N  how many addresses (200): 10.0.0.1 and up, or 2001:db8::1 and up
  *   ports=N      source ports, or sessions, of each (5)
  *   datagrams=N  from each port (4); 0: until SIGTERM
@@ -127,17 +130,62 @@ enum protocol {
 	TELEMETRY,
 	/* with sessions */
 	BMP,
+	BMP_ROUTE,
 	BGP,
 	TELEMETRY_TCP,
 	PROTOCOLS
 };
-static const char *const protocols[PROTOCOLS] = {"netflow5", "netflow9", "ipfix",
-						 "mixed",    "sflow",	 "telemetry",
-						 "bmp",	     "bgp",	 "telemetry_tcp"};
+static const char *const protocols[PROTOCOLS] = {"netflow5", "netflow9",     "ipfix", "mixed",
+						 "sflow",    "telemetry",    "bmp",   "bmp_route",
+						 "bgp",	     "telemetry_tcp"};
 
 /* RFC 7854: common header, then the one TLV that must be there twice: sysDescr (1), sysName (2) */
-static const uint8_t bmp_hello[] = {3,	 0,   0,   0, 22, 4, 0, 1,   0,	  4,   'm',
-				    'o', 'c', 'k', 0, 2,  0, 4, 'm', 'o', 'c', 'k'};
+#define BMP_HELLO                                                                                  \
+	{                                                                                          \
+		3, 0, 0, 0, 22, 4, 0, 1, 0, 4, 'm', 'o', 'c', 'k', 0, 2, 0, 4, 'm', 'o', 'c', 'k'  \
+	}
+static const uint8_t bmp_hello[] = BMP_HELLO;
+/* RFC 7854: who the neighbour is, to whom the two messages below belong */
+#define BMP_NEIGHBOUR                                                                              \
+	{                                                                                          \
+		0, 0x20, [22] = 192, 0, 2, 1, [28] = 0xfd, 0xe8, 192, 0, 2, 1                      \
+	}
+#define BGP_MARKER                                                                                 \
+	{                                                                                          \
+		255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255     \
+	}
+
+struct bgp_open {
+	uint8_t marker[16], length[2], type, version, as[2], hold[2], id[4], parameters;
+} __attribute__((packed));
+
+/* Session up, then a route to 198.51.100.0/24, by 192.0.2.1 and with the AS path `as` */
+static struct {
+	uint8_t hello[sizeof(bmp_hello)];
+	uint8_t up[6], up_neighbour[42], local[16], ports[4];
+	struct bgp_open sent, received;
+	uint8_t route[6], route_neighbour[42];
+	uint8_t marker[16], length[2], type, withdrawn[2], attributes[2];
+	uint8_t origin[4], as_path[5], as[2], next_hop[7], prefix[4];
+} __attribute__((packed)) bmp_route = {
+	.hello = BMP_HELLO,
+	.up = {3, 0, 0, 0, 6 + 42 + 20 + 2 * 29, 3},
+	.up_neighbour = BMP_NEIGHBOUR,
+	.local = {[12] = 192, 0, 2, 2},
+	.ports = {0, 179, 0, 179},
+	.sent = {BGP_MARKER, {0, 29}, 1, 4, {0xfd, 0xe8}, {0, 180}, {192, 0, 2, 2}, 0},
+	.received = {BGP_MARKER, {0, 29}, 1, 4, {0xfd, 0xe8}, {0, 180}, {192, 0, 2, 1}, 0},
+	.route = {3, 0, 0, 0, 6 + 42 + 45, 0},
+	.route_neighbour = BMP_NEIGHBOUR,
+	.marker = BGP_MARKER,
+	.length = {0, 45},
+	.type = 2,
+	.attributes = {0, 18},
+	.origin = {0x40, 1, 1, 0},
+	.as_path = {0x40, 2, 4, 2, 1},
+	.next_hop = {0x40, 3, 4, 192, 0, 2, 1},
+	.prefix = {24, 198, 51, 100},
+};
 /* RFC 4271: OPEN of AS 65000, 180 s, an identifier, and KEEPALIVE */
 static const uint8_t bgp_hello[] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
 				    255, 255, 255, 255, 0,   29,  1,   4,   253, 232, 0,   180,
@@ -150,6 +198,7 @@ static const struct {
 	size_t size;
 } sessions_say[PROTOCOLS] = {
 	[BMP] = {bmp_hello, sizeof(bmp_hello)},
+	[BMP_ROUTE] = {&bmp_route, sizeof(bmp_route)},
 	[BGP] = {bgp_hello, sizeof(bgp_hello)},
 	[TELEMETRY_TCP] = {telemetry_hello, sizeof(telemetry_hello) - 1},
 };
@@ -455,8 +504,9 @@ static void run_flows(int family, const int *socks)
 static int say_hello(int sock, int family, int session)
 {
 	size_t size = sessions_say[protocol].size;
-	uint8_t hello[64];
+	uint8_t hello[512];
 
+	memcpy(bmp_route.as, &(uint16_t){htons(64512 + session % exporters)}, 2);
 	memcpy(hello, sessions_say[protocol].hello, size);
 	/* each has a BGP identifier of its own */
 	if (protocol == BGP)
