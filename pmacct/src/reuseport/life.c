@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 #include "reuseport/life.h"
 
 #define TURN_MS     100   /* how often the main thread looks after its listeners, and how long any thread sleeps at most */
@@ -330,7 +331,8 @@ static void stop(long long now, int signals)
   self.handled = 0;
 }
 
-/* Upstream waits for one of its plugins only; the service manager may kill what is left when the core is gone */
+/* Upstream waits for one of its plugins only; the service manager may kill what is left when the core is gone. Waits also for
+   what plugins have left behind, such as those that write to a database. */
 static void wait_for_plugins()
 {
   signal(SIGINT, SIG_DFL);
@@ -365,6 +367,8 @@ static void finish(int level, const char *how)
   /* entered twice, upstream's shutdown counts the last record twice */
   signal(SIGINT, SIG_IGN);
   signal(SIGTERM, SIG_IGN);
+  /* whoever outlives its plugin is the core's child from then on */
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   atexit(wait_for_plugins);
   end_dtls_sessions();
   PM_sigint_handler(last_signal);
