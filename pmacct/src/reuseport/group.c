@@ -133,7 +133,6 @@ void rp_close(struct rp_member *m)
 #define MEMLOCK_PER_PROGRAM (256 * 1024UL)
 
 static const char *no_privilege = "no privilege for BPF: run as root, or with CAP_BPF (CAP_SYS_ADMIN before Linux 5.8)";
-static const char *not_readable = "its files are its daemons' user's: run as that user or root; before Linux 5.19 that takes CAP_BPF too";
 
 /* Whether the kernel would let us create maps and load programs, for all that capabilities say */
 static int may_load(void)
@@ -147,6 +146,14 @@ static int may_load(void)
   fclose(file);
 
   return caps >> CAP_BPF & 1 || caps >> CAP_SYS_ADMIN & 1;
+}
+
+static const char *forbidden = "although we have CAP_BPF: a seccomp filter, as containers have it, or a security module forbids bpf()";
+
+/* Why a pin could not be opened */
+static const char *denied(int err)
+{
+  return err == -EPERM && may_load() ? forbidden : "its files are its daemons' user's: run as that user or root; before Linux 5.19 that takes CAP_BPF too";
 }
 
 /* Before Linux 5.11 BPF memory counts against RLIMIT_MEMLOCK, 64 KiB by default, of all processes of the user */
@@ -423,7 +430,7 @@ static int reuse_pin(struct rp_member *m, int id, const char *live)
     if (fd == -ENOENT && (!live || spec->per_listener)) return 0;
     if (fd == -ENOENT)
       return rp_fail(m, -EEXIST, "map '%s' is not pinned in %s, although instances are live (%s): they use another object than %s, or somebody removed the pin; use theirs, or stop them all and start again", spec->name, m->config->pin_path, live, m->config->prog);
-    if (fd == -EPERM) return rp_fail(m, fd, "cannot open %s: %s", path, no_privilege);
+    if (fd == -EPERM) return rp_fail(m, fd, "cannot open %s: %s", path, may_load() ? forbidden : no_privilege);
     return rp_fail(m, fd, "cannot open %s (%s): the group's pins must belong to the daemon's user", path, strerror(-fd));
   }
 
@@ -549,7 +556,7 @@ static int open_pins(struct rp_member *m, const struct rp_config *config, const 
     fd = get_pin(path, flags);
     if (fd == -ENOENT && id == RP_TARGETS) return 0;
     if (fd == -ENOENT) continue;
-    if (fd < 0) return rp_fail(m, fd, "cannot open %s (%s): %s", path, strerror(-fd), not_readable);
+    if (fd < 0) return rp_fail(m, fd, "cannot open %s (%s): %s", path, strerror(-fd), denied(fd));
     m->fds[id] = fd;
     if (id == RP_TARGETS ? slots_of(fd) > 0 : pinned_fits(fd, spec)) continue;
     /* another version's, or somebody else's */
@@ -595,7 +602,7 @@ static int each_listener(struct rp_member *m, const struct rp_config *config, __
   int count, ret = 0;
 
   count = scandir(config->pin_path, &names, is_listener, alphasort);
-  if (count < 0) return rp_fail(m, -errno, "cannot list the group's directory %s (%s): %s", config->pin_path, strerror(errno), not_readable);
+  if (count < 0) return rp_fail(m, -errno, "cannot list the group's directory %s (%s): %s", config->pin_path, strerror(errno), denied(-errno));
   for (int i = 0; i < count; i++) {
     if (!ret) {
       ret = open_listener(&listener, config, names[i]->d_name, flags);
@@ -767,7 +774,7 @@ static int no_load(struct rp_member *m)
   if (charges_memlock() && !getrlimit(RLIMIT_MEMLOCK, &limit) && limit.rlim_cur != RLIM_INFINITY)
     return rp_fail(m, -EPERM, "cannot load %s: before Linux 5.11 that takes memory from RLIMIT_MEMLOCK, which is %lu bytes: set it to %lu (LimitMEMLOCK= in a systemd unit, 'ulimit -l %lu' in a shell)", path, (unsigned long) limit.rlim_cur, memlock_needed(m), memlock_needed(m) / 1024);
 
-  return rp_fail(m, -EPERM, "cannot load %s although we have CAP_BPF: a seccomp filter or a security module forbids bpf(), or the object needs CAP_PERFMON too, as reuseport-debug.o does", path);
+  return rp_fail(m, -EPERM, "cannot load %s %s, or the object needs CAP_PERFMON too, as reuseport-debug.o does", path, forbidden);
 }
 
 static void program_pin_name(const struct rp_member *m, char path[PATH_MAX])
@@ -805,7 +812,7 @@ static int borrow(struct rp_member *m)
 
   program_pin_name(m, path);
   fd = get_pin(path, 0);
-  if (fd < 0) return fd == -ENOENT ? 0 : rp_fail(m, fd, "cannot open %s (%s): %s", path, strerror(-fd), not_readable);
+  if (fd < 0) return fd == -ENOENT ? 0 : rp_fail(m, fd, "cannot open %s (%s): %s", path, strerror(-fd), denied(fd));
 
   m->opened = 1;
   m->prog = fd;
@@ -1290,7 +1297,7 @@ int rp_steer(struct rp_member *m, const struct rp_config *config)
     if (m->fds[id] >= 0 && !pinned_fits(m->fds[id], &specs[id]))
       err = rp_fail(m, -EEXIST, "what is pinned at %s is not the map '%s'", path, specs[id].name);
     else if (m->fds[id] < 0 && m->fds[id] != -ENOENT)
-      err = rp_fail(m, m->fds[id], "cannot open %s (%s): %s", path, strerror(-m->fds[id]), not_readable);
+      err = rp_fail(m, m->fds[id], "cannot open %s (%s): %s", path, strerror(-m->fds[id]), denied(m->fds[id]));
   }
   if (err) rp_close(m);
 
