@@ -15,7 +15,7 @@ TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY)
 
 TOOLS := $(patsubst tests/%.c,tests/bin/%,$(wildcard tests/*.c))
 
-.PHONY: help build bpf demo check check-tools lint clean
+.PHONY: help build bpf debug demo check check-tools lint clean
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -30,6 +30,7 @@ help:
 	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch of the series"
 	@echo "make lint    the checks of the source and the patches"
 	@echo "make bpf     bpf/reuseport.o and bpf/reuseportctl alone; BPF_TARGET=bpfeb: for a big-endian machine"
+	@echo "make debug   bpf/reuseport-debug.o: the same selector, which says each decision in the kernel's trace"
 	@echo "make clean   removes what was built"
 
 build: $(TREE)/.built bpf
@@ -41,9 +42,16 @@ CTL := $(patsubst %,bpf/%.c,reuseportctl status steer pair sockets) $(OVERLAY)/g
 bpf/reuseportctl: $(CTL) $(wildcard bpf/*.h $(OVERLAY)/*.h) | build/.deps-build
 	$(CC) $(TOOL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -o $@ $(CTL) $(LDFLAGS) -lbpf -lmnl -ljansson
 
+OBJECT_HEADERS := $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h bpf/reuseport_debug.h
+
 # Also the variants that the tests make of it
-%.o: %.bpf.c $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h | build/.deps-build
-	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+%.o: %.bpf.c $(OBJECT_HEADERS) | build/.deps-build
+	$(CLANG) $(BPF_CFLAGS) -Ibpf -c $< -o $@
+
+debug: bpf/reuseport-debug.o
+
+bpf/reuseport-debug.o: bpf/reuseport.bpf.c $(OBJECT_HEADERS) | build/.deps-build
+	$(CLANG) $(BPF_CFLAGS) -DRP_DEBUG -c $< -o $@
 
 build/pristine-$(RELEASE): | build/.deps-build
 	scripts/fetch --release $(RELEASE) $@
@@ -82,11 +90,11 @@ tests/bin/%: tests/%.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h) | build/.de
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
-check: build build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built check-tools
+check: build debug build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built check-tools
 	prove --exec '' --failures --timer tests/*.t
 
 # Longer than the rest: see each one's --help
-check-kernels check-libbpf check-compilers check-debian check-commits: build check-tools build/.deps-long
+check-kernels check-libbpf check-compilers check-debian check-commits: build debug check-tools build/.deps-long
 check-releases check-kernels check-libbpf check-compilers check-debian check-commits:
 	scripts/$@
 

@@ -107,6 +107,8 @@ static __always_inline void count(__u32 bucket, enum rp_outcome outcome)
 		c->n[outcome]++;
 }
 
+#include "reuseport_debug.h"
+
 /* Relative to the network header: ctx->data starts at the transport header. */
 static __always_inline bool read_source(struct sk_reuseport_md *ctx, union rp_addr *a)
 {
@@ -183,6 +185,7 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	if (!read_source(ctx, &source)) {
 		if (!migrating) {
 			count(RP_NO_BUCKET, RP_UNREADABLE);
+			debug_decision(ctx, migrating, &source, -1, -1, RP_UNREADABLE);
 			return SK_DROP;
 		}
 		read_peer(migrating, &source);
@@ -197,6 +200,7 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 
 	if (!bpf_sk_select_reuseport(ctx, targets, &wanted, 0)) {
 		count(wanted, RP_OWN);
+		debug_decision(ctx, migrating, &source, wanted, wanted, RP_OWN);
 		return SK_PASS;
 	}
 	if (flags & RP_NO_FAILOVER)
@@ -222,9 +226,11 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 
 refuse:
 	count(wanted, RP_REFUSED);
+	debug_decision(ctx, migrating, &source, wanted, -1, RP_REFUSED);
 	return SK_DROP;
 standin:
 	count(bucket, RP_STANDIN);
+	debug_decision(ctx, migrating, &source, wanted, bucket, RP_STANDIN);
 	return SK_PASS;
 }
 
