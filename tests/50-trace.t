@@ -1,0 +1,140 @@
+#!/bin/sh
+# Tracing without kprobes: arrays.bt says who joins, leaves, takes over and dies, tcpstates.bt what becomes of sessions, and the
+# debug object what it decides; of real instances, which did just that.
+. "${0%/*}/lib.sh"
+need_daemons
+[ -f "$root/bpf/reuseport-debug.o" ] || skip_all "not built: run make debug"
+sandbox
+need_tracing
+
+trace arrays 3 arrays.bt
+trace states 1 tcpstates.bt 17901
+
+# The debug object's lines, in a buffer of their own
+buffer=/sys/kernel/tracing/instances/reuseport-$(cat /proc/sys/kernel/random/uuid)
+mkdir "$buffer"
+echo 1 >"$buffer/events/bpf_trace/bpf_trace_printk/enable"
+
+config live 2100 2 "bmp_daemon: true\nbmp_daemon_port: 17901\nbmp_daemon_max_peers: 100\nreuseport_takeover: true" \
+	"reuseport_bpf_prog: $root/bpf/reuseport-debug.o"
+start_all live 2
+udp=$(bpftool -j map show pinned "$bpffs/live/nfacctd/udp_balancing_targets" | grep -oE '"id":[0-9]+' | cut -d: -f2)
+tcp=$(bpftool -j map show pinned "$bpffs/live/bmp/tcp_balancing_targets" | grep -oE '"id":[0-9]+' | cut -d: -f2)
+
+# said WORDS INDEX: of the instance that has this index now, for both of its listeners
+said() {
+	for line in "$1 $udp udp_balancing_t bucket $2" "$1 $tcp tcp_balancing_t bucket $2"; do
+		grep -qE "^[0-9:]+ $line by $(cat "$tmp/host-$2") nfacctd" "$tmp/arrays.out" || return 1
+	done
+}
+
+# note INDEX: its pid, while it lives
+note() {
+	host_pid "$(pid_of live "$1")" >"$tmp/host-$1"
+}
+
+for i in 0 1; do
+	note $i
+	ok "index $i joins, with its pid and name" wait_for 5 said join $i
+done
+
+# printed: what the debug object printed since the last call, in $tmp/printed
+printed() {
+	cp "$buffer/trace" "$tmp/printed"
+	echo >"$buffer/trace"
+}
+
+# decided REGEX: such outcomes in it, lines "exporter bucket datagrams"
+decided() {
+	sed -n "s/.*reuseport: udp \(.*\): wants [0-9]*, gets \(-*[0-9]*\), $1\$/\1 \2/p" "$tmp/printed" | short | sort | uniq -c |
+		awk '{print $2, $3, $1}' | sort
+}
+
+# short: IPv6 addresses as everybody writes them. The test's are 2001:db8::N.
+short() {
+	sed -E 's/^2001:0db8(:0000){5}:0*/2001:db8::/'
+}
+
+send() {
+	for family in 4 6; do "$tools/exporter" netflow5 $family 2100 exporters=20 ports=2 datagrams=2 rate=2000 >/dev/null; done
+	wait_for 20 queues_empty 2100
+}
+
+send
+printed
+decided own >"$tmp/own"
+is "the debug object names each exporter of 40" "$(wc -l <"$tmp/own")" 40
+
+# Sessions
+for family in 4 6; do
+	"$tools/exporter" bmp $family 17901 exporters=5 ports=1 >"$tmp/routers$family" &
+	echo $! >>"$tmp/routers"
+done
+
+# state FROM TO: of how many connections
+state() {
+	grep -cE "^[0-9:]+ tcp \[?(10\.0\.0\.|2001:db8::)[0-9a-f]+\]?:[0-9]+ to 17901: $1 > $2 after [0-9]+ ms$" "$tmp/states.out"
+}
+
+# states FROM TO: whether it is that of all
+states() {
+	[ "$(state "$1" "$2")" -eq 10 ]
+}
+ok "10 sessions, 5 of them IPv4, are established" wait_for 10 states SYN_RECV ESTABLISHED
+is "5 of them by their IPv4 addresses" "$(grep -c ' 10\.0\.0\.[0-9]*:[0-9]* .*> ESTABLISHED' "$tmp/states.out")" 5
+while read -r p; do kill "$p" && wait "$p" || true; done <"$tmp/routers"
+ok "the routers end or reset them" wait_for 10 states ESTABLISHED '(CLOSE_WAIT|CLOSE)'
+ok "and all are closed" wait_for 10 states '(LAST_ACK|CLOSE_WAIT|ESTABLISHED)' CLOSE
+is "two listeners came up" "$(grep -c 'tcp \[::\]:0 to 17901: CLOSE > LISTEN' "$tmp/states.out")" 2
+
+# Takeover
+old=$(pid_of live 0)
+start_and_wait live 0
+note 0
+ok "a newcomer at index 0 takes over, with its pid and name" wait_for 5 said takeover 0
+wait "$old"
+
+# Death, and who stands in
+crash live 1
+ok "index 1 dies, with its pid and name" wait_for 5 said death 1
+send
+printed
+decided stand-in >"$tmp/standin"
+decided own >"$tmp/stayed"
+grep ' 1 ' "$tmp/own" | sed 's/ 1 / 0 /' >"$tmp/orphans"
+ok "the debug object says that index 0 stands in for exactly those of index 1 ($(wc -l <"$tmp/orphans"))" \
+	diff "$tmp/orphans" "$tmp/standin"
+ok "which are some, and not all" [ "$(wc -l <"$tmp/orphans")" -gt 0 -a "$(wc -l <"$tmp/orphans")" -lt 40 ]
+stop_all live
+ok "index 0 leaves, with its pid and name" wait_for 5 said leave 0
+sort "$tmp/own" "$tmp/stayed" "$tmp/standin" | awk '{sum[$1 " " $2] += $3} END {for (e in sum) print e, sum[e]}' | sort >"$tmp/said"
+received live >"$tmp/received"
+ok "each exporter's datagrams came where the debug object said" diff "$tmp/said" "$tmp/received"
+
+# Refusals
+config off 2100 2 "reuseport_failover: false" "reuseport_bpf_prog: $root/bpf/reuseport-debug.o"
+start_and_wait off 0
+send
+printed
+decided refused >"$tmp/refused"
+stop_all off
+received off | awk '{print $1}' | sort >"$tmp/heard"
+is "without failover, it says who is refused" "$(wc -l <"$tmp/refused")" $((40 - $(wc -l <"$tmp/heard")))
+ok "none of them was heard" [ -z "$(cut -d' ' -f1 "$tmp/refused" | sort | comm -12 - "$tmp/heard")" ]
+ok "and some were" [ -s "$tmp/heard" ]
+
+traced arrays
+traced states
+is "none died but index 1" "$(grep -E " death ($udp|$tcp) " "$tmp/arrays.out" | grep -vc " bucket 1 by $(cat "$tmp/host-1") ")" 0
+
+# What it takes: CAP_PERFMON besides CAP_BPF
+denied=0
+setpriv --bounding-set -all,+bpf "$nfacctd" -f "$tmp/off.conf" -x 0 >"$tmp/denied" 2>&1 || denied=$?
+ok "with CAP_BPF alone it is refused" [ "$denied" -ne 0 ]
+diag "$(grep ERROR "$tmp/denied")"
+setpriv --bounding-set -all,+bpf,+perfmon "$nfacctd" -f "$tmp/off.conf" -x 0 -o "$tmp/off-0.csv" >"$tmp/off-0.log" 2>&1 &
+echo $! >"$tmp/off-0.pid"
+ok "with CAP_BPF and CAP_PERFMON it runs" wait_for 20 is_up off 0
+stop_all off
+rmdir "$buffer"
+done_testing

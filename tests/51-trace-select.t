@@ -1,0 +1,83 @@
+#!/bin/sh
+# select.bt says who was selected for each datagram and SYN, and why not: the same as what instances received, while all are there,
+# one is dead, and without failover.
+. "${0%/*}/lib.sh"
+need_daemons
+[ -e /sys/bus/event_source/devices/kprobe ] || skip_all "this kernel has no kprobes"
+sandbox
+need_tracing
+
+trace all 4 select.bt
+trace port 4 select.bt 17902
+config live 17900 2 "bmp_daemon: true\nbmp_daemon_port: 17901\nbmp_daemon_max_peers: 100"
+config off 17902 2 "reuseport_failover: false"
+start_all live 2
+start_and_wait off 0
+
+send() {
+	for family in 4 6; do "$tools/exporter" netflow5 $family "$1" exporters=20 ports=2 datagrams=2 rate=2000 >/dev/null; done
+	wait_for 20 queues_empty "$1"
+}
+
+# said PORT REGEX: the exporters of such lines, "exporter bucket lines"
+said() {
+	sed -nE "s/^[0-9:]+ (udp|tcp) (.*) to $1: wants -?[0-9]+, gets (-?[0-9]+), $2\$/\2 \3/p" "$tmp/all.out" | sort | uniq -c |
+		awk '{print $2, $3, $1}' | sort
+}
+
+# lines PORT N: whether there are so many of that port
+lines() {
+	[ "$(grep -c " to $1: " "$tmp/all.out")" -ge "$2" ]
+}
+
+send 17900
+ok "a line for each of 160 datagrams" wait_for 10 lines 17900 160
+said 17900 own >"$tmp/own"
+is "all are for their own instance" "$(awk '{n += $3} END {print n}' "$tmp/own")" 160
+sed -E 's/ [0-9]+$//' "$tmp/own" >"$tmp/homes"
+
+# Sessions, which meet the flows
+for family in 4 6; do
+	"$tools/exporter" bmp $family 17901 exporters=10 ports=1 >"$tmp/routers$family" &
+	echo $! >>"$tmp/routers"
+done
+ok "a line for each of 20 SYNs" wait_for 10 lines 17901 20
+said 17901 own | cut -d' ' -f1,2 >"$tmp/sessions"
+is "all are for their own instance" "$(wc -l <"$tmp/sessions")" 20
+ok "which is that of their flows" [ -z "$(comm -23 "$tmp/sessions" "$tmp/homes")" ]
+while read -r p; do kill "$p" && wait "$p" || true; done <"$tmp/routers"
+
+crash live 1
+send 17900
+ok "index 1 is dead: 160 lines more" wait_for 10 lines 17900 320
+said 17900 'stand-in: empty' >"$tmp/standin"
+grep ' 1 ' "$tmp/own" | sed 's/ 1 / 0 /' >"$tmp/orphans"
+ok "index 0 stands in for its exporters ($(wc -l <"$tmp/orphans")), because its bucket is empty" diff "$tmp/orphans" "$tmp/standin"
+
+send 17902
+ok "without failover, too, a line for each of 160" wait_for 10 lines 17902 160
+said 17902 'refused: empty' >"$tmp/refused"
+stop_all live off
+said 17900 '(own|stand-in: empty)' >"$tmp/said"
+received live >"$tmp/received"
+sed -nE 's/^[0-9:]+ udp (.*) to 17900: wants [0-9]+, gets ([0-9]+), .*/\1 \2/p' "$tmp/all.out" | sort | uniq -c |
+	awk '{print $2, $3, $1}' | sort >"$tmp/gets"
+ok "instances received what the lines say" diff "$tmp/gets" "$tmp/received"
+received off | cut -d' ' -f1 >"$tmp/heard"
+is "all exporters without an instance are refused, because its bucket is empty" "$(wc -l <"$tmp/refused")" \
+	$((40 - $(wc -l <"$tmp/heard")))
+ok "nobody heard of them" [ -z "$(cut -d' ' -f1 "$tmp/refused" | comm -12 - "$tmp/heard")" ]
+ok "but of others" [ -s "$tmp/heard" ]
+
+traced all
+traced port
+# sum OUTCOME PORT FILE
+sum() {
+	sed -nE "s/^@$1\[$2, [1-9][0-9]*\]: ([0-9]+)\$/\1/p" "$tmp/$3.out"
+}
+is "the sum of own" "$(sum own 17900 all)" $((320 - $(awk '{n += $3} END {print n}' "$tmp/standin")))
+is "the sum of stand-ins" "$(sum standin 17900 all)" "$(awk '{n += $3} END {print n}' "$tmp/standin")"
+is "the sum of refused" "$(sum refused 17902 all)" "$(awk '{n += $3} END {print n}' "$tmp/refused")"
+is "with a port given, nothing of the others" "$(grep -c ' to 1790[01]: ' "$tmp/port.out")" 0
+is "but all of its own" "$(grep -c ' to 17902: ' "$tmp/port.out")" 160
+done_testing
