@@ -3,7 +3,11 @@
 # one is dead, and without failover.
 . "${0%/*}/lib.sh"
 need_daemons
-[ -e /sys/bus/event_source/devices/kprobe ] || skip_all "this kernel has no kprobes"
+# What a running kernel has not, no package brings: not a failure, even with CHECK_STRICT
+[ -e /sys/bus/event_source/devices/kprobe ] || {
+	echo "1..0 # SKIP this kernel has no kprobes; 'make check-kernels' runs it on those that have"
+	exit 0
+}
 sandbox
 need_tracing
 

@@ -134,8 +134,7 @@ void rp_close(struct rp_member *m)
 
 static const char *no_privilege = "no privilege for BPF: run as root, or with CAP_BPF (CAP_SYS_ADMIN before Linux 5.8)";
 
-/* Whether the kernel would let us create maps and load programs, for all that capabilities say */
-static int may_load(void)
+static int has_capability(int one, int other)
 {
   unsigned long long caps = 0;
   char line[128];
@@ -145,7 +144,13 @@ static int may_load(void)
   while (fgets(line, sizeof(line), file) && sscanf(line, "CapEff: %llx", &caps) != 1) continue;
   fclose(file);
 
-  return caps >> CAP_BPF & 1 || caps >> CAP_SYS_ADMIN & 1;
+  return caps >> one & 1 || caps >> other & 1;
+}
+
+/* Whether the kernel would let us create maps and load programs, for all that capabilities say */
+static int may_load(void)
+{
+  return has_capability(CAP_BPF, CAP_SYS_ADMIN);
 }
 
 static const char *forbidden = "although we have CAP_BPF: a seccomp filter, as containers have it, or a security module forbids bpf()";
@@ -774,7 +779,7 @@ static int no_load(struct rp_member *m)
   if (charges_memlock() && !getrlimit(RLIMIT_MEMLOCK, &limit) && limit.rlim_cur != RLIM_INFINITY)
     return rp_fail(m, -EPERM, "cannot load %s: before Linux 5.11 that takes memory from RLIMIT_MEMLOCK, which is %lu bytes: set it to %lu (LimitMEMLOCK= in a systemd unit, 'ulimit -l %lu' in a shell)", path, (unsigned long) limit.rlim_cur, memlock_needed(m), memlock_needed(m) / 1024);
 
-  return rp_fail(m, -EPERM, "cannot load %s %s, or the object needs CAP_PERFMON too, as reuseport-debug.o does", path, forbidden);
+  return rp_fail(m, -EPERM, "cannot load %s %s", path, forbidden);
 }
 
 static void program_pin_name(const struct rp_member *m, char path[PATH_MAX])
@@ -854,6 +859,8 @@ static int load(struct rp_member *m)
     return 0;
   }
 
+  if (bpf_object__find_map_by_name(m->object, RP_MAP_DEBUG) && may_load() && !has_capability(CAP_PERFMON, CAP_SYS_ADMIN))
+    return rp_fail(m, -EPERM, "%s is a debug build, which takes CAP_PERFMON beside CAP_BPF: give the daemon both, or use reuseport.o", m->config->prog);
   /* EACCES is the verifier's */
   if (err == -EPERM) {
     borrowed = may_load() ? 0 : borrow(m);

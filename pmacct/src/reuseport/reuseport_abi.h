@@ -35,6 +35,9 @@
 #define RP_MAP_OWNERS   "owners"                /* ARRAY u32 bucket -> struct rp_owner */
 #define RP_MAP_COUNTERS "counters"              /* PERCPU_ARRAY u32 bucket -> struct rp_counters */
 
+/* The debug build's, of each load its own */
+#define RP_MAP_DEBUG "debug_text"
+
 #define RP_MAX_BUCKETS   128
 #define RP_NO_BUCKET     RP_MAX_BUCKETS /* the counters' entry for traffic that never got as far as a bucket */
 #define RP_MAX_OVERRIDES 65536
