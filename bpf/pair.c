@@ -92,7 +92,9 @@ static int bind_socket(const struct stall *s, const struct sockaddr_storage *at,
 	    (s->protocol != IPPROTO_TCP || !listen(s->sock, SOMAXCONN)))
 		return DONE;
 
-	return complain(FAILED, "cannot listen there (%s)", strerror(errno));
+	return complain(FAILED,
+			"cannot listen at that address and port, %s (%s): is it somebody else's?",
+			s->protocol == IPPROTO_TCP ? "TCP" : "UDP", strerror(errno));
 }
 
 static int join(struct stall *s, const struct sockaddr_storage *at, socklen_t len, int plain)

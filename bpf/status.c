@@ -321,6 +321,12 @@ static void judge_bucket(struct group *g, const struct listener *l, __u32 i, __u
 						  "or the number of instances");
 }
 
+/* Whether exporters are refused now; the count is of all time, and stays when that is mended */
+static int refuses(const struct group *g, const struct listener *l)
+{
+	return !l->live || (!g->failover && l->live < g->size);
+}
+
 static void judge(struct group *g)
 {
 	char where[80];
@@ -333,7 +339,7 @@ static void judge(struct group *g)
 
 		for (__u32 i = 0; i < l->slots; i++)
 			judge_bucket(g, l, i, mean);
-		if (l->refused)
+		if (l->refused && refuses(g, l))
 			warn(g,
 			     "%llu %s for %s were refused: their bucket was empty, and failover "
 			     "off or nobody live",
@@ -533,6 +539,8 @@ static void print_table(const struct group *g, double seconds)
 				printf("        %s %d: at this port, in no bucket, gets nothing "
 				       "(starts, drains, or has no keys)\n",
 				       l->outsiders[i].comm, l->outsiders[i].pid);
+		if (l->refused && !refuses(g, l))
+			printf("        refused so far: %s\n", scaled(l->refused, text));
 	}
 	if (g->n_warnings)
 		printf("\n");

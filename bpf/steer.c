@@ -413,7 +413,7 @@ static int load_pins(struct options *o)
 	if (!err)
 		err = replace(&m, &before, &after);
 	if (!err)
-		printf("%s: %zu overrides, %zu before\n", o->config.pin_path, after.n, before.n);
+		printf("%s: overrides: %zu, %zu before\n", o->config.pin_path, after.n, before.n);
 	free(before.list);
 	free(after.list);
 

@@ -113,7 +113,7 @@ cat >"$tmp/more" <<-END
 
 	::/0 1 # everybody else
 END
-says "a file replaces them" 0 "$pins: 2 overrides, 3 before" --load "$tmp/more" pins
+says "a file replaces them" 0 "$pins: overrides: 2, 3 before" --load "$tmp/more" pins
 is "by what is in it" "$(ctl pins | tr '\n' ';')" "::/0 1;10.0.0.0/8 2;"
 like "::/0 is IPv4 too" "$(ctl where 127.0.0.7)" "^127.0.0.7 +1  listen_tcp .*override$"
 for bad in "10.0.0.1/8 1" "10.0.0.0/33 1" "10.0.0.0/8" "10.0.0.0/8 x" "10.0.0.0/8 1 2" "10.0.0.0/8 128"; do
@@ -129,14 +129,14 @@ seq 0 65536 | awk '{printf "10.%d.%d.%d/32 1\n", $1 / 65536, $1 / 256 % 256, $1 
 says "one more than there is room for" 1 "65537 overrides are more than the 65536 that a group may have: nothing was changed" --load "$tmp/many" pins
 is "and nothing was" "$(ctl pins | tr '\n' ';')" "::/0 1;10.0.0.0/8 2;"
 head -n 65536 "$tmp/many" >"$tmp/all"
-says "as many as there is room for" 0 "$pins: 65536 overrides, 2 before" --load - pins <"$tmp/all"
-says "back to what was saved" 0 "$pins: 3 overrides, 65536 before" --load "$tmp/saved" pins
+says "as many as there is room for" 0 "$pins: overrides: 65536, 2 before" --load - pins <"$tmp/all"
+says "back to what was saved" 0 "$pins: overrides: 3, 65536 before" --load "$tmp/saved" pins
 is "is as it was" "$(ctl pins)" "$(cat "$tmp/saved")"
 ok "unpin" quietly "$reuseportctl" unpin 127.0.0.0/24
 says "not there" 1 "127.0.0.0/24 is not among the overrides of the group $pins" unpin 127.0.0.0/24
 says "a bucket that is not there" 1 "bucket 9 for 10.0.0.0/8 is not one of the group" pin 10.0.0.0/8 9
 : >"$tmp/none"
-says "an empty file takes all away" 0 "$pins: 0 overrides, 2 before" --load "$tmp/none" pins
+says "an empty file takes all away" 0 "$pins: overrides: 0, 2 before" --load "$tmp/none" pins
 like "and the hash decides again" "$(ctl where 127.0.0.7)" "^127.0.0.7 .*hash$"
 
 # ---- failover; a group whose bucket 2 is empty ----

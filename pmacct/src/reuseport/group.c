@@ -231,8 +231,7 @@ static int lock_group(struct rp_member *m, int seconds)
 
   m->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (m->lock < 0)
-    return rp_fail(m, -errno, "cannot open the group's directory %s (%s): it must be a directory of the daemon's user", path,
-                   strerror(errno));
+    return rp_fail(m, -errno, "cannot open the group's directory %s (%s): all instances of a group run as one user, who owns it", path, strerror(errno));
 
   for (int naps = 0; (err = flock(m->lock, LOCK_EX | LOCK_NB)) && errno == EWOULDBLOCK; naps++) {
     if (naps >= seconds * 50)
@@ -1148,7 +1147,7 @@ static int relock(struct rp_member *m)
 
   size = rp_get(m, RP_SIZE);
   if (c->index >= size)
-    return rp_fail(m, -EEXIST, "the group %s has %u buckets since this instance started: reuseport_hashbucket_index %u is beyond", c->pin_path, size, c->index);
+    return rp_fail(m, -EEXIST, "the group %s has %u buckets since this instance started: reuseport_hashbucket_index %u is beyond; choose one below, or 'reuseportctl resize' it again", c->pin_path, size, c->index);
 
   return 0;
 }
@@ -1226,9 +1225,10 @@ int rp_holds(const struct rp_member *m, struct rp_slot *slot)
 int rp_leave(struct rp_member *m)
 {
   struct rp_slot slot;
-  int err = lock_group(m, 2);
+  int err = 0;
 
   /* without the lock too, such as when the pins are gone: staying would lose more */
+  lock_group(m, 2);
   if (rp_holds(m, &slot)) {
     if (bpf_map_delete_elem(m->fds[RP_TARGETS], &m->config->index))
       err = rp_fail(m, -errno, "cannot take the socket of listener %s out of bucket %u (%s)", m->listener, m->config->index, strerror(errno));

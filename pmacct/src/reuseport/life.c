@@ -83,21 +83,22 @@ static void nap(int ms)
 
 /* ---- opening ---- */
 
+static void log_libbpf(const char *line)
+{
+  Log(LOG_DEBUG, "DEBUG ( %s/core ): reuseport: %s\n", config.name, line);
+}
+
 void reuseport_rehearse(const char *filename, enum reuseport_listener id)
 {
   struct rp_member member;
 
+  rp_set_log(config.debug || debug ? log_libbpf : NULL);
   rp_init(&member);
   if (rp_open(&member, &rp, listeners[id].name, listeners[id].protocol)) {
     Log(LOG_ERR, "ERROR: [%s] reuseport: %s. Exiting.\n", filename, member.error);
     exit(1);
   }
   rp_close(&member);
-}
-
-static void log_libbpf(const char *line)
-{
-  Log(LOG_DEBUG, "DEBUG ( %s/core ): reuseport: %s\n", config.name, line);
 }
 
 /* A child that inherits a listener keeps its bucket occupied after the daemon died: traffic would go nowhere. The same
@@ -164,7 +165,6 @@ static void open_listener(enum reuseport_listener id, int sock, const struct soc
   /* Upstream's handshake blocks the main thread. What it waits for may be somebody else's by then. */
   if (id == REUSEPORT_DTLS) setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
   fcntl(sock, F_SETFD, FD_CLOEXEC);
-  rp_set_log(config.debug || debug ? log_libbpf : NULL);
 
   if (rp_open(member, &rp, listeners[id].name, listeners[id].protocol)) refuse(member);
   if (rp_check_address(member, sock, addr, len)) refuse(member);
