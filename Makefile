@@ -9,14 +9,14 @@ OVERLAY := pmacct/src/reuseport
 CLANG      ?= clang
 BPF_TARGET ?= bpf
 # -idirafter: where Debian keeps asm/types.h, asked when gcc is there; -mcpu=v3 is what Linux 5.1 and newer run
-BPF_CFLAGS = -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY) \
+BPF_CFLAGS = -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. -I$(OVERLAY) \
 	$(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
 TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY)
 
 TOOLS := $(patsubst tests/%.c,tests/bin/%,$(wildcard tests/*.c))
 
-.PHONY: help build bpf debug demo check check-tools lint clean
-.PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits
+.PHONY: help build bpf debug install demo check check-tools lint clean
+.PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -28,6 +28,8 @@ help:
 	@echo "make check-releases  every release of pmacct that can be had"
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
 	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch of the series"
+	@echo "make check-systemd   the units, run by systemd in qemu: start, upgrade, reboot"
+	@echo "make install PREFIX=$(PREFIX) DESTDIR=   what 'make bpf' makes, units and examples; pmacct has its own"
 	@echo "make lint    the checks of the source and the patches"
 	@echo "make bpf     bpf/reuseport.o and bpf/reuseportctl alone; BPF_TARGET=bpfeb: for a big-endian machine"
 	@echo "make debug   bpf/reuseport-debug.o: the same selector, which says each decision in the kernel's trace"
@@ -81,6 +83,24 @@ build/ebpf-$(RELEASE)/.built: $(TREE)/.built
 	scripts/build $(@D) $(EBPF_FLAGS)
 	touch $@
 
+# PREFIX as pmacct's own. DESTDIR stages: the files know nothing of it
+PREFIX ?= /usr/local
+TO      = $(DESTDIR)$(PREFIX)
+
+install: bpf
+	install -D -m 644 -t $(TO)/lib/pmacct bpf/reuseport.o $(wildcard bpf/*.bt)
+	install -D -s -t $(TO)/sbin bpf/reuseportctl
+	install -D -m 644 -t $(TO)/share/man/man8 bpf/reuseportctl.8
+	install -D -m 644 bpf/reuseportctl.bash $(TO)/share/bash-completion/completions/reuseportctl
+	install -D -t $(TO)/lib/pmacct/scripts scripts/instances scripts/run-instance
+	install -D -m 644 -t $(TO)/lib/pmacct/scripts scripts/lib.sh
+	install -D -m 644 -t $(TO)/lib/systemd/system systemd/*@.service systemd/*.target
+	install -D -m 644 systemd/tmpfiles.conf $(TO)/lib/tmpfiles.d/pmacct-reuseport.conf
+	install -D -m 644 systemd/sysusers.conf $(TO)/lib/sysusers.d/pmacct-reuseport.conf
+	install -D -m 644 -t $(TO)/share/doc/pmacct-reuseport/examples examples/*.conf
+	sed -i 's,@PREFIX@,$(PREFIX),g' $(TO)/lib/systemd/system/nfacctd@.service $(TO)/lib/systemd/system/pmbmpd@.service \
+		$(TO)/share/doc/pmacct-reuseport/examples/*.conf
+
 demo: build build/.deps-demo
 	scripts/demo
 
@@ -94,8 +114,8 @@ check: build debug build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built ch
 	prove --exec '' --failures --timer tests/*.t
 
 # Longer than the rest: see each one's --help
-check-kernels check-libbpf check-compilers check-debian check-commits: build debug check-tools build/.deps-long
-check-releases check-kernels check-libbpf check-compilers check-debian check-commits:
+check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: build debug check-tools build/.deps-long
+check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd:
 	scripts/$@
 
 lint: build/.deps-build build/.deps-check $(TREE)/.built

@@ -1,0 +1,88 @@
+#!/bin/sh
+# 'make install': what is where, and knows its prefix and nothing of where it was built or staged; the units are well-formed;
+# what is installed works from there: an upgrade by the units' own command, with the example config.
+# shellcheck disable=SC2086 # words: $instance
+. "${0%/*}/lib.sh"
+need_daemons
+need systemd-analyze
+sandbox
+
+make -s -C "$root" install DESTDIR="$tmp/stage" PREFIX=/opt/pmacct >"$tmp/log" 2>&1 || die "make install fails: $(cat "$tmp/log")"
+is "files and modes" "$(find "$tmp/stage" -type f ! -name '*.bt' -printf '%m /%P\n' | sort -k 2)" "644 /opt/pmacct/lib/pmacct/reuseport.o
+755 /opt/pmacct/lib/pmacct/scripts/instances
+644 /opt/pmacct/lib/pmacct/scripts/lib.sh
+755 /opt/pmacct/lib/pmacct/scripts/run-instance
+644 /opt/pmacct/lib/systemd/system/nfacctd@.service
+644 /opt/pmacct/lib/systemd/system/pmacct-reuseport.target
+644 /opt/pmacct/lib/systemd/system/pmbmpd@.service
+644 /opt/pmacct/lib/sysusers.d/pmacct-reuseport.conf
+644 /opt/pmacct/lib/tmpfiles.d/pmacct-reuseport.conf
+755 /opt/pmacct/sbin/reuseportctl
+644 /opt/pmacct/share/bash-completion/completions/reuseportctl
+644 /opt/pmacct/share/doc/pmacct-reuseport/examples/nfacctd.conf
+644 /opt/pmacct/share/doc/pmacct-reuseport/examples/pmbmpd.conf
+644 /opt/pmacct/share/man/man8/reuseportctl.8"
+is "bpftrace scripts" "$(cd "$tmp/stage/opt/pmacct/lib/pmacct" && find . -name '*.bt' | sort)" "$(cd "$root/bpf" && find . -name '*.bt' | sort)"
+is "files that name the tree they were built in, where they were staged, or no prefix at all" \
+	"$(grep -rlF -e "$root" -e "$tmp" -e @PREFIX@ "$tmp/stage")" ""
+for conf in "$tmp"/stage/opt/pmacct/share/doc/pmacct-reuseport/examples/*.conf; do
+	is "${conf##*/}: paths that are not absolute" "$(sed '/^!/d; s/^[^:]*: *//' "$conf" | grep '/' | grep -v '^/')" ""
+	ok "${conf##*/}: the object is where it says" \
+		[ -f "$tmp/stage$(sed -n 's/^reuseport_bpf_prog: //p' "$conf")" ]
+done
+
+# ---- where it is to stay ----
+prefix=$tmp/prefix
+examples=$prefix/share/doc/pmacct-reuseport/examples
+make -s -C "$root" install PREFIX="$prefix" >"$tmp/log" 2>&1 || die "make install fails: $(cat "$tmp/log")"
+ln -s "$nfacctd" "$pmbmpd" "$prefix/sbin/"
+systemd-analyze verify --man=no "$prefix"/lib/systemd/system/*.target \
+	"$prefix/lib/systemd/system/nfacctd@0.service" "$prefix/lib/systemd/system/pmbmpd@0.service" >"$tmp/log" 2>&1 || true
+is "systemd-analyze verify has no complaint" "$(grep -F "$prefix
+nfacctd
+pmbmpd
+pmacct" "$tmp/log" || true)" ""
+diff "$prefix/lib/systemd/system/nfacctd@.service" "$prefix/lib/systemd/system/pmbmpd@.service" >"$tmp/log" || true
+is "the two units differ in the daemon's name, and what is said of it" "$(sed -n '/^>/{/pmbmpd/d; /^> #/d; p}' "$tmp/log")" ""
+
+# The example, as installed: what it writes to is for root here, and gone with the sandbox
+mount -t tmpfs tmpfs /var/lib
+mkdir /var/lib/pmacct
+run=$prefix/lib/pmacct/scripts/run-instance
+instance="$prefix/sbin/nfacctd $examples/nfacctd.conf"
+
+# logged COMMAND...: for ok: its output goes to $tmp/log
+logged() {
+	"$@" >"$tmp/log" 2>&1
+}
+
+for i in 0 1 2 3; do
+	mkdir "$tmp/run-$i"
+	"$run" --dir "$tmp/run-$i" $instance $i >"$tmp/live-$i.log" 2>&1 &
+	echo $! >"$tmp/live-$i.pid"
+done
+for i in 0 1 2 3; do
+	ok "index $i of the example joins" wait_for 20 is_up live $i
+	like "its BMP too" "$(cat "$tmp/live-$i.log")" "listener bmp joined /sys/fs/bpf/pmacct as index $i of 4"
+	is "its pidfile" "$(cat "$tmp/run-$i/pid")" "$(pid_of live $i)"
+done
+ok "there is no index 4" not logged "$run" --dir "$tmp/run-0" $instance 4
+like "it says so" "$(cat "$tmp/log")" 'there is no instance 4: .*reuseport_hashbucket_count: 4, so it is 0 to 3'
+
+old=$(pid_of live 1)
+ok "an upgrade: takeover succeeds" logged "$run" --dir "$tmp/run-1" --takeover "$old" $instance 1
+ok "the old process has ended" gone "$old"
+ok "by itself, with 0" wait "$old"
+new=$(cat "$tmp/run-1/pid")
+like "the new one, which the pidfile names, joined" "$(cat "$tmp/log")" 'listener nfacctd joined'
+is "its parent is process 1" "$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$new/status")" 1
+
+sed -i 's/^nfacctd_port: .*/nfacctd_port: 2101/' "$examples/nfacctd.conf"
+ok "with a config that the group refuses, it fails" not logged "$run" --dir "$tmp/run-1" --takeover "$new" $instance 1
+like "it says so" "$(cat "$tmp/log")" "the new process, [0-9]+, has ended: see what it said; $new runs on"
+ok "and the old process runs on" not gone "$new"
+
+for i in 0 2 3; do ok "index $i stops, with 0" stopped TERM "$(pid_of live $i)"; done
+kill -TERM "$new"
+ok "and so does the one that took over" wait_for 10 gone "$new"
+done_testing
