@@ -42,8 +42,8 @@ is "systemd-analyze verify has no complaint" "$(grep -F "$prefix
 nfacctd
 pmbmpd
 pmacct" "$tmp/log" || true)" ""
-diff "$prefix/lib/systemd/system/nfacctd@.service" "$prefix/lib/systemd/system/pmbmpd@.service" >"$tmp/log" || true
-is "the two units differ in the daemon's name, and what is said of it" "$(sed -n '/^>/{/pmbmpd/d; /^> #/d; p}' "$tmp/log")" ""
+for daemon in nfacctd pmbmpd; do sed "/^#/d; s/$daemon/DAEMON/g" "$prefix/lib/systemd/system/$daemon@.service" >"$tmp/$daemon"; done
+ok "the two units differ in nothing but the daemon's name" quietly diff "$tmp/nfacctd" "$tmp/pmbmpd"
 
 # The example, as installed: what it writes to is for root here, and gone with the sandbox
 mount -t tmpfs tmpfs /var/lib
