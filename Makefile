@@ -88,18 +88,19 @@ PREFIX ?= /usr/local
 TO      = $(DESTDIR)$(PREFIX)
 
 install: bpf
-	install -D -m 644 -t $(TO)/lib/pmacct bpf/reuseport.o $(wildcard bpf/*.bt)
+	install -D -m 644 -t $(TO)/lib/pmacct bpf/reuseport.o
+	install -D -t $(TO)/lib/pmacct bpf/*.bt
 	install -D -s -t $(TO)/sbin bpf/reuseportctl
 	install -D -m 644 -t $(TO)/share/man/man8 bpf/reuseportctl.8
 	install -D -m 644 bpf/reuseportctl.bash $(TO)/share/bash-completion/completions/reuseportctl
 	install -D -t $(TO)/lib/pmacct/scripts scripts/instances scripts/run-instance
 	install -D -m 644 -t $(TO)/lib/pmacct/scripts scripts/lib.sh
-	install -D -m 644 -t $(TO)/lib/systemd/system systemd/*@.service systemd/*.target
+	install -D -m 644 -t $(TO)/lib/systemd/system systemd/*.service systemd/*.timer systemd/*.target
 	install -D -m 644 systemd/tmpfiles.conf $(TO)/lib/tmpfiles.d/pmacct-reuseport.conf
 	install -D -m 644 systemd/sysusers.conf $(TO)/lib/sysusers.d/pmacct-reuseport.conf
-	install -D -m 644 -t $(TO)/share/doc/pmacct-reuseport/examples examples/*.conf
-	sed -i 's,@PREFIX@,$(PREFIX),g' $(TO)/lib/systemd/system/nfacctd@.service $(TO)/lib/systemd/system/pmbmpd@.service \
-		$(TO)/share/doc/pmacct-reuseport/examples/*.conf
+	install -D -m 644 -t $(TO)/share/doc/pmacct-reuseport/examples examples/*
+	for file in systemd/*.service; do sed -i 's,/usr/local,$(PREFIX),g' $(TO)/lib/systemd/system/$${file#systemd/} || exit; done
+	sed -i 's,/usr/local,$(PREFIX),g' $(TO)/share/doc/pmacct-reuseport/examples/* $(TO)/share/man/man8/reuseportctl.8
 
 demo: build build/.deps-demo
 	scripts/demo

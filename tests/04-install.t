@@ -4,7 +4,7 @@
 # shellcheck disable=SC2086 # words: $instance
 . "${0%/*}/lib.sh"
 need_daemons
-need systemd-analyze
+need systemd-analyze perl
 sandbox
 
 make -s -C "$root" install DESTDIR="$tmp/stage" PREFIX=/opt/pmacct >"$tmp/log" 2>&1 || die "make install fails: $(cat "$tmp/log")"
@@ -15,16 +15,20 @@ is "files and modes" "$(find "$tmp/stage" -type f ! -name '*.bt' -printf '%m /%P
 644 /opt/pmacct/lib/systemd/system/nfacctd@.service
 644 /opt/pmacct/lib/systemd/system/pmacct-reuseport.target
 644 /opt/pmacct/lib/systemd/system/pmbmpd@.service
+644 /opt/pmacct/lib/systemd/system/reuseport-metrics.service
+644 /opt/pmacct/lib/systemd/system/reuseport-metrics.timer
 644 /opt/pmacct/lib/sysusers.d/pmacct-reuseport.conf
 644 /opt/pmacct/lib/tmpfiles.d/pmacct-reuseport.conf
 755 /opt/pmacct/sbin/reuseportctl
 644 /opt/pmacct/share/bash-completion/completions/reuseportctl
+644 /opt/pmacct/share/doc/pmacct-reuseport/examples/flows.sql
+644 /opt/pmacct/share/doc/pmacct-reuseport/examples/nfacctd-postgresql.conf
 644 /opt/pmacct/share/doc/pmacct-reuseport/examples/nfacctd.conf
 644 /opt/pmacct/share/doc/pmacct-reuseport/examples/pmbmpd.conf
 644 /opt/pmacct/share/man/man8/reuseportctl.8"
-is "bpftrace scripts" "$(cd "$tmp/stage/opt/pmacct/lib/pmacct" && find . -name '*.bt' | sort)" "$(cd "$root/bpf" && find . -name '*.bt' | sort)"
-is "files that name the tree they were built in, where they were staged, or no prefix at all" \
-	"$(grep -rlF -e "$root" -e "$tmp" -e @PREFIX@ "$tmp/stage")" ""
+is "bpftrace scripts" "$(cd "$tmp/stage/opt/pmacct/lib/pmacct" && find . -name '*.bt' -perm 755 | sort)" "$(cd "$root/bpf" && find . -name '*.bt' | sort)"
+is "files that name the tree they were built in, where they were staged, or another prefix" \
+	"$(grep -rlF -e "$root" -e "$tmp" -e /usr/local "$tmp/stage")" ""
 for conf in "$tmp"/stage/opt/pmacct/share/doc/pmacct-reuseport/examples/*.conf; do
 	is "${conf##*/}: paths that are not absolute" "$(sed '/^!/d; s/^[^:]*: *//' "$conf" | grep '/' | grep -v '^/')" ""
 	ok "${conf##*/}: the object is where it says" \
@@ -37,7 +41,8 @@ examples=$prefix/share/doc/pmacct-reuseport/examples
 make -s -C "$root" install PREFIX="$prefix" >"$tmp/log" 2>&1 || die "make install fails: $(cat "$tmp/log")"
 ln -s "$nfacctd" "$pmbmpd" "$prefix/sbin/"
 systemd-analyze verify --man=no "$prefix"/lib/systemd/system/*.target \
-	"$prefix/lib/systemd/system/nfacctd@0.service" "$prefix/lib/systemd/system/pmbmpd@0.service" >"$tmp/log" 2>&1 || true
+	"$prefix/lib/systemd/system/nfacctd@0.service" "$prefix/lib/systemd/system/pmbmpd@0.service" \
+	"$prefix"/lib/systemd/system/reuseport-metrics.* >"$tmp/log" 2>&1 || true
 is "systemd-analyze verify has no complaint" "$(grep -F "$prefix
 nfacctd
 pmbmpd
@@ -56,9 +61,19 @@ logged() {
 	"$@" >"$tmp/log" 2>&1
 }
 
+# What systemd gets from a unit of Type=notify, and when: whether the log of index 0 had its listener joined then
+perl -MSocket -e '
+	socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
+	bind($s, pack_sockaddr_un("$ARGV[0]/notify")) or die "bind: $!";
+	recv($s, my $message, 64, 0) // die "notify: $!";
+	open(my $log, "<", "$ARGV[0]/live-0.log") or die "log: $!";
+	print "$message ", scalar(grep { /listener nfacctd joined/ } <$log>), "\n";
+' "$tmp" >"$tmp/notified" &
+notified=$!
+wait_for 10 test -S "$tmp/notify" || die "no socket to be notified by"
 for i in 0 1 2 3; do
 	mkdir "$tmp/run-$i"
-	"$run" --dir "$tmp/run-$i" $instance $i >"$tmp/live-$i.log" 2>&1 &
+	NOTIFY_SOCKET=$([ $i -gt 0 ] || echo "$tmp/notify") "$run" --dir "$tmp/run-$i" $instance $i >"$tmp/live-$i.log" 2>&1 &
 	echo $! >"$tmp/live-$i.pid"
 done
 for i in 0 1 2 3; do
@@ -66,6 +81,8 @@ for i in 0 1 2 3; do
 	like "its BMP too" "$(cat "$tmp/live-$i.log")" "listener bmp joined /sys/fs/bpf/pmacct as index $i of 4"
 	is "its pidfile" "$(cat "$tmp/run-$i/pid")" "$(pid_of live $i)"
 done
+wait $notified || diag "nobody was notified"
+is "index 0 tells systemd that it reads, when it has joined" "$(cat "$tmp/notified")" "READY=1 1"
 ok "there is no index 4" not logged "$run" --dir "$tmp/run-0" $instance 4
 like "it says so" "$(cat "$tmp/log")" 'there is no instance 4: .*reuseport_hashbucket_count: 4, so it is 0 to 3'
 

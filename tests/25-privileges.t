@@ -76,11 +76,11 @@ receives user-bpf 2102
 own_group none 2103
 refused none $user
 if kernel_before 5 19; then
-	like "none: refused" "$said" "^1 ERROR: .* reuseport: cannot load .*: no privilege for BPF: run as root, or with CAP_BPF"
+	like "none: refused" "$said" "^1 ERROR: .* reuseport: cannot open .*: no privilege for BPF: run as root, or with CAP_BPF"
 	own_group pinned 2104
 	ok "pinned: by one who may" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/pinned" --prog "$tmp/reuseport.o" load nfacctd
 	refused pinned $user
-	like "pinned: this kernel does not allow it" "$said" "^1 ERROR: .* before Linux 5.19 that takes CAP_BPF too"
+	like "pinned: this kernel does not allow it" "$said" "^1 ERROR: .* reuseport: cannot open .*: no privilege for BPF: run as root, or with CAP_BPF"
 else
 	like "none: refused, and how to help it" "$said" "^1 ERROR: .* no privilege for BPF: .*, or have 'reuseportctl load' pin it for this listener beforehand"
 	own_group pinned 2104

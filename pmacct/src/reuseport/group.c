@@ -158,7 +158,9 @@ static const char *forbidden = "although we have CAP_BPF: a seccomp filter, as c
 /* Why a pin could not be opened */
 static const char *denied(int err)
 {
-  return err == -EPERM && may_load() ? forbidden : "its files are its daemons' user's: run as that user or root; before Linux 5.19 that takes CAP_BPF too";
+  if (err == -EPERM) return may_load() ? forbidden : no_privilege;
+
+  return "its files are its daemons' user's: run as that user, or root";
 }
 
 /* Before Linux 5.11 BPF memory counts against RLIMIT_MEMLOCK, 64 KiB by default, of all processes of the user */
@@ -434,7 +436,7 @@ static int reuse_pin(struct rp_member *m, int id, const char *live)
     if (fd == -ENOENT && (!live || spec->per_listener)) return 0;
     if (fd == -ENOENT)
       return rp_fail(m, -EEXIST, "map '%s' is not pinned in %s, although instances are live (%s): they use another object than %s, or somebody removed the pin; use theirs, or stop them all and start again", spec->name, m->config->pin_path, live, m->config->prog);
-    if (fd == -EPERM) return rp_fail(m, fd, "cannot open %s: %s", path, may_load() ? forbidden : no_privilege);
+    if (fd == -EPERM) return rp_fail(m, fd, "cannot open %s: %s", path, denied(fd));
     return rp_fail(m, fd, "cannot open %s (%s): the group's pins must belong to the daemon's user", path, strerror(-fd));
   }
 

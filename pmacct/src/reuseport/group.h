@@ -21,7 +21,7 @@
 #include "reuseport_hash.h"
 
 #define RP_DEFAULT_PIN_PATH "/sys/fs/bpf/pmacct"
-#define RP_LOCK_SECONDS     10 /* how long to wait for somebody else's lock */
+#define RP_LOCK_SECONDS     30 /* how long to wait for somebody else's lock */
 #define RP_LEAVE_SECONDS    10 /* how long a socket may be read after it left its bucket */
 
 enum rp_map_id {

@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/un.h>
 #include "reuseport/life.h"
 
 #define TURN_MS     100   /* how often the main thread looks after its listeners, and how long any thread sleeps at most */
@@ -428,10 +429,35 @@ static void look_after_listeners(long long now)
   }
 }
 
+/* A unit of Type=notify is started when it reads: a restart of the next instance may wait for that */
+static void tell_service_manager()
+{
+  const char *path = getenv("NOTIFY_SOCKET"), message[] = "READY=1";
+  struct sockaddr_un manager;
+  size_t len;
+  int sock;
+
+  if (!path || !*path) return;
+
+  len = strlen(path);
+  memset(&manager, 0, sizeof(manager));
+  manager.sun_family = AF_UNIX;
+  if (len < sizeof(manager.sun_path)) memcpy(manager.sun_path, path, len);
+  /* an abstract name */
+  if (path[0] == '@') manager.sun_path[0] = '\0';
+
+  sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (len >= sizeof(manager.sun_path) || sock < 0 ||
+      sendto(sock, message, strlen(message), 0, (struct sockaddr *) &manager, offsetof(struct sockaddr_un, sun_path) + len) < 0)
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot tell the service manager at %s that it reads (%s): it may stop what it takes for a failed start.\n",
+        config.name, path, strerror(errno));
+  if (sock >= 0) close(sock);
+}
+
 static void turn()
 {
   long long now = reuseport_now_ms();
-  int id;
+  int id, begins = FALSE;
 
   if (now < self.next && (!stop_signals || self.stops)) return;
 
@@ -448,13 +474,14 @@ static void turn()
     stop(now, 0);
   }
   if (!self.reads && !self.stops && (plugins_poll() || now - self.began > PLUGINS_MAX)) {
-    self.reads = TRUE;
+    self.reads = begins = TRUE;
     for (id = 0; id < REUSEPORT_LISTENERS; id++)
       if (lives[id].phase == JOINED) rp_reads(&lives[id].member);
   }
   look_after_listeners(now);
   self.next = now + (self.reads ? TURN_MS : PLUGINS_MS);
   pthread_mutex_unlock(&lives_mutex);
+  if (begins) tell_service_manager();
 }
 
 /* Before the main thread reads: not as long as what it reads would be lost, nor longer than it may */
