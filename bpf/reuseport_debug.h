@@ -30,7 +30,8 @@
 
 #define LOOP _Pragma("clang loop unroll(disable)")
 
-/* RP_MAP_DEBUG. Not on the stack, where the verifier before Linux 5.12 wants to know where each byte goes */
+/* RP_MAP_DEBUG. Not on the stack, where the verifier before Linux 5.12 wants to know where each
+ * byte goes */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
