@@ -608,7 +608,10 @@ static int each_listener(struct rp_member *m, const struct rp_config *config, __
   int count, ret = 0;
 
   count = scandir(config->pin_path, &names, is_listener, alphasort);
-  if (count < 0) return rp_fail(m, -errno, "cannot list the group's directory %s (%s): %s", config->pin_path, strerror(errno), denied(-errno));
+  if (count < 0) {
+    ret = -errno;
+    return rp_fail(m, ret, "cannot list the group's directory %s (%s): %s", config->pin_path, strerror(-ret), denied(ret));
+  }
   for (int i = 0; i < count; i++) {
     if (!ret) {
       ret = open_listener(&listener, config, names[i]->d_name, flags);
