@@ -11,7 +11,7 @@ BPF_TARGET ?= bpf
 # -idirafter: where Debian keeps asm/types.h, asked when gcc is there; -mcpu=v3 is what Linux 5.1 and newer run
 BPF_CFLAGS = -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. -I$(OVERLAY) \
 	$(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
-TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I$(OVERLAY)
+TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. -I$(OVERLAY)
 
 TOOLS := $(patsubst tests/%.c,tests/bin/%,$(wildcard tests/*.c))
 
@@ -90,7 +90,7 @@ TO      = $(DESTDIR)$(PREFIX)
 install: bpf
 	install -D -m 644 -t $(TO)/lib/pmacct bpf/reuseport.o
 	install -D -t $(TO)/lib/pmacct bpf/*.bt
-	install -D -s -t $(TO)/sbin bpf/reuseportctl
+	install -D -t $(TO)/sbin bpf/reuseportctl
 	install -D -m 644 -t $(TO)/share/man/man8 bpf/reuseportctl.8
 	install -D -m 644 bpf/reuseportctl.bash $(TO)/share/bash-completion/completions/reuseportctl
 	install -D -t $(TO)/lib/pmacct/scripts scripts/instances scripts/run-instance

@@ -56,6 +56,17 @@ static void peer_text(const struct sockaddr_storage *peer, char *text, size_t le
 	snprintf(text + strlen(text), len - strlen(text), " port %u", ntohs(v6->sin6_port));
 }
 
+/* As many sockets, programs and maps as it may; what is more is an error of its own */
+static void raise_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 /* ---- listen ---- */
 
 struct stall {
@@ -214,6 +225,7 @@ int listen_at(struct options *o, const char *address, const char *port)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	raise_files();
 	for (__u32 bucket = 0; bucket < o->config.count; bucket++) {
 		if (o->has_index && bucket != o->config.index)
 			continue;
@@ -435,8 +447,7 @@ static int check_source(const struct rp_prefix *from, int family, unsigned int e
 int connect_to(struct options *o, const char *address, const char *port)
 {
 	static const int protocols[] = {IPPROTO_UDP, IPPROTO_TCP};
-	unsigned int n = o->exporters * o->ports, at_once;
-	struct rlimit files = {2 * AT_A_TIME, 2 * AT_A_TIME};
+	unsigned int n, at_once;
 	struct sockaddr_storage to = {};
 	struct tally tally = {};
 	struct rp_prefix from;
@@ -461,8 +472,7 @@ int connect_to(struct options *o, const char *address, const char *port)
 	list = calloc(2 * n, sizeof(*list));
 	if (!list)
 		return complain(FAILED, "no memory for %u connections", n);
-	/* more than it may is its own error below */
-	setrlimit(RLIMIT_NOFILE, &files);
+	raise_files();
 
 	for (int p = 0; p < 2; p++) {
 		if (o->protocol && protocols[p] != o->protocol)

@@ -29,7 +29,9 @@ static const char help[] =
 	"                      start again. With failover on nobody loses a datagram.\n"
 	"  failover on|off     whether live instances stand in for an empty bucket\n"
 	"  reset               removes what a group has left behind; not while it is live\n"
-	"  load LISTENER...    pins selector and maps, for daemons that have no CAP_BPF\n"
+	"  load LISTENER...    pins selector and maps, for daemons that have no CAP_BPF: nfacctd,\n"
+	"                      nfacctd_templates, nfacctd_dtls, sfacctd, bgp, bmp, telemetry_tcp,\n"
+	"                      telemetry_udp\n"
 	"\n"
 	"Try it:\n"
 	"  listen [ADDRESS] PORT    joins a group, all its buckets or --index, on any port, and\n"
@@ -353,6 +355,8 @@ int main(int argc, char **argv)
 		return complain(NOT_UNDERSTOOD, "where takes addresses, or --load FILE");
 	if (o.openmetrics && o.json)
 		return complain(NOT_UNDERSTOOD, "--json or --openmetrics, not both");
+	if (o.openmetrics && o.watch)
+		return complain(NOT_UNDERSTOOD, "--watch or --openmetrics, not both");
 	if (o.config.pin_path[0] != '/')
 		return complain(NOT_UNDERSTOOD, "the pin path '%s' is not absolute",
 				o.config.pin_path);

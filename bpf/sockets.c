@@ -180,6 +180,10 @@ int pid_of_sock(const struct sock *sock, char *comm, size_t len)
 	file = pid ? fopen(path, "re") : NULL;
 	if (file && fgets(comm, len, file))
 		comm[strcspn(comm, "\n")] = '\0';
+	/* whoever it is chose it */
+	for (char *c = comm; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 	if (file)
 		fclose(file);
 

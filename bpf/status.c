@@ -24,10 +24,10 @@
 
 struct bucket {
 	struct rp_slot slot;
-	struct rp_counters counters;  /* of all CPUs */
-	__u64 recent, recent_standin; /* received since the last look, at the first since the group
-					 began */
-	const struct sock *sock;      /* NULL: not to be seen from here */
+	struct rp_counters counters;		    /* of all CPUs */
+	__u64 recent, recent_standin, recent_drops; /* received since the last look, at the first
+					 since the group began */
+	const struct sock *sock;		    /* NULL: not to be seen from here */
 };
 
 struct outsider {
@@ -42,7 +42,7 @@ struct listener {
 	struct rp_place place; /* of one that is live */
 	__u32 slots;	       /* buckets of interest: the group's, and live ones beyond */
 	__u32 live;
-	__u64 received, refused, unreadable, recent;
+	__u64 received, refused, unreadable, recent, recent_live;
 	struct bucket bucket[RP_MAX_BUCKETS];
 	struct outsider *outsiders;
 	size_t n_outsiders;
@@ -86,10 +86,13 @@ static void warn(struct group *g, const char *format, ...)
 static void read_counters(int map, __u32 bucket, struct rp_counters *sum)
 {
 	int cpus = libbpf_num_possible_cpus();
-	struct rp_counters *each = calloc(cpus > 0 ? cpus : 1, sizeof(*each));
+	struct rp_counters *each = cpus > 0 ? calloc(cpus, sizeof(*each)) : NULL;
 
 	memset(sum, 0, sizeof(*sum));
-	if (each && map >= 0 && !bpf_map_lookup_elem(map, &bucket, each))
+	if (!each)
+		exit(complain(FAILED, "cannot tell how many CPUs there are, or has no memory for "
+				      "as many: is /sys/devices/system/cpu there?"));
+	if (map >= 0 && !bpf_map_lookup_elem(map, &bucket, each))
 		for (int cpu = 0; cpu < cpus; cpu++)
 			for (int i = 0; i < RP_OUTCOMES; i++)
 				sum->n[i] += each[cpu].n[i];
@@ -132,6 +135,12 @@ static int take_listener(struct rp_member *m, void *arg)
 	g->failover = rp_fails_over(m);
 	g->overrides =
 		rp_get(m, RP_POLICY) & RP_OVERRIDDEN ? count_overrides(m->fds[RP_OVERRIDES]) : 0;
+	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++) {
+		struct rp_slot slot;
+
+		rp_slot(m, i, &slot);
+		g->live += slot.cookie != 0;
+	}
 	if (g->o->listener && strcmp(g->o->listener, name_of(m)))
 		return 0;
 
@@ -158,7 +167,6 @@ static int take_listener(struct rp_member *m, void *arg)
 	}
 	read_counters(m->fds[RP_COUNTERS], RP_NO_BUCKET, &none);
 	l->unreadable = none.n[RP_UNREADABLE];
-	g->live += l->live;
 	g->listeners = grow(g->listeners, g->n, sizeof(*g->listeners));
 	g->listeners[g->n++] = l;
 
@@ -309,13 +317,14 @@ static void judge_bucket(struct group *g, const struct listener *l, __u32 i, __u
 		     "%s is beyond the group's %u buckets and gets nothing: stop that instance, or "
 		     "resize",
 		     whose, g->size);
-	if (l->live > 1 && l->recent >= ENOUGH && b->recent >= 2 * mean)
+	if (l->live > 1 && l->recent_live >= ENOUGH && b->recent >= 2 * mean)
 		warn(g,
 		     "%s gets %.1f times the mean: 'reuseportctl pin' puts its heaviest exporters "
 		     "elsewhere",
 		     whose, (double)b->recent / mean);
-	if (b->sock && b->sock->drops)
-		warn(g, "%s has dropped %u %s at its socket: %s", whose, b->sock->drops, unit(l),
+	if (b->recent_drops)
+		warn(g, "%s has dropped %llu %s at its socket: %s", whose,
+		     (unsigned long long)b->recent_drops, unit(l),
 		     l->protocol == IPPROTO_TCP ? "it accepts too slowly"
 						: "raise nfacctd_pipe_size and net.core.rmem_max, "
 						  "or the number of instances");
@@ -335,7 +344,7 @@ static void judge(struct group *g)
 		judge_empty(g, i);
 	for (size_t n = 0; n < g->n; n++) {
 		const struct listener *l = g->listeners[n];
-		__u64 mean = l->live ? l->recent / l->live : 0;
+		__u64 mean = l->live ? l->recent_live / l->live : 0;
 
 		for (__u32 i = 0; i < l->slots; i++)
 			judge_bucket(g, l, i, mean);
@@ -374,10 +383,14 @@ static void look_back(struct listener *l, const struct listener *then)
 		struct bucket *b = &l->bucket[i];
 		const struct bucket *was = then ? &then->bucket[i] : NULL;
 
+		b->recent_drops = b->sock ? b->sock->drops : 0;
+		if (was && was->sock && was->slot.cookie == b->slot.cookie)
+			b->recent_drops -= was->sock->drops;
 		b->recent = received_by(b) - (was ? received_by(was) : 0);
 		b->recent_standin =
 			b->counters.n[RP_STANDIN] - (was ? was->counters.n[RP_STANDIN] : 0);
 		l->recent += b->recent;
+		l->recent_live += b->slot.cookie ? b->recent : 0;
 	}
 }
 
@@ -407,10 +420,10 @@ static int read_group(struct group *g, const struct options *o, const struct gro
 	if (!err)
 		err = read_socks(IPPROTO_TCP, &g->tcp);
 	if (err)
-		return rp_fail(
-			m, err,
-			"cannot list the sockets of this network namespace by sock_diag (%s)",
-			strerror(-err));
+		warn(g,
+		     "queues, drops and sockets outside the group are unknown: sock_diag does not "
+		     "answer (%s): 'modprobe -a udp_diag tcp_diag'",
+		     strerror(-err));
 	for (size_t i = 0; i < g->n; i++) {
 		struct listener *l = g->listeners[i],
 				*then = before && i < before->n ? before->listeners[i] : NULL;
@@ -418,8 +431,8 @@ static int read_group(struct group *g, const struct options *o, const struct gro
 		/* another one, or counted from zero again */
 		if (then && (strcmp(then->name, l->name) || then->received > l->received))
 			then = NULL;
-		look_back(l, then);
 		match_sockets(g, l);
+		look_back(l, then);
 	}
 	judge(g);
 
@@ -487,7 +500,7 @@ static void print_bucket(const struct group *g, const struct listener *l, __u32 
 	const struct bucket *b = &l->bucket[i];
 	char who[32] = "-", since[16] = "-", received[16] = "-", percent[16] = "-",
 	     standin[16] = "-", queue[16] = "-", drops[16] = "-";
-	int bad = !b->slot.cookie || (b->sock && b->sock->drops);
+	int bad = !b->slot.cookie || b->recent_drops;
 
 	if (b->slot.pid)
 		snprintf(who, sizeof(who), "%.13s %u%s", b->slot.comm, b->slot.pid,
@@ -502,7 +515,7 @@ static void print_bucket(const struct group *g, const struct listener *l, __u32 
 	}
 	if (b->sock) {
 		snprintf(queue, sizeof(queue), "%.0f%%", 100 * fill(b->sock));
-		scaled(b->sock->drops, drops);
+		scaled(b->recent_drops, drops);
 	}
 	printf("%s%6u  %-20s %-11s %11s %5s %8s %5s %6s%s\n", bad ? red : "", i, who, since,
 	       received, percent, standin, queue, drops, bad ? plain : "");
@@ -814,7 +827,7 @@ struct question {
 	const struct options *o;
 	union rp_addr exporter;
 	json_t *answers; /* NULL: as a table */
-	int asked, refused;
+	int asked, answered, refused;
 };
 
 static void answer(struct question *q, const struct rp_member *m, const struct rp_route *route,
@@ -863,6 +876,7 @@ static int ask_listener(struct rp_member *m, void *arg)
 
 	if (q->o->listener && strcmp(q->o->listener, name_of(m)))
 		return 0;
+	q->answered++;
 	rp_route(m, &q->exporter, &route);
 	if (route.serves == RP_NO_BUCKET)
 		q->refused = 1;
@@ -915,6 +929,12 @@ int where(struct options *o, char **addresses)
 
 	for (; !status && *addresses; addresses++)
 		status = strcmp(*addresses, "-") ? ask(&q, *addresses) : ask_all(&q, "-");
+	if (!status && !q.answered)
+		status = complain(
+			FAILED,
+			o->listener ? "no listener %s in %s"
+				    : "no listener%s in %s: give the group's reuseport_pin_path",
+			o->listener ? o->listener : "", o->config.pin_path);
 	if (q.answers && !status)
 		print_json(q.answers, o);
 

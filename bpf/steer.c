@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,9 +22,14 @@ static int steer(struct rp_member *m, const struct rp_config *config, char *whos
 {
 	int live;
 
+	sigset_t all;
+
 	rp_init(m);
 	if (rp_steer(m, config))
 		return complain(FAILED, "%s", m->error);
+	/* all or nothing: from here to the end of the command */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
 
 	live = rp_find_live(m, 0, whose, len);
 	if (live > 0)
@@ -57,46 +63,6 @@ static int lacks(struct rp_member *m, const char *map, const char *whose)
 		       "cannot do "
 		       "that, or this is not the group's directory",
 		       map, m->config->pin_path, whose);
-}
-
-int resize(struct options *o, const char *word)
-{
-	struct rp_config *config = &o->config;
-	char whose[160];
-	struct rp_member m;
-	unsigned long n;
-	__u32 was;
-	int err;
-
-	if (!parse_number(word, 1, RP_MAX_BUCKETS, &n))
-		return complain(NOT_UNDERSTOOD, "'%s' is not a number of buckets, 1 to %d", word,
-				RP_MAX_BUCKETS);
-	config->count = n;
-	if (steer(&m, config, whose, sizeof(whose)))
-		return FAILED;
-
-	was = rp_get(&m, RP_SIZE);
-	if (m.fds[RP_SIZE] < 0) {
-		err = rp_fail(&m, -ENOENT,
-			      "no map '%s' is pinned in %s, where instances are live (%s): give "
-			      "the directory "
-			      "that has it; pmacct's own *_rp_ebpf_prog has one for each listener",
-			      RP_MAP_SIZE, config->pin_path, whose);
-	} else {
-		err = rp_find_live(&m, config->count, whose, sizeof(whose));
-		if (err > 0)
-			err = rp_fail(&m, -EBUSY,
-				      "cannot shrink the group %s to %u buckets: a bucket beyond "
-				      "is in use by "
-				      "%s; stop that instance first",
-				      config->pin_path, config->count, whose);
-	}
-	if (!err)
-		err = rp_set(&m, RP_SIZE, config->count);
-	if (!err)
-		printf("%s: %u buckets, %u before\n", config->pin_path, config->count, was);
-
-	return steered(&m, err);
 }
 
 static int set_policy(struct rp_member *m, __u32 bit, int on)
@@ -453,6 +419,71 @@ int pins(struct options *o)
 	return DONE;
 }
 
+/* An override of a bucket that is gone would not count any more, without a word */
+static int check_overrides(struct rp_member *m, __u32 size)
+{
+	struct overrides all = {};
+	char text[64];
+	int err = 0;
+
+	if (m->fds[RP_OVERRIDES] >= 0)
+		read_overrides(m->fds[RP_OVERRIDES], &all);
+	for (size_t i = 0; !err && i < all.n; i++) {
+		if (all.list[i].bucket < size)
+			continue;
+		prefix_text(&all.list[i].prefix, text, sizeof(text));
+		err = rp_fail(m, -EBUSY,
+			      "cannot shrink the group %s to %u buckets: an override has %s in "
+			      "bucket %u; 'reuseportctl pin' it elsewhere, or unpin it",
+			      m->config->pin_path, size, text, all.list[i].bucket);
+	}
+	free(all.list);
+
+	return err;
+}
+
+int resize(struct options *o, const char *word)
+{
+	struct rp_config *config = &o->config;
+	char whose[160];
+	struct rp_member m;
+	unsigned long n;
+	__u32 was;
+	int err;
+
+	if (!parse_number(word, 1, RP_MAX_BUCKETS, &n))
+		return complain(NOT_UNDERSTOOD, "'%s' is not a number of buckets, 1 to %d", word,
+				RP_MAX_BUCKETS);
+	config->count = n;
+	if (steer(&m, config, whose, sizeof(whose)))
+		return FAILED;
+
+	was = rp_get(&m, RP_SIZE);
+	if (m.fds[RP_SIZE] < 0) {
+		err = rp_fail(&m, -ENOENT,
+			      "no map '%s' is pinned in %s, where instances are live (%s): give "
+			      "the directory "
+			      "that has it; pmacct's own *_rp_ebpf_prog has one for each listener",
+			      RP_MAP_SIZE, config->pin_path, whose);
+	} else {
+		err = rp_find_live(&m, config->count, whose, sizeof(whose));
+		if (err > 0)
+			err = rp_fail(&m, -EBUSY,
+				      "cannot shrink the group %s to %u buckets: a bucket beyond "
+				      "is in use by "
+				      "%s; stop that instance first",
+				      config->pin_path, config->count, whose);
+	}
+	if (!err)
+		err = check_overrides(&m, config->count);
+	if (!err)
+		err = rp_set(&m, RP_SIZE, config->count);
+	if (!err)
+		printf("%s: %u buckets, %u before\n", config->pin_path, config->count, was);
+
+	return steered(&m, err);
+}
+
 /* ---- the end of a group, and its beginning for those who may not load ---- */
 
 static const char *const group_pins[] = {RP_MAP_SIZE, RP_MAP_NONCE, RP_MAP_POLICY,
@@ -494,7 +525,8 @@ static int find_listener(const char *name)
 	return i;
 }
 
-/* Before the group's own; and their directories, if they are empty then. What is not ours stays. */
+/* Before the group's own; and their directories, if they are empty then. What is not ours stays;
+   and so does the pin path itself, which the daemons' user may not be able to make again. */
 static int remove_group(struct rp_member *m)
 {
 	const char *top = m->config->pin_path;
@@ -517,8 +549,6 @@ static int remove_group(struct rp_member *m)
 	closedir(dir);
 	if (ret >= 0)
 		ret = remove_pins(m, top, group_pins, COUNT_OF(group_pins));
-	/* one that systemd-tmpfiles has made is to stay, and does: the directory above is root's */
-	rmdir(top);
 
 	return ret < 0 ? ret : removed + ret;
 }
@@ -549,14 +579,19 @@ int load(struct options *o, char **listeners)
 	char **name;
 	int i;
 
+	struct stat st;
+
 	if (!o->config.prog)
 		return complain(NOT_UNDERSTOOD,
 				"load needs the selector: --prog /path/to/reuseport.o");
+	if (!stat(o->config.pin_path, &st) && st.st_uid != geteuid())
+		return complain(FAILED,
+				"%s belongs to user id %u, who could not use what %u pins there: "
+				"run this as that user, with CAP_BPF",
+				o->config.pin_path, st.st_uid, geteuid());
 	for (name = listeners; *name; name++)
 		if (find_listener(*name) == REUSEPORT_LISTENERS)
-			return complain(NOT_UNDERSTOOD,
-					"no listener is called '%s'; see 'reuseportctl --help'",
-					*name);
+			return complain(NOT_UNDERSTOOD, "no listener is called '%s'", *name);
 
 	for (name = listeners; *name; name++) {
 		i = find_listener(*name);

@@ -55,6 +55,8 @@ mount -t tmpfs tmpfs /var/lib
 mkdir /var/lib/pmacct
 run=$prefix/lib/pmacct/scripts/run-instance
 instance="$prefix/sbin/nfacctd $examples/nfacctd.conf"
+# as one with a password in it may be
+chmod 440 "$examples/nfacctd.conf"
 
 # logged COMMAND...: for ok: its output goes to $tmp/log
 logged() {
@@ -94,6 +96,7 @@ new=$(cat "$tmp/run-1/pid")
 like "the new one, which the pidfile names, joined" "$(cat "$tmp/log")" 'listener nfacctd joined'
 is "its parent is process 1" "$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$new/status")" 1
 
+chmod 640 "$examples/nfacctd.conf"
 sed -i 's/^nfacctd_port: .*/nfacctd_port: 2101/' "$examples/nfacctd.conf"
 ok "with a config that the group refuses, it fails" not logged "$run" --dir "$tmp/run-1" --takeover "$new" $instance 1
 like "it says so" "$(cat "$tmp/log")" "the new process, [0-9]+, has ended: see what it said; $new runs on"

@@ -96,6 +96,8 @@ wait_for 10 sh -c "[ \$(wc -l <'$tmp/watch') -ge 2 ]"
 kill $watcher
 ok "--watch --json: an object a line" sh -c "head -n 2 '$tmp/watch' | jq -e .pin_path >/dev/null"
 
+says "a listener that is not there" 1 "no listener nfacct in $pins" --listener nfacct where 10.0.0.1
+
 # ---- overrides ----
 
 ok "pin" quietly "$reuseportctl" pin 127.0.0.0/24 1
@@ -129,11 +131,18 @@ seq 0 65536 | awk '{printf "10.%d.%d.%d/32 1\n", $1 / 65536, $1 / 256 % 256, $1 
 says "one more than there is room for" 1 "65537 overrides are more than the 65536 that a group may have: nothing was changed" --load "$tmp/many" pins
 is "and nothing was" "$(ctl pins | tr '\n' ';')" "::/0 1;10.0.0.0/8 2;"
 head -n 65536 "$tmp/many" >"$tmp/all"
+for ms in 0.05 0.1 0.2; do
+	timeout "$ms" "$reuseportctl" --load "$tmp/all" pins >"$tmp/loaded" || true
+	n=$(ctl pins | wc -l)
+	ok "ended after $ms s: all or nothing ($n)" [ "$n" = 2 -o "$n" = 65536 ]
+	quietly "$reuseportctl" --load "$tmp/more" pins
+done
 says "as many as there is room for" 0 "$pins: overrides: 65536, 2 before" --load - pins <"$tmp/all"
 says "back to what was saved" 0 "$pins: overrides: 3, 65536 before" --load "$tmp/saved" pins
 is "is as it was" "$(ctl pins)" "$(cat "$tmp/saved")"
 ok "unpin" quietly "$reuseportctl" unpin 127.0.0.0/24
 says "not there" 1 "127.0.0.0/24 is not among the overrides of the group $pins" unpin 127.0.0.0/24
+says "shrinking past an override" 1 "cannot shrink the group $pins to 2 buckets: (an override has 127.0.0.7/32 in bucket 2|a bucket beyond)" resize 2
 says "a bucket that is not there" 1 "bucket 9 for 10.0.0.0/8 is not one of the group" pin 10.0.0.0/8 9
 : >"$tmp/none"
 says "an empty file takes all away" 0 "$pins: overrides: 0, 2 before" --load "$tmp/none" pins
@@ -182,7 +191,10 @@ says "reset" 0 "$pins: [0-9]+ pins removed" reset
 is "leaves what is not ours, and nothing else" "$(cd "$pins" && find . | sort | tr '\n' ' ')" ". ./somebodys "
 rmdir "$pins/somebodys"
 says "reset again" 0 "$pins: 0 pins removed" reset
-ok "then the directory goes too" [ ! -e "$pins" ]
+ok "the directory stays: its user may not be able to make it again" [ -d "$pins" ]
+says "nothing of a group there" 1 "no listener in $pins: give the group's reuseport_pin_path" status
+says "nor for where" 1 "no listener in $pins: give the group's reuseport_pin_path" where 10.0.0.1
+rmdir "$pins"
 says "no group" 1 "no group at $pins" status
 says "no group to steer" 1 "no group at $pins" reset
 
@@ -208,7 +220,8 @@ says "not a number" 2 "--watch takes a number from 1 to 86400, not '0'" --watch=
 says "not a port" 2 "'0' is not a port" connect 127.0.0.1 0
 says "more exporters than addresses" 2 "--from 127.0.0.0/30 is not a prefix with 20 addresses" --from 127.0.0.0/30 connect 127.0.0.1 5000
 says "a relative pin path" 2 "the pin path 'pmacct' is not absolute" -p pmacct status
-says "not a listener" 2 "no listener is called 'nfacct'" --prog "$object" load nfacct
+says "metrics, again and again" 2 "--watch or --openmetrics, not both" --watch --openmetrics status
+says "not a listener" 2 "no listener is called 'nfacct'; see" --prog "$object" load nfacct
 
 # ---- its words ----
 

@@ -153,12 +153,14 @@ static int may_load(void)
   return has_capability(CAP_BPF, CAP_SYS_ADMIN);
 }
 
-static const char *forbidden = "although we have CAP_BPF: a seccomp filter, as containers have it, or a security module forbids bpf()";
+static const char *forbidden = "although we have CAP_BPF: a seccomp filter, as containers have it, a user namespace or a security module forbids bpf()";
 
 /* Why a pin could not be opened */
 static const char *denied(int err)
 {
   if (err == -EPERM) return may_load() ? forbidden : no_privilege;
+
+  if (err == -EMFILE || err == -ENFILE) return "raise the limit of open files, LimitNOFILE= or 'ulimit -n'";
 
   return "its files are its daemons' user's: run as that user, or root";
 }
@@ -186,10 +188,12 @@ static void raise_memlock(void)
 static unsigned long memlock_needed(const struct rp_member *m)
 {
   unsigned long bytes = m->config->count * MEMLOCK_PER_PROGRAM;
+  int cpus = libbpf_num_possible_cpus();
   struct bpf_map *map;
 
+  if (cpus <= 0) cpus = 1024;
   bpf_object__for_each_map (map, m->object)
-    bytes += bpf_map__max_entries(map) * (64UL + bpf_map__key_size(map) + bpf_map__value_size(map) * libbpf_num_possible_cpus());
+    bytes += bpf_map__max_entries(map) * (64UL + bpf_map__key_size(map) + bpf_map__value_size(map) * cpus);
 
   return bytes * 8;
 }
@@ -501,6 +505,9 @@ static void read_slot(int targets, int owners, __u32 bucket, struct rp_slot *slo
   slot->state = owner.state;
   slot->place = owner.place;
   memcpy(slot->comm, owner.comm, RP_COMM_LEN);
+  /* whoever it is chose it */
+  for (char *c = slot->comm; *c; c++)
+    if (*c < ' ' || *c > '~') *c = '?';
 }
 
 int rp_slot(const struct rp_member *m, __u32 bucket, struct rp_slot *slot)
@@ -700,12 +707,13 @@ int rp_set(struct rp_member *m, enum rp_map_id id, __u32 value)
 /* Of one listener */
 static int reset_counters(struct rp_member *m, void *unused)
 {
+  int cpus = libbpf_num_possible_cpus(), err = 0;
   struct rp_counters *none;
-  int err = 0;
 
   (void) unused;
-  if (m->fds[RP_COUNTERS] < 0) return 0;
-  none = calloc(libbpf_num_possible_cpus(), sizeof(*none));
+  /* without /sys: old counts are no reason not to start */
+  if (m->fds[RP_COUNTERS] < 0 || cpus <= 0) return 0;
+  none = calloc(cpus, sizeof(*none));
   if (!none) return rp_fail(m, -ENOMEM, "no memory for counters");
   for (__u32 bucket = 0; !err && bucket <= RP_NO_BUCKET; bucket++)
     if (bpf_map_update_elem(m->fds[RP_COUNTERS], &bucket, none, BPF_ANY))

@@ -447,6 +447,7 @@ static void tell_service_manager()
   if (path[0] == '@') manager.sun_path[0] = '\0';
 
   sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (len >= sizeof(manager.sun_path)) errno = ENAMETOOLONG;
   if (len >= sizeof(manager.sun_path) || sock < 0 ||
       sendto(sock, message, strlen(message), 0, (struct sockaddr *) &manager, offsetof(struct sockaddr_un, sun_path) + len) < 0)
     Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot tell the service manager at %s that it reads (%s): it may stop what it takes for a failed start.\n",
