@@ -235,6 +235,7 @@ proposed() {
 	bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); PATH=${0%/*}:$PATH; _reuseportctl; printf "%s\n" "${COMPREPLY[@]}"' \
 		"$reuseportctl" "$root/bpf/reuseportctl.bash" reuseportctl "$@"
 }
+is "completion knows the commands" "$(proposed '' | grep '^[a-z]' | sort)" "$(awk '/^  [a-z]+ / {print $1}' "$tmp/help" | sort -u)"
 for command in $(proposed ''); do
 	case $command in -*) continue ;; esac
 	ok "help and manual page have $command" sh -c "grep -qE '^  $command' '$tmp/help' && grep -qE '^     $command' '$tmp/manual'"
