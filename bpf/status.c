@@ -130,7 +130,7 @@ static int take_listener(struct rp_member *m, void *arg)
 	struct rp_counters none;
 	struct listener *l;
 
-	g->size = rp_size(m);
+	g->size = rp_get(m, RP_SIZE);
 	g->nonce = rp_get(m, RP_NONCE);
 	g->failover = rp_fails_over(m);
 	g->overrides =
@@ -312,7 +312,7 @@ static void judge_bucket(struct group *g, const struct listener *l, __u32 i, __u
 	snprintf(whose, sizeof(whose), "bucket %u of %s (pid %u)", i, l->name, b->slot.pid);
 	if (b->slot.pid == 0)
 		snprintf(whose, sizeof(whose), "bucket %u of %s", i, l->name);
-	if (i >= g->size)
+	if (g->size && i >= g->size)
 		warn(g,
 		     "%s is beyond the group's %u buckets and gets nothing: stop that instance, or "
 		     "resize",
@@ -340,6 +340,9 @@ static void judge(struct group *g)
 {
 	char where[80];
 
+	if (!g->size)
+		warn(g, "nobody has set how many buckets there are, so that all 128 count: "
+			"'reuseportctl resize N', with the number of instances");
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
 		judge_empty(g, i);
 	for (size_t n = 0; n < g->n; n++) {

@@ -4,6 +4,7 @@
 # with --enable-ebpf has both features, and does with each what the binary that has it alone does.
 . "${0%/*}/lib.sh"
 need_daemons
+need jq
 stock=$root/build/stock-${RELEASE:-$base}/src/nfacctd
 both=$root/build/ebpf-${RELEASE:-$base}/src/nfacctd
 if [ ! -d "$pristine/src/ebpf" ]; then
@@ -67,9 +68,12 @@ for name in stock patched; do
 	runs "$binary" $name
 	like "$name: the directory above" "$("$reuseportctl" --pin-path "${pins%/*}" resize 3 2>&1)" \
 		"no map 'size' is pinned in ${pins%/*}, where instances are live \(.* of listener nfacctd\): give the directory that has it"
+	like "$name: status says that it is not set" "$("$reuseportctl" --pin-path "$pins" status || true)" "^! nobody has set how many buckets there are"
 	is "$name: the size is set" "$("$reuseportctl" --pin-path "$pins" resize 3 2>&1)" "$pins: 3 buckets, 0 before"
 	like "$name: a bucket in use is not cut off" "$("$reuseportctl" --pin-path "$pins" resize 2 2>&1)" \
 		"cannot shrink the group $pins to 2 buckets: .* at index 2 of listener $pins; stop that instance first"
+	like "$name: status counts it then" "$("$reuseportctl" --pin-path "$pins" --json status | jq -c '[.listeners[] | .name, (.buckets | length)], .warnings')" \
+		'^\["nfacctd",3\]'
 	judge $name "$name, upstream's key, size 3" 3
 	ok "$name: everybody is where our daemons have them" diff "$tmp/ours.places" "$tmp/$name.places"
 
