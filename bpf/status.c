@@ -24,10 +24,10 @@
 
 struct bucket {
 	struct rp_slot slot;
-	struct rp_counters counters;		    /* of all CPUs */
-	__u64 recent, recent_standin, recent_drops; /* received since the last look, at the first
-					 since the group began */
-	const struct sock *sock;		    /* NULL: not to be seen from here */
+	struct rp_counters counters; /* of all CPUs */
+	/* since the last look; at the first, since the group began */
+	__u64 recent, recent_standin, recent_drops;
+	const struct sock *sock; /* NULL: not to be seen from here */
 };
 
 struct outsider {
@@ -119,6 +119,20 @@ static const char *name_of(const struct rp_member *m)
 	return strcmp(m->listener, ".") ? m->listener : slash ? slash + 1 : m->config->pin_path;
 }
 
+static int is_asked_for(const struct options *o, const struct rp_member *m)
+{
+	return !o->listener || !strcmp(o->listener, name_of(m));
+}
+
+static int no_listener(struct rp_member *m, const struct options *o)
+{
+	if (o->listener)
+		return rp_fail(m, -ENOENT, "no listener %s in %s", o->listener, o->config.pin_path);
+
+	return rp_fail(m, -ENOENT, "no listener in %s: give the group's reuseport_pin_path",
+		       o->config.pin_path);
+}
+
 static __u64 received_by(const struct bucket *b)
 {
 	return b->counters.n[RP_OWN] + b->counters.n[RP_STANDIN];
@@ -135,14 +149,6 @@ static int take_listener(struct rp_member *m, void *arg)
 	g->failover = rp_fails_over(m);
 	g->overrides =
 		rp_get(m, RP_POLICY) & RP_OVERRIDDEN ? count_overrides(m->fds[RP_OVERRIDES]) : 0;
-	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++) {
-		struct rp_slot slot;
-
-		rp_slot(m, i, &slot);
-		g->live += slot.cookie != 0;
-	}
-	if (g->o->listener && strcmp(g->o->listener, name_of(m)))
-		return 0;
 
 	l = calloc(1, sizeof(*l));
 	if (!l)
@@ -167,6 +173,11 @@ static int take_listener(struct rp_member *m, void *arg)
 	}
 	read_counters(m->fds[RP_COUNTERS], RP_NO_BUCKET, &none);
 	l->unreadable = none.n[RP_UNREADABLE];
+	g->live += l->live;
+	if (!is_asked_for(g->o, m)) {
+		free(l);
+		return 0;
+	}
 	g->listeners = grow(g->listeners, g->n, sizeof(*g->listeners));
 	g->listeners[g->n++] = l;
 
@@ -183,13 +194,6 @@ static int is_any(const __u8 addr[16])
 	rp_addr_v4(&any4, 0);
 
 	return !memcmp(addr, any6.b, 16) || !memcmp(addr, any4.b, 16);
-}
-
-static int is_v4(const __u8 addr[16])
-{
-	static const __u8 mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-	return !memcmp(addr, mapped, sizeof(mapped));
 }
 
 /*
@@ -276,11 +280,11 @@ static const char *unit(const struct listener *l)
 static void place_text(const __u8 addr[16], __u32 port, char *text, size_t len)
 {
 	char ip[INET6_ADDRSTRLEN];
+	union rp_addr a;
 
-	if (is_v4(addr))
-		snprintf(text, len, "%s:%u", inet_ntop(AF_INET, addr + 12, ip, sizeof(ip)), port);
-	else
-		snprintf(text, len, "[%s]:%u", inet_ntop(AF_INET6, addr, ip, sizeof(ip)), port);
+	memcpy(a.b, addr, sizeof(a.b));
+	addr_text(&a, ip, sizeof(ip));
+	snprintf(text, len, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, port);
 }
 
 /* Of all listeners that somebody is live in; a full stop of one leaves its pins */
@@ -414,11 +418,7 @@ static int read_group(struct group *g, const struct options *o, const struct gro
 	if (err < 0)
 		return err;
 	if (!g->n)
-		return rp_fail(m, -ENOENT,
-			       o->listener
-				       ? "no listener %s in %s"
-				       : "no listener%s in %s: give the group's reuseport_pin_path",
-			       o->listener ? o->listener : "", o->config.pin_path);
+		return no_listener(m, o);
 	err = read_socks(IPPROTO_UDP, &g->udp);
 	if (!err)
 		err = read_socks(IPPROTO_TCP, &g->tcp);
@@ -830,7 +830,7 @@ struct question {
 	const struct options *o;
 	union rp_addr exporter;
 	json_t *answers; /* NULL: as a table */
-	int asked, answered, refused;
+	int answered, refused;
 };
 
 static void answer(struct question *q, const struct rp_member *m, const struct rp_route *route,
@@ -856,7 +856,7 @@ static void answer(struct question *q, const struct rp_member *m, const struct r
 		return;
 	}
 
-	if (!q->asked++)
+	if (q->answered == 1)
 		printf("%-25s %6s  %-13s %-18s %s\n", "exporter", "bucket", "listener", "instance",
 		       "by");
 	if (live)
@@ -877,7 +877,7 @@ static int ask_listener(struct rp_member *m, void *arg)
 	struct rp_route route;
 	struct rp_slot slot = {};
 
-	if (q->o->listener && strcmp(q->o->listener, name_of(m)))
+	if (!is_asked_for(q->o, m))
 		return 0;
 	q->answered++;
 	rp_route(m, &q->exporter, &route);
@@ -929,15 +929,14 @@ int where(struct options *o, char **addresses)
 {
 	struct question q = {.o = o, .answers = o->json ? json_array() : NULL};
 	int status = o->load ? ask_all(&q, o->load) : DONE;
+	struct rp_member m;
 
 	for (; !status && *addresses; addresses++)
 		status = strcmp(*addresses, "-") ? ask(&q, *addresses) : ask_all(&q, "-");
-	if (!status && !q.answered)
-		status = complain(
-			FAILED,
-			o->listener ? "no listener %s in %s"
-				    : "no listener%s in %s: give the group's reuseport_pin_path",
-			o->listener ? o->listener : "", o->config.pin_path);
+	if (!status && !q.answered) {
+		no_listener(&m, o);
+		status = complain(FAILED, "%s", m.error);
+	}
 	if (q.answers && !status)
 		print_json(q.answers, o);
 

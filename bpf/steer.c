@@ -16,13 +16,11 @@
 #include "reuseport.h"
 #include "reuseportctl.h"
 
-/* Opens a group that somebody is live in: its settings go with the last one. whose: they, in words
- */
+/* Opens a group that somebody is live in: its settings go with the last one. whose: in words */
 static int steer(struct rp_member *m, const struct rp_config *config, char *whose, size_t len)
 {
-	int live;
-
 	sigset_t all;
+	int live;
 
 	rp_init(m);
 	if (rp_steer(m, config))
@@ -37,8 +35,7 @@ static int steer(struct rp_member *m, const struct rp_config *config, char *whos
 	if (!live)
 		rp_fail(m, -ENOENT,
 			"nobody is live in the group %s: its settings come with the first "
-			"instance; start "
-			"the instances",
+			"instance; start the instances",
 			config->pin_path);
 	complain(FAILED, "%s", m->error);
 	rp_close(m);
@@ -60,8 +57,7 @@ static int lacks(struct rp_member *m, const char *map, const char *whose)
 {
 	return rp_fail(m, -ENOENT,
 		       "no map '%s' is pinned in %s, where instances are live (%s): their object "
-		       "cannot do "
-		       "that, or this is not the group's directory",
+		       "cannot do that, or this is not the group's directory",
 		       map, m->config->pin_path, whose);
 }
 
@@ -235,6 +231,15 @@ static int open_overrides(struct rp_member *m, struct options *o, struct overrid
 	return DONE;
 }
 
+/* All but the one of that prefix */
+static void add_others(struct overrides *to, const struct overrides *all,
+		       const struct override *one)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (by_prefix(&all->list[i], one))
+			add(to, &all->list[i]);
+}
+
 static int check_bucket(struct rp_member *m, const struct override *one)
 {
 	char text[64];
@@ -285,9 +290,7 @@ int pin(struct options *o, const char *prefix, const char *bucket)
 		return FAILED;
 
 	err = check_bucket(&m, &one);
-	for (size_t i = 0; i < before.n; i++)
-		if (by_prefix(&before.list[i], &one))
-			add(&after, &before.list[i]);
+	add_others(&after, &before, &one);
 	add(&after, &one);
 	qsort(after.list, after.n, sizeof(*after.list), by_prefix);
 	if (!err)
@@ -310,9 +313,7 @@ int unpin(struct options *o, const char *prefix)
 	if (open_overrides(&m, o, &before))
 		return FAILED;
 
-	for (size_t i = 0; i < before.n; i++)
-		if (by_prefix(&before.list[i], &one))
-			add(&after, &before.list[i]);
+	add_others(&after, &before, &one);
 	if (after.n == before.n)
 		err = rp_fail(&m, -ENOENT,
 			      "%s is not among the overrides of the group %s: 'reuseportctl pins' "
@@ -462,16 +463,15 @@ int resize(struct options *o, const char *word)
 	if (m.fds[RP_SIZE] < 0) {
 		err = rp_fail(&m, -ENOENT,
 			      "no map '%s' is pinned in %s, where instances are live (%s): give "
-			      "the directory "
-			      "that has it; pmacct's own *_rp_ebpf_prog has one for each listener",
+			      "the directory that has it; pmacct's own *_rp_ebpf_prog has one for "
+			      "each listener",
 			      RP_MAP_SIZE, config->pin_path, whose);
 	} else {
 		err = rp_find_live(&m, config->count, whose, sizeof(whose));
 		if (err > 0)
 			err = rp_fail(&m, -EBUSY,
 				      "cannot shrink the group %s to %u buckets: a bucket beyond "
-				      "is in use by "
-				      "%s; stop that instance first",
+				      "is in use by %s; stop that instance first",
 				      config->pin_path, config->count, whose);
 	}
 	if (!err)
@@ -577,9 +577,8 @@ int load(struct options *o, char **listeners)
 {
 	struct rp_member m;
 	char **name;
-	int i;
-
 	struct stat st;
+	int i;
 
 	if (!o->config.prog)
 		return complain(NOT_UNDERSTOOD,

@@ -1253,24 +1253,32 @@ int rp_leave(struct rp_member *m)
   return err;
 }
 
-void rp_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route)
+/* Whether the exporter is overridden; its bucket, and the hash that its stand-ins are drawn by */
+static int find_bucket(const struct rp_member *m, const union rp_addr *exporter, __u32 size, __u32 *bucket, __u64 *hash)
 {
   struct rp_prefix key = {.bits = 128};
-  __u32 size = rp_size(m), nonce = rp_get(m, RP_NONCE), bucket;
+  __u32 nonce = rp_get(m, RP_NONCE);
+
+  memcpy(key.addr, exporter->b, sizeof(key.addr));
+  if (rp_get(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 &&
+      !bpf_map_lookup_elem(m->fds[RP_OVERRIDES], &key, bucket) && *bucket < size) {
+    *hash = rp_hash_overridden(*bucket, nonce);
+    return 1;
+  }
+  *hash = rp_hash(exporter, nonce);
+  *bucket = rp_draw(*hash, 0, size);
+
+  return 0;
+}
+
+void rp_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route)
+{
+  __u32 size = rp_size(m);
   struct rp_slot slot;
   __u64 hash;
 
-  memcpy(key.addr, exporter->b, sizeof(key.addr));
-  route->overridden = rp_get(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 &&
-                      !bpf_map_lookup_elem(m->fds[RP_OVERRIDES], &key, &bucket) && bucket < size;
-  if (!route->overridden) {
-    hash = rp_hash(exporter, nonce);
-    bucket = rp_draw(hash, 0, size);
-  }
-  else
-    hash = rp_hash_overridden(bucket, nonce);
-
-  route->bucket = route->serves = bucket;
+  route->overridden = find_bucket(m, exporter, size, &route->bucket, &hash);
+  route->serves = route->bucket;
   for (__u32 draw = 1; draw <= RP_STANDIN_DRAWS + RP_MAX_BUCKETS; draw++) {
     if (!rp_slot(m, route->serves, &slot) && slot.cookie) return;
     if (!rp_fails_over(m)) break;
@@ -1281,11 +1289,12 @@ void rp_route(const struct rp_member *m, const union rp_addr *exporter, struct r
 
 __u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter)
 {
-  struct rp_route route;
+  __u32 bucket;
+  __u64 hash;
 
-  rp_route(m, exporter, &route);
+  find_bucket(m, exporter, rp_size(m), &bucket, &hash);
 
-  return route.bucket;
+  return bucket;
 }
 
 /* ---- steering ---- */
