@@ -27,6 +27,7 @@
 #include "reuseport_hash.h"
 
 #define AF_INET 2
+#define NOBODY	-1
 
 char _license[] SEC("license") = "GPL";
 
@@ -85,45 +86,58 @@ struct {
 } counters SEC(".maps");
 
 /*
- * Without CAP_PERFMON, kernels up to 6.1 at least take two small stores into one 8-byte slot of the
- * stack for an attack on what is spilled there. So no two variables share one, and what is wider is
- * stored by 8 bytes.
+ * The key of every look-up is one variable. Without CAP_PERFMON, the kernel has the CPU wait after
+ * each first write to a part of the stack, for tens of nanoseconds in all if there are some; and
+ * kernels up to 6.1 at least take two small stores into one 8-byte slot of it for an attack on what
+ * is spilled there. So nothing shares that slot, and what is wider is stored by 8 bytes.
  */
 #define OWN_SLOT __attribute__((aligned(8)))
 
-static __always_inline __u32 setting(void *map)
+/* *key is 0 */
+static __always_inline __u32 setting(void *map, const __u32 *key)
 {
-	__u32 zero OWN_SLOT = 0;
-	__u32 *value = bpf_map_lookup_elem(map, &zero);
+	__u32 *value = bpf_map_lookup_elem(map, key);
 
 	return value ? *value : 0;
 }
 
-static __always_inline void count(__u32 bucket, enum rp_outcome outcome)
+static __always_inline void count(const __u32 *bucket, enum rp_outcome outcome)
 {
-	struct rp_counters *c = bpf_map_lookup_elem(&counters, &bucket);
+	struct rp_counters *c = bpf_map_lookup_elem(&counters, bucket);
 
 	if (c)
 		c->n[outcome]++;
 }
 
+/* The bucket's socket, if it is not empty */
+static __always_inline bool select(struct sk_reuseport_md *ctx, __u32 *bucket)
+{
+	void *targets = ctx->ip_protocol == IPPROTO_TCP ? (void *)&tcp_balancing_targets
+							: (void *)&udp_balancing_targets;
+
+	return !bpf_sk_select_reuseport(ctx, targets, bucket, 0);
+}
+
 #include "reuseport_debug.h"
 
-/* Relative to the network header: ctx->data starts at the transport header. */
+/* Relative to the network header: ctx->data starts at the transport header */
 static __always_inline bool read_source(struct sk_reuseport_md *ctx, union rp_addr *a)
 {
-	__u32 v4 OWN_SLOT;
+	union rp_addr buffer; /* *a itself can stay in registers */
 
 	switch (ctx->eth_protocol) {
 	case bpf_htons(ETH_P_IP):
-		if (bpf_skb_load_bytes_relative(ctx, offsetof(struct iphdr, saddr), &v4, sizeof(v4),
-						BPF_HDR_START_NET))
+		if (bpf_skb_load_bytes_relative(ctx, offsetof(struct iphdr, saddr), buffer.w,
+						sizeof(buffer.w[0]), BPF_HDR_START_NET))
 			return false;
-		rp_addr_v4(a, v4);
+		rp_addr_v4(a, buffer.w[0]);
 		return true;
 	case bpf_htons(ETH_P_IPV6):
-		return !bpf_skb_load_bytes_relative(ctx, offsetof(struct ipv6hdr, saddr), a,
-						    sizeof(*a), BPF_HDR_START_NET);
+		if (bpf_skb_load_bytes_relative(ctx, offsetof(struct ipv6hdr, saddr), buffer.q,
+						sizeof(buffer.q), BPF_HDR_START_NET))
+			return false;
+		*a = buffer;
+		return true;
 	}
 
 	return false;
@@ -143,7 +157,7 @@ static __always_inline void read_peer(const struct bpf_sock *sk, union rp_addr *
 	a->q[1] = rp_pair(sk->dst_ip6[2], sk->dst_ip6[3]);
 }
 
-/* An override may name a bucket that a shrunk group no longer has: then it does not count. */
+/* An override may name a bucket that a shrunk group no longer has: then it does not count */
 static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *bucket)
 {
 	union {
@@ -169,49 +183,17 @@ __attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw, __u32 n)
 	return rp_draw(hash, draw, n);
 }
 
-static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating)
+/* Selects a live bucket in the place of an empty one, and returns it, or NOBODY. A function of its
+ * own: what it needs does not weigh on the way of the others. */
+static __attribute__((noinline)) int stand_in(struct sk_reuseport_md *ctx, __u64 hash, __u32 n)
 {
-	void *targets = ctx->ip_protocol == IPPROTO_TCP ? (void *)&tcp_balancing_targets
-							: (void *)&udp_balancing_targets;
-	__u32 n = setting(&size), flags = setting(&policy), seed = setting(&nonce);
-	__u32 wanted OWN_SLOT, bucket OWN_SLOT, i;
-	union rp_addr source;
-	__u64 hash;
+	__u32 bucket OWN_SLOT = 0, i;
 
-	/* Not set, by a loader that does not know it: all slots count, failover finds the live */
-	if (n == 0 || n > RP_MAX_BUCKETS)
-		n = RP_MAX_BUCKETS;
-
-	if (!read_source(ctx, &source)) {
-		if (!migrating) {
-			count(RP_NO_BUCKET, RP_UNREADABLE);
-			debug_decision(ctx, migrating, &source, -1, -1, RP_UNREADABLE);
-			return SK_DROP;
-		}
-		read_peer(migrating, &source);
-	}
-
-	if (flags & RP_OVERRIDDEN && overridden(&source, n, &wanted)) {
-		hash = rp_hash_overridden(wanted, seed);
-	} else {
-		hash = rp_hash(&source, seed);
-		wanted = draw_bucket(hash, 0, n);
-	}
-
-	if (!bpf_sk_select_reuseport(ctx, targets, &wanted, 0)) {
-		count(wanted, RP_OWN);
-		debug_decision(ctx, migrating, &source, wanted, wanted, RP_OWN);
-		return SK_PASS;
-	}
-	if (flags & RP_NO_FAILOVER)
-		goto refuse;
-
-	bucket = wanted;
 	RP_UNROLL
 	for (i = 1; i <= RP_STANDIN_DRAWS; i++) {
 		bucket = draw_bucket(hash, i, n);
-		if (!bpf_sk_select_reuseport(ctx, targets, &bucket, 0))
-			goto standin;
+		if (select(ctx, &bucket))
+			return bucket;
 	}
 	RP_UNROLL
 	for (i = 1; i < RP_MAX_BUCKETS; i++) {
@@ -220,17 +202,62 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 		if (i >= n)
 			break;
 		bucket = (bucket + 1) % n;
-		if (!bpf_sk_select_reuseport(ctx, targets, &bucket, 0))
-			goto standin;
+		if (select(ctx, &bucket))
+			return bucket;
 	}
 
-refuse:
-	count(wanted, RP_REFUSED);
-	debug_decision(ctx, migrating, &source, wanted, -1, RP_REFUSED);
-	return SK_DROP;
-standin:
-	count(bucket, RP_STANDIN);
-	debug_decision(ctx, migrating, &source, wanted, bucket, RP_STANDIN);
+	return NOBODY;
+}
+
+static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating)
+{
+	__u32 key OWN_SLOT = 0, n = setting(&size, &key), flags = setting(&policy, &key),
+		  seed = setting(&nonce, &key);
+	union rp_addr source;
+	int wanted, got;
+	__u64 hash;
+
+	/* Not set, by a loader that does not know it: all slots count, failover finds the live */
+	if (n == 0 || n > RP_MAX_BUCKETS)
+		n = RP_MAX_BUCKETS;
+
+	if (!read_source(ctx, &source)) {
+		if (!migrating) {
+			key = RP_NO_BUCKET;
+			count(&key, RP_UNREADABLE);
+			debug_decision(ctx, migrating, &source, NOBODY, NOBODY, RP_UNREADABLE);
+			return SK_DROP;
+		}
+		read_peer(migrating, &source);
+	}
+
+	if (flags & RP_OVERRIDDEN && overridden(&source, n, &key)) {
+		hash = rp_hash_overridden(key, seed);
+	} else {
+		hash = rp_hash(&source, seed);
+		/* draw 0, mostly spared the call */
+		key = rp_pick(hash, rp_fill(n - 1));
+		if (key >= n)
+			key = draw_bucket(hash, 0, n);
+	}
+
+	wanted = key;
+	if (select(ctx, &key)) {
+		count(&key, RP_OWN);
+		debug_decision(ctx, migrating, &source, wanted, wanted, RP_OWN);
+		return SK_PASS;
+	}
+
+	got = flags & RP_NO_FAILOVER ? NOBODY : stand_in(ctx, hash, n);
+	if (got == NOBODY) {
+		count(&key, RP_REFUSED);
+		debug_decision(ctx, migrating, &source, wanted, NOBODY, RP_REFUSED);
+		return SK_DROP;
+	}
+	key = got;
+	count(&key, RP_STANDIN);
+	debug_decision(ctx, migrating, &source, wanted, got, RP_STANDIN);
+
 	return SK_PASS;
 }
 

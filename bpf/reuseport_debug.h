@@ -117,6 +117,6 @@ __attribute__((noinline)) int debug_print(__u64 address0, __u64 address1, int wa
 		    DEBUG_CASE((migrating) ? DEBUG_WAITING : (ctx)->ip_protocol, outcome))
 
 #else
-#define debug_decision(...) ((void)0)
+#define debug_decision(ctx, migrating, source, wanted, got, outcome) ((void)(wanted))
 #endif
 #endif

@@ -230,17 +230,17 @@ stop "$pid"
 
 refused "$(variant noselector 's/_selector(/_other(/')" "$pins" 2 0
 like "no _selector" "$said" "noselector.o has no program '_selector': set reuseport_bpf_prog"
-refused "$(variant nosize 's/(size)/(volume)/; s/&size)/\&volume)/')" "$pins" 2 0
+refused "$(variant nosize 's/(size)/(volume)/; s/&size,/\&volume,/')" "$pins" 2 0
 like "no size" "$said" "nosize.o has no map 'size': it cannot honour reuseport_hashbucket_count"
 refused "$(variant noudp 's/udp_balancing_targets/udp_targets/g')" "$pins" 2 0
 like "no socket array for the transport" "$said" "noudp.o has no map 'udp_balancing_targets' for the sockets of listener nfacctd"
-refused "$(variant nononce 's/(nonce)/(salt)/; s/&nonce)/\&salt)/')" "$pins" 2 0 nonce=5
+refused "$(variant nononce 's/(nonce)/(salt)/; s/&nonce,/\&salt,/')" "$pins" 2 0 nonce=5
 like "a nonce asked of an object without" "$said" "has no map 'nonce' and cannot honour reuseport_nonce"
 refused "$(variant small '/BPF_MAP_TYPE_REUSEPORT_SOCKARRAY/,/max_entries/s/RP_MAX_BUCKETS/64/')" "$pins" 2 0
 like "a map of another size" "$said" "map 'udp_balancing_targets' of .*small.o has another type or size"
 refused "$(variant hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /')" "$pins" 2 0
 like "a map of another type" "$said" "map 'size' of .*hash.o has another type or size \(type 1,"
-refused "$(variant loop 's/count(RP_NO_BUCKET, RP_UNREADABLE);/for (;;) count(0, RP_OWN);/')" "$pins" 2 0
+refused "$(variant loop 's/count(&key, RP_UNREADABLE);/for (;;) count(\&key, RP_OWN);/')" "$pins" 2 0
 like "an object that the verifier refuses" "$said" "the kernel refuses .*loop.o"
 refused "$(variant beyond 's/n\[outcome\]++/n[outcome + 4000]++/')" "$pins" 2 0
 like "not to be taken for a lack of privilege" "$said" "the kernel refuses .*beyond.o \(.*: use the reuseport.o that belongs"

@@ -99,13 +99,13 @@ bad "no _selector" "noselector.o has no program '_selector'" \
 bad "no map for the listener" "noudp.o has no map 'udp_balancing_targets' for the sockets of listener nfacctd" \
 	"$free" "reuseport_bpf_prog: $(variant noudp 's/udp_balancing_targets/udp_targets/g')"
 bad "no size" "nosize.o has no map 'size': it cannot honour reuseport_hashbucket_count" \
-	"$free" "reuseport_bpf_prog: $(variant nosize 's/(size)/(volume)/; s/&size)/\&volume)/')"
+	"$free" "reuseport_bpf_prog: $(variant nosize 's/(size)/(volume)/; s/&size,/\&volume,/')"
 bad "a map of another type" "map 'size' of .*hash.o has another type or size" \
 	"$free" "reuseport_bpf_prog: $(variant hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /')"
 bad "a map of another size" "map 'udp_balancing_targets' of .*small.o has another type or size" \
 	"$free" "reuseport_bpf_prog: $(variant small '/BPF_MAP_TYPE_REUSEPORT_SOCKARRAY/,/max_entries/s/RP_MAX_BUCKETS/64/')"
 bad "refused by the verifier" "the kernel refuses .*loop.o" \
-	"$free" "reuseport_bpf_prog: $(variant loop 's/count(RP_NO_BUCKET, RP_UNREADABLE);/for (;;) count(0, RP_OWN);/')"
+	"$free" "reuseport_bpf_prog: $(variant loop 's/count(&key, RP_UNREADABLE);/for (;;) count(\&key, RP_OWN);/')"
 
 # ---- the pin path ----
 bad "no bpffs there" "reuseport_pin_path $tmp/pins is not on a bpffs: mount one" "$free" "reuseport_pin_path: $tmp/pins"

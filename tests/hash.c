@@ -170,7 +170,7 @@ int main(void)
 
 	/* Fixed for good: hosts of different byte order and version must place alike */
 	rp_addr_v4(&v4, htonl(0xc0000201));
-	ok(rp_hash(&v4, 1) == 0x852e53a66187fe2eULL && rp_draw(rp_hash(&v4, 1), 0, 128) == 89,
+	ok(rp_hash(&v4, 1) == 0x852e53a66187fe2eULL && rp_draw(rp_hash(&v4, 1), 0, 128) == 48,
 	   "192.0.2.1 with nonce 1 hashes to %#llx, bucket %u of 128", rp_hash(&v4, 1),
 	   rp_draw(rp_hash(&v4, 1), 0, 128));
 

@@ -125,7 +125,7 @@ variant() {
 # foreign_object: one without the maps that are our own, and with the section name of others; prints its path
 foreign_object() {
 	variant foreign 's,SEC("sk_reuseport"),SEC("sk_reuseport/selector"),
-		s/(policy)/(policy2)/; s/&policy)/\&policy2)/; s/&overrides/\&overrides2/; s/^} overrides/} overrides2/
+		s/(policy)/(policy2)/; s/&policy,/\&policy2,/; s/&overrides/\&overrides2/; s/^} overrides/} overrides2/
 		s/^} owners/} owners2/; s/&counters/\&counters2/; s/^} counters/} counters2/'
 }
 

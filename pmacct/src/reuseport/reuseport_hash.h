@@ -81,34 +81,54 @@ static inline __u64 rp_hash(const union rp_addr *a, __u32 nonce)
 #define RP_UNROLL
 #endif
 
-/*
- * Jump consistent hash (Lamping and Veach, 2014), in integers: no table, and about ln(n) rounds. The quotient of
- * the last round would be n or more; comparing products instead saves that division, and draws of 24 bits keep
- * the others within 32. n: 1..RP_MAX_BUCKETS. Returns a bucket below n. Fewer than one key in 10^12 has more
- * rounds to go after these 32, and stays where it is.
- */
-static inline __u32 rp_jump(__u64 key, __u32 n)
+/* All bits up to the highest one of x, which is below 256 */
+static inline __u32 rp_fill(__u32 x)
 {
-  __u32 bucket = 0;
+  x |= x >> 1;
+  x |= x >> 2;
+  return x | x >> 4;
+}
+
+/*
+ * A number within mask, which is 2^k - 1 and below RP_MAX_BUCKETS: the key's lowest bits say how long it is, others are the
+ * number. Each length takes them from a place of its own in the key, so that one says nothing of another; and the same place
+ * whatever the mask, so that a larger mask moves nothing but to its new numbers.
+ */
+static inline __u32 rp_pick(__u64 key, __u32 mask)
+{
+  __u32 top = rp_fill(key & mask), below = top >> 1;
+
+  return top - below + (__u32) (key >> (below * 7 & 63) & below);
+}
+
+/*
+ * BinomialHash (Coluzzi, Brocco, Antonucci and Leidi, 2024), a consistent hash in constant time: no table, no division, and
+ * mostly one pick, of the n that 2^k buckets would be. If the picked one does not exist, draw again: a number in the upper
+ * half, where n ends, or else the pick of the lower half. n: 1..RP_MAX_BUCKETS. Returns a bucket below n. One key in 2^32 has
+ * draws to go after these 32, and gets the lower half's.
+ */
+static inline __u32 rp_spread(__u64 key, __u32 n)
+{
+  __u32 mask = rp_fill(n - 1), bucket = rp_pick(key, mask);
+  __u64 next = key;
+
+  if (bucket < n) return bucket;
 
   RP_UNROLL
-  for (int round = 0; round < 32; round++) {
-    __u32 top, draw;
-
-    key = key * 2862933555777941757ULL + 1;
-    top = (bucket + 1) << 24;
-    draw = (__u32) (key >> 40) + 1;
-    if (top >= (__u64) draw * n) break;
-    bucket = top / draw;
+  for (int i = 0; i < 32; i++) {
+    next = next * 2862933555777941757ULL + 1;
+    bucket = next >> 40 & mask;
+    if (bucket <= mask >> 1) break;
+    if (bucket < n) return bucket;
   }
 
-  return bucket;
+  return rp_pick(key, mask >> 1);
 }
 
 /* The bucket of draw 0 is the exporter's own, those of draws 1..RP_STANDIN_DRAWS may stand in for it */
 static inline __u32 rp_draw(__u64 hash, __u32 draw, __u32 n)
 {
-  return rp_jump(draw ? rp_mix(hash + draw) : hash, n);
+  return rp_spread(draw ? rp_mix(hash + draw) : hash, n);
 }
 
 #endif
