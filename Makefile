@@ -13,7 +13,7 @@ BPF_CFLAGS = -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffile-
 	$(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
 TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. -I$(OVERLAY)
 
-TOOLS := $(patsubst tests/%.c,tests/bin/%,$(wildcard tests/*.c))
+TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) bench/decision.bpf.o
 
 .PHONY: help build bpf debug install demo check check-tools lint clean
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
@@ -105,9 +105,11 @@ install: bpf
 demo: build build/.deps-demo
 	scripts/demo
 
-tests/bin/%: tests/%.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h) | build/.deps-build
+vpath %.c tests bench
+
+tests/bin/%: %.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h tests/*.h) | build/.deps-build
 	@mkdir -p tests/bin
-	$(CC) $(TOOL_CFLAGS) -o $@ $< $(OVERLAY)/group.c -lbpf
+	$(CC) $(TOOL_CFLAGS) -Itests -o $@ $< $(OVERLAY)/group.c -lbpf
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
@@ -127,4 +129,4 @@ build/.deps-%: scripts/deps
 	@mkdir -p build && touch $@
 
 clean:
-	rm -rf build tests/bin bpf/*.o bpf/reuseportctl
+	rm -rf build tests/bin bpf/*.o bench/*.o bpf/reuseportctl

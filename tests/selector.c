@@ -16,11 +16,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "group.h"
-#include "tap.h"
-
-#ifndef IPV6_FREEBIND
-#define IPV6_FREEBIND 78
-#endif
+#include "senders.h"
 
 #define EXPORTERS 10000
 #define BATCH	  50 /* fits any receive buffer */
@@ -106,55 +102,13 @@ static void start_group(int family, __u32 size, __u32 first, __u32 last, enum rp
 	}
 }
 
-static int is_v4(const union rp_addr *a)
-{
-	return !a->q[0] && !a->b[8] && !a->b[9] && a->b[10] == 0xff && a->b[11] == 0xff;
-}
-
 /* Sends exporter i's datagram from its own address to the group, on loopback */
 static int send_from(int sender, const union rp_addr *from, int i, int payload)
 {
-	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6,
-				   .sin6_port = htons(g.port),
-				   .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-	struct sockaddr_in to4 = {.sin_family = AF_INET,
-				  .sin_port = htons(g.port),
-				  .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	struct in_pktinfo *info4;
-	struct in6_pktinfo *info6;
-	char control[CMSG_SPACE(sizeof(*info6))] = "";
-	struct iovec data = {&i, payload};
-	struct msghdr m = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control};
-	struct cmsghdr *c = (void *)control;
-
-	if (is_v4(from)) {
-		m.msg_name = &to4;
-		m.msg_namelen = sizeof(to4);
-		m.msg_controllen = CMSG_SPACE(sizeof(*info4));
-		*c = (struct cmsghdr){CMSG_LEN(sizeof(*info4)), IPPROTO_IP, IP_PKTINFO};
-		info4 = (void *)CMSG_DATA(c);
-		info4->ipi_spec_dst.s_addr = from->w[3];
-	} else {
-		m.msg_name = &to6;
-		m.msg_namelen = sizeof(to6);
-		m.msg_controllen = CMSG_SPACE(sizeof(*info6));
-		*c = (struct cmsghdr){CMSG_LEN(sizeof(*info6)), IPPROTO_IPV6, IPV6_PKTINFO};
-		info6 = (void *)CMSG_DATA(c);
-		memcpy(&info6->ipi6_addr, from->b, sizeof(from->b));
-	}
+	struct datagram d;
+	struct msghdr m = address_datagram(&d, from, g.port, &i, payload);
 
 	return sendmsg(sender, &m, 0) < 0 ? -errno : 0;
-}
-
-static int new_sender(const union rp_addr *from)
-{
-	int sender = socket(is_v4(from) ? AF_INET : AF_INET6, SOCK_DGRAM, 0), yes = 1;
-
-	must(sender >= 0);
-	if (!is_v4(from))
-		must(!setsockopt(sender, IPPROTO_IPV6, IPV6_FREEBIND, &yes, sizeof(yes)));
-
-	return sender;
 }
 
 /* Reads all that is queued anywhere; payloads are start..end-1. Returns how many were odd: seen
@@ -182,7 +136,7 @@ static int drain(int start, int end, int *got)
  */
 static int arrivals(const union rp_addr *from, int n, int *got)
 {
-	int sender = new_sender(from), odd = 0;
+	int sender = new_sender(is_v4(from), SOCK_DGRAM), odd = 0;
 
 	for (int start = 0; start < n; start += BATCH) {
 		int end = start + BATCH < n ? start + BATCH : n, missing = 0;
@@ -281,26 +235,11 @@ static int accepted_by(void)
 /* Which bucket's listener gets a connection from this address: REFUSED if it is */
 static int connects_to(const union rp_addr *from)
 {
-	struct sockaddr_in from4 = {.sin_family = AF_INET, .sin_addr = {from->w[3]}};
-	struct sockaddr_in to4 = {.sin_family = AF_INET,
-				  .sin_port = htons(g.port),
-				  .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	struct sockaddr_in6 from6 = {.sin6_family = AF_INET6};
-	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6,
-				   .sin6_port = htons(g.port),
-				   .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-	int four = is_v4(from), sock = socket(four ? AF_INET : AF_INET6, SOCK_STREAM, 0), yes = 1,
-	    got = NOBODY;
+	int sock = connect_from(from, g.port), got = NOBODY;
 
-	must(sock >= 0);
-	if (!four)
-		must(!setsockopt(sock, IPPROTO_IPV6, IPV6_FREEBIND, &yes, sizeof(yes)));
-	memcpy(&from6.sin6_addr, from->b, sizeof(from->b));
-	must(!bind(sock, four ? (void *)&from4 : (void *)&from6,
-		   four ? sizeof(from4) : sizeof(from6)));
-	if (connect(sock, four ? (void *)&to4 : (void *)&to6, four ? sizeof(to4) : sizeof(to6))) {
+	if (sock < 0) {
 		must(errno == ECONNREFUSED);
-		got = REFUSED;
+		return REFUSED;
 	}
 	/* As with datagrams, the listener may have to wait for ksoftirqd */
 	for (int tries = 0; got == NOBODY && tries < 50; tries++) {
@@ -385,7 +324,7 @@ static void failover(void)
 static void refusal(void)
 {
 	static int before[EXPORTERS], after[EXPORTERS];
-	int wrong = 0, refused = 0, tcp_wrong = 0, sender = new_sender(&v4[0]);
+	int wrong = 0, refused = 0, tcp_wrong = 0, sender = new_sender(1, SOCK_DGRAM);
 
 	start_group(AF_INET, 4, 0, 3, RP_FALSE);
 	must(!arrivals(v4, 1000, before));
@@ -491,8 +430,8 @@ static void unset_size(void)
 /* What no exporter sends, but a network may deliver */
 static void odd_datagrams(void)
 {
-	int sender = new_sender(&v4[0]), bucket, sizes[] = {0, 1, 1399, 4000, 60000}, wrong = 0,
-	    got;
+	int sender = new_sender(1, SOCK_DGRAM), bucket, sizes[] = {0, 1, 1399, 4000, 60000},
+	    wrong = 0, got;
 	static char buffer[65536], big[65536];
 	struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
 	struct pollfd p = {.events = POLLIN};
