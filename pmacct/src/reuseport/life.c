@@ -151,7 +151,7 @@ static void open_listener(enum reuseport_listener id, int sock, const struct soc
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   static int warned;
   struct rp_member *member = &lives[id].member;
-  struct timeval patience = {1, 0};
+  struct timeval patience = {0, TURN_MS * 1000};
   int yes = 1, no = 0;
 
   /* before another thread forks, which may be while this one waits */
@@ -163,8 +163,10 @@ static void open_listener(enum reuseport_listener id, int sock, const struct soc
   setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
   /* With SO_REUSEADDR on every UDP socket of the port the kernel lets other users' sockets in, and serves them first */
   if (listeners[id].protocol == IPPROTO_UDP) setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(no));
-  /* Upstream's handshake blocks the main thread. What it waits for may be somebody else's by then. */
-  if (id == REUSEPORT_DTLS) setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  /* The main thread reads without asking first, and has its turns. Upstream's handshake blocks it, too: what that waits for may
+     be somebody else's by then. */
+  if (id == REUSEPORT_DTLS) patience = (struct timeval){1, 0};
+  if (listeners[id].protocol == IPPROTO_UDP) setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
   fcntl(sock, F_SETFD, FD_CLOEXEC);
 
   if (rp_open(member, &rp, listeners[id].name, listeners[id].protocol)) refuse(member);
@@ -505,10 +507,11 @@ ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct so
   for (;;) {
     take_turn();
 
-    ret = recvfrom(sock, buf, len, flags | MSG_DONTWAIT, from, from_len);
+    /* one call for a datagram, as upstream: it waits no longer than SO_RCVTIMEO */
+    ret = recvfrom(sock, buf, len, flags | (self.stops ? MSG_DONTWAIT : 0), from, from_len);
     if (ret >= 0) self.handled++;
     if (ret >= 0 || (errno != EAGAIN && errno != EINTR)) return ret;
-    if (!poll(&queue, 1, self.stops ? QUIET_MS : TURN_MS) && self.stops && !queued()) finish(LOG_INFO, "drained");
+    if (self.stops && !poll(&queue, 1, QUIET_MS) && !queued()) finish(LOG_INFO, "drained");
   }
 }
 
