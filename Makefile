@@ -15,7 +15,7 @@ TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDI
 
 TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) bench/decision.bpf.o
 
-.PHONY: help build bpf debug install demo check check-tools lint clean
+.PHONY: help build bpf debug install demo check check-tools bench lint clean
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -24,6 +24,7 @@ help:
 	@echo "make build   patched pmacct $(RELEASE) in $(TREE), and what 'make bpf' makes"
 	@echo "make demo    the same, then exporters, routers and three instances that share one port"
 	@echo "make check   the tests; CHECK_STRICT=1: a skipped one fails"
+	@echo "make bench   what it costs and how it scales, beside the alternatives: tables and a plot, in some 20 minutes"
 	@echo "             longer ones, each with --help in scripts/:"
 	@echo "make check-releases  every release of pmacct that can be had"
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
@@ -115,6 +116,9 @@ check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
 check: build debug build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built check-tools
 	prove --exec '' --failures --timer tests/*.t
+
+bench: build check-tools build/.deps-long
+	scripts/bench
 
 # Longer than the rest: see each one's --help
 check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: build debug check-tools build/.deps-long

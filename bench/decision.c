@@ -78,6 +78,7 @@ static struct lane {
 	{"ours, 128 buckets, IPv6", RP_PROG, V6, .n = 128},
 	{"empty program, TCP SYN", "nothing", SYN, .n = 1},
 	{"irreducible, TCP SYN", "irreducible", SYN, .n = 1},
+	{"modulo, 128 buckets, TCP SYN", "modulo", SYN, .n = 128},
 	{"ours, 4 buckets, TCP SYN", RP_PROG, SYN, .n = 4},
 	{"ours, 128 buckets, TCP SYN", RP_PROG, SYN, .n = 128},
 };

@@ -3,7 +3,7 @@
  * A mock of many exporters at once, for numbers that real ones cannot be brought to on one machine:
  * valid NetFlow v5, v9, IPFIX or sFlow with one flow of one packet in each datagram, telemetry with
  * one JSON object, or sessions of BMP, BGP or telemetry that say hello and stay. Each exporter has
- * an address of its own; runs in a sandbox, where any address is local.
+ * an address of its own; runs in a sandbox, where any address is local, or at least those.
  *
  * usage: exporter PROTOCOL 4|6 PORT [KEY=VALUE...]
  *   PROTOCOL     netflow5, netflow9, ipfix, mixed, sflow, telemetry; bmp, bmp_route, bgp,
@@ -11,24 +11,30 @@
  *   mixed        exporters are NetFlow v5, v9 and IPFIX in turn
  *   bmp_route    bmp, with a route to where all flows go, of an AS of the exporter's own: the first
  *                has 64512, the next 64513, ...
+ *   to=ADDRESS   the collector, of the same family (127.0.0.1, or ::1)
  *   exporters=N  how many addresses (200): 10.0.0.1 and up, or 2001:db8::1 and up
  *   ports=N      source ports, or sessions, of each (5)
  *   datagrams=N  from each port (4); 0: until SIGTERM
  *   rate=N       datagrams a second in all (20000); SLOWER in the environment divides it
  *   templates=N  seconds between two templates of an exporter (30), the first of which comes first;
  *                0: never
- *   slot=MS      the flows' destination port counts these since the start; 0, as usual: it is 0
+ *   slot=MS      the flows' destination port counts these since the start; 0, as usual: it does not
+ *   first=N      where it begins (0)
  *   report=FILE  what was sent, a line "address protocol slot flows" for each exporter and slot
+ *   keepalive=N  seconds without a word after which a session asks whether its peer is still there,
+ *                and again, once a second, three times; 0, as usual: never
  *   junk=true    netflow5 only: datagrams that are none instead: empty, truncated, or all zeroes
  *
  * Prints how many flows it sent, when it is done or gets SIGTERM; junk counts as such. With
  * sessions, it prints "N sessions" once all are up, and keeps them: whichever ends, it connects
- * again, as a router does. On SIGTERM it prints how many had ended.
+ * again, as a router does, and prints "all again" once all are up. On SIGTERM it prints how many
+ * had ended.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -205,7 +211,8 @@ static const struct {
 
 static volatile sig_atomic_t stop;
 static int exporters = 200, ports = 5, datagrams = 4, rate = 20000, templates = 30, slot_ms, junk;
-static const char *report;
+static int keepalive, first_slot;
+static const char *report, *collector;
 static enum protocol protocol;
 
 static void die(const char *what)
@@ -227,7 +234,8 @@ static void parse(const char *word)
 		int *value;
 	} numbers[] = {{"exporters", &exporters}, {"ports", &ports},
 		       {"datagrams", &datagrams}, {"rate", &rate},
-		       {"templates", &templates}, {"slot", &slot_ms}};
+		       {"templates", &templates}, {"slot", &slot_ms},
+		       {"first", &first_slot},	  {"keepalive", &keepalive}};
 	const char *value = strchr(word, '=');
 	size_t key = value ? value - word : 0;
 
@@ -238,6 +246,8 @@ static void parse(const char *word)
 		}
 	if (key == 6 && !strncmp(word, "report", key))
 		report = value + 1;
+	else if (key == 2 && !strncmp(word, "to", key))
+		collector = value + 1;
 	else if (!strcmp(word, "junk=true"))
 		junk = 1;
 	else {
@@ -251,7 +261,19 @@ static enum protocol protocol_of(int exporter)
 	return protocol == MIXED ? (enum protocol)(exporter % 3) : protocol;
 }
 
-/* A socket of exporter i, connected to the collector on loopback */
+/* That of a session, which would not notice otherwise that its collector is gone, or another one */
+static void ask_after_peer(int sock)
+{
+	int every = 1, times = 3;
+
+	if (setsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, &every, sizeof(every)) ||
+	    setsockopt(sock, IPPROTO_TCP, TCP_KEEPIDLE, &keepalive, sizeof(keepalive)) ||
+	    setsockopt(sock, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof(every)) ||
+	    setsockopt(sock, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof(times)))
+		die("SO_KEEPALIVE");
+}
+
+/* A socket of exporter i, connected to the collector */
 static int open_socket(int family, int type, int port, int i)
 {
 	struct sockaddr_in6 from6 = {.sin6_family = AF_INET6},
@@ -266,9 +288,16 @@ static int open_socket(int family, int type, int port, int i)
 	to4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	inet_pton(AF_INET6, "2001:db8::", &from6.sin6_addr);
 	from6.sin6_addr.s6_addr32[3] = htonl(i + 1);
+	if (collector && inet_pton(family, collector,
+				   four ? (void *)&to4.sin_addr : (void *)&to6.sin6_addr) != 1) {
+		fprintf(stderr, "exporter: no IPv%d address: %s\n", four ? 4 : 6, collector);
+		exit(2);
+	}
 
 	if (sock < 0)
 		die("socket");
+	if (type & SOCK_NONBLOCK && keepalive)
+		ask_after_peer(sock);
 	if (!four && setsockopt(sock, IPPROTO_IPV6, IPV6_FREEBIND, &yes, sizeof(yes)))
 		die("IPV6_FREEBIND");
 	if (bind(sock, four ? (void *)&from4 : (void *)&from6,
@@ -452,7 +481,7 @@ static void run_flows(int family, const int *socks)
 {
 	long long start = now_ns(), next_templates = start, now = start;
 	unsigned *flows = NULL; /* by slot and exporter */
-	int slots = 0, slot = 0;
+	int slots = 0, slot = first_slot;
 	long sent = 0;
 
 	for (long round = 0; (round < datagrams || !datagrams) && !stop; round++) {
@@ -466,7 +495,7 @@ static void run_flows(int family, const int *socks)
 			if (templates_due && (p == NETFLOW9 || p == IPFIX) && i < exporters)
 				send_template(socks[i], p, round);
 			if (slot_ms)
-				slot = (now - start) / 1000000 / slot_ms;
+				slot = first_slot + (now - start) / 1000000 / slot_ms;
 			if (slot >= slots) {
 				flows = realloc(flows, (slot + 100) * exporters * sizeof(*flows));
 				if (!flows)
@@ -520,7 +549,7 @@ static void run_sessions(int family, int port, int n)
 {
 	struct pollfd *sessions = calloc(n, sizeof(*sessions));
 	long long *retry = calloc(n, sizeof(*retry));
-	int up = 0, told = 0, ended = 0, error;
+	int up = 0, all = 0, ended = 0, error;
 	socklen_t len = sizeof(error);
 	char drop[512];
 
@@ -562,11 +591,14 @@ static void run_sessions(int family, int port, int n)
 				ended++;
 			}
 		}
-		if (up == n && !told) {
-			printf("%d sessions\n", n);
+		if (up == n && !all) {
+			if (ended)
+				printf("all again\n");
+			else
+				printf("%d sessions\n", n);
 			fflush(stdout);
-			told = 1;
 		}
+		all = up == n;
 	}
 	printf("%d ended\n", ended);
 	free(sessions);

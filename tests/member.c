@@ -5,6 +5,7 @@
  * usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]
  *   nonce=N failover=true|false takeover=true   as in the daemons' config
  *   protocol=tcp  port=N (2100)
+ *   accept=true   takes all connections, and keeps them: a stand-in for a daemon with many sessions
  *   hold=SECONDS  between opening, which locks, and binding
  *   wait=SECONDS  between binding, when it unlocks, and joining; says "bound" in between
  *
@@ -17,12 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "group.h"
 
 static struct rp_config config = {.failover = RP_UNSET};
-static int protocol = IPPROTO_UDP, port = 2100, hold, wait;
+static int protocol = IPPROTO_UDP, port = 2100, hold, wait, accepting;
 
 static int parse(const char *word)
 {
@@ -37,6 +39,8 @@ static int parse(const char *word)
 		config.failover = !strcmp(value, "true") ? RP_TRUE : RP_FALSE;
 	else if (!strncmp(word, "takeover=", 9))
 		config.takeover = !strcmp(value, "true");
+	else if (!strcmp(word, "accept=true"))
+		accepting = 1;
 	else if (!strncmp(word, "protocol=", 9))
 		protocol = !strcmp(value, "tcp") ? IPPROTO_TCP : IPPROTO_UDP;
 	else if (!strncmp(word, "port=", 5))
@@ -49,6 +53,26 @@ static int parse(const char *word)
 		return 0;
 
 	return 1;
+}
+
+/* Until SIGTERM */
+static void serve(int sock)
+{
+	const struct timespec tick = {0, 5000000};
+	sigset_t stop;
+	int signum;
+
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	sigprocmask(SIG_BLOCK, &stop, NULL);
+	if (!accepting) {
+		sigwait(&stop, &signum);
+		return;
+	}
+	do
+		while (accept(sock, NULL, NULL) >= 0)
+			;
+	while (sigtimedwait(&stop, NULL, &tick) != SIGTERM);
 }
 
 static int die(const char *why)
@@ -64,10 +88,9 @@ int main(int argc, char **argv)
 	int sock, yes = 1;
 	struct rp_member m;
 	struct rp_slot slot;
-	sigset_t stop;
-	int signum, held;
+	struct rlimit files;
+	int held;
 
-	sigemptyset(&stop);
 	if (argc < 5)
 		return die("usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]");
 	config.prog = argv[1];
@@ -78,17 +101,24 @@ int main(int argc, char **argv)
 		if (!parse(argv[i]))
 			return die("member: unknown word");
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
 
 	rp_init(&m);
 	if (rp_open(&m, &config, protocol == IPPROTO_TCP ? "bmp" : "nfacctd", protocol))
 		return die(m.error);
 	sleep(hold);
-	sock = socket(AF_INET6, protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM, 0);
+	sock = socket(AF_INET6,
+		      (protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) |
+			      (accepting ? SOCK_NONBLOCK : 0),
+		      0);
 	any.sin6_port = htons(port);
 	if (sock >= 0 && rp_check_address(&m, sock, (void *)&any, sizeof(any)))
 		return die(m.error);
 	if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) ||
-	    bind(sock, (void *)&any, sizeof(any)) || (protocol == IPPROTO_TCP && listen(sock, 8)))
+	    bind(sock, (void *)&any, sizeof(any)) ||
+	    (protocol == IPPROTO_TCP && listen(sock, accepting ? SOMAXCONN : 8)))
 		return die("member: no socket");
 	if (wait) {
 		rp_unlock(&m);
@@ -105,10 +135,8 @@ int main(int argc, char **argv)
 			printf(" %u:%s:%u", i, slot.comm, slot.pid);
 	printf("\n");
 
-	sigaddset(&stop, SIGTERM);
-	sigprocmask(SIG_BLOCK, &stop, NULL);
 	for (;;) {
-		sigwait(&stop, &signum);
+		serve(sock);
 		held = rp_holds(&m, &slot);
 		if (rp_leave(&m))
 			return die(m.error);

@@ -1,0 +1,199 @@
+# report.pl DIR: makes tables of DIR/samples.tsv, on stdout and as DIR/bench.json, a short one, which the README has, and a
+# plot of them, DIR/bench.svg.
+#
+# A sample is a line: table, row, metric, round, value. A cell is the median over the rounds, and the least and the most.
+use strict;
+use warnings;
+use JSON::PP;
+use POSIX ();
+
+# What is shown above and below a table; ratios are of samples of the same round: [row, other row, what it is to be]
+my %about = (
+	decision => {
+		title => 'One decision: ns by bpf_stats, and what is above the empty program over what the irreducible one has above it',
+	},
+	program => {title => 'The programs'},
+	datagrams => {
+		title => 'A datagram, end to end: CPU seconds for a million, and datagrams a second',
+		ratios => [
+			['selector', "kernel's hash", 'at most 1.05'],
+			['selector', 'tee', 'less than 0.5'],
+		],
+		metrics => ['daemons', 'daemons and exporters'],
+	},
+	templates => {title => 'Flow records that arrive decoded, of exporters that change their source port, %'},
+	disturbance => {title => 'Datagrams lost'},
+	balance => {title => 'The fullest bucket over the mean'},
+	moved => {title => 'Exporters that move, %'},
+	size => {title => 'Groups of N instances'},
+	sessions => {title => 'BMP sessions over four instances, one of which stops: ms until all are up again'},
+	hosts => {title => 'Two hosts with two instances each: exporters that are, or move, where'},
+);
+
+my ($dir) = @ARGV;
+my (%value, %seen, @tables);
+open my $samples, '<', "$dir/samples.tsv" or die "report.pl: $dir/samples.tsv: $!\n";
+while (<$samples>) {
+	chomp;
+	my ($table, $row, $metric, $round, $value) = split /\t/;
+	defined $value or die "report.pl: $dir/samples.tsv, line $.: not a sample: $_\n";
+	my $t = $seen{$table} //= do { push @tables, $table; {rows => [], metrics => []} };
+	push @{$t->{rows}}, $row unless $t->{row}{$row}++;
+	push @{$t->{metrics}}, $metric unless $t->{metric}{$metric}++;
+	$value{$table}{$row}{$metric}{$round} = $value;
+}
+close $samples;
+
+sub spread {
+	my @sorted = sort { $a <=> $b } @_;
+	my $middle = int(@sorted / 2);
+	my $median = @sorted % 2 ? $sorted[$middle] : ($sorted[$middle - 1] + $sorted[$middle]) / 2;
+	return {median => $median + 0, least => $sorted[0] + 0, most => $sorted[-1] + 0, samples => scalar @sorted};
+}
+
+# Three digits, and no exponents
+sub short {
+	my ($n) = @_;
+	my $text = abs $n >= 100 ? sprintf '%.0f', $n : sprintf '%.3g', $n;
+	1 while $text =~ s/^(-?\d+)(\d{3})/$1,$2/;
+	return $text;
+}
+
+sub cell {
+	my ($s) = @_;
+	return '-' unless $s;
+	return short($s->{median}) if $s->{least} == $s->{most};
+	return sprintf '%s (%s..%s)', map { short($_) } @$s{qw(median least most)};
+}
+
+sub ratios {
+	my ($table) = @_;
+	my @found;
+	for my $want (@{$about{$table}{ratios} // []}) {
+		my ($one, $other, $aim) = @$want;
+		my ($row) = grep { /\b\Q$one\E/ } @{$seen{$table}{rows}};
+		my ($base) = grep { /\b\Q$other\E/ } @{$seen{$table}{rows}};
+		next unless $row && $base;
+		for my $metric (@{$about{$table}{metrics}}) {
+			my ($up, $down) = ($value{$table}{$row}{$metric}, $value{$table}{$base}{$metric});
+			next unless $up && $down;
+			my @ratio = map { $up->{$_} / $down->{$_} } grep { $down->{$_} } keys %$up;
+			push @found, {what => "$metric: $row / $base", aim => $aim, %{spread(@ratio)}};
+		}
+	}
+	return @found;
+}
+
+my %report;
+for my $table (@tables) {
+	my $t = $seen{$table};
+	my @lines = ([$t->{rows}[0] =~ /^\d+$/ ? 'N' : '', @{$t->{metrics}}]);
+	for my $row (@{$t->{rows}}) {
+		my %cells = map { $_ => spread(values %{$value{$table}{$row}{$_}}) } keys %{$value{$table}{$row}};
+		$report{tables}{$table}{$row} = \%cells;
+		push @lines, [$row, map { cell($cells{$_}) } @{$t->{metrics}}];
+	}
+	my @width = map { my $i = $_; (sort { $b <=> $a } map { length $_->[$i] } @lines)[0] } 0 .. $#{$lines[0]};
+	printf "\n%s\n\n", $about{$table}{title} // $table;
+	for my $line (@lines) {
+		my ($row, @cells) = map { my $i = $_; $i ? sprintf '%*s', $width[$i], $line->[$i] : sprintf '%-*s', $width[0], $line->[0] }
+			0 .. $#$line;
+		print join('  ', $row, @cells), "\n";
+	}
+	my @ratios = ratios($table);
+	$report{ratios}{$table} = \@ratios if @ratios;
+	print "\n" if @ratios;
+	printf "%s: %s; meant to be %s\n", $_->{what}, cell($_), $_->{aim} for @ratios;
+}
+
+# found TABLE ROW METRIC: that cell of the first row that matches
+sub found {
+	my ($table, $row, $metric) = @_;
+	my ($name) = grep { /$row/ } @{$seen{$table}{rows} // []};
+	return $name && $report{tables}{$table}{$name}{$metric};
+}
+
+# Those that are compared, by what the sections call them
+my @ways = (['one instance', '^one instance'], ["kernel's hash", "kernel's hash"], ['selector', 'selector'], ['tee in front', '^tee']);
+my @short = (
+	['CPU seconds for a million datagrams', 'datagrams', '', 'daemons'],
+	['datagrams a second without loss', 'datagrams', '', 'highest rate without loss'],
+	['NetFlow v9 decoded, changing source ports, %', 'templates', '', 'netflow9'],
+	['lost of 20,000/s, stop and start', 'disturbance', '.* 20000/s', 'stop and start'],
+	['lost of 20,000/s, SIGKILL', 'disturbance', '.* 20000/s', 'SIGKILL'],
+	['lost of 100,000/s, stop and start', 'disturbance', '.* 100000/s', 'stop and start'],
+	['lost of 100,000/s, SIGKILL', 'disturbance', '.* 100000/s', 'SIGKILL'],
+);
+print "\n|  |", join('|', map { " $_->[0] " } @ways), "|\n|", ' --- |' x (@ways + 1), "\n";
+for my $line (@short) {
+	my ($label, $table, $more, $metric) = @$line;
+	my @cells = map { found($table, $_->[1] . $more, $metric) } @ways;
+	print '| ', join(' | ', $label, map { cell($_) } @cells), " |\n" if grep { $_ } @cells;
+}
+
+# first_match FILE REGEX
+sub first_match {
+	my ($file, $regex) = @_;
+	open my $in, '<', $file or return 'unknown';
+	while (<$in>) { return $1 if /$regex/ }
+	return 'unknown';
+}
+my ($system, undef, $kernel, undef, $machine) = POSIX::uname();
+my $cores = () = do { open my $in, '<', '/proc/cpuinfo' or die; local $/; <$in> } =~ /^processor\b/mg;
+$report{machine} = {
+	cpu => first_match('/proc/cpuinfo', qr/^model name\s*:\s*(.*)/),
+	cores => $cores,
+	kernel => "$system $kernel $machine",
+	date => `date -u +%F` =~ s/\n//r,
+};
+printf "\n%s, %d cores, %s, %s\n", @{$report{machine}}{qw(cpu cores kernel date)};
+
+open my $json, '>', "$dir/bench.json" or die "report.pl: $dir/bench.json: $!\n";
+print $json JSON::PP->new->canonical->pretty->encode(\%report);
+close $json or die "report.pl: $dir/bench.json: $!\n";
+
+# ---- the plot ----
+
+# panel TITLE TABLE METRIC MORE: bars with their spread, as gnuplot wants them, of those ways that have that row
+my @panels;
+sub panel {
+	my ($title, $table, $metric, $more) = @_;
+	my @lines;
+	for my $way (@ways) {
+		my $s = found($table, $way->[1] . $more, $metric) or next;
+		push @lines, sprintf qq{%d %s %s %s "%s" "%s"\n}, scalar @lines, @$s{qw(median least most)}, $way->[0], short($s->{median});
+	}
+	push @panels, {title => $title, lines => join('', @lines), bars => scalar @lines} if @lines;
+}
+panel('CPU seconds for a million datagrams', 'datagrams', 'daemons', '');
+panel('NetFlow v9 records decoded, %', 'templates', 'netflow9', '');
+panel('lost over stop and start, 20,000/s', 'disturbance', 'stop and start', '.* 20000/s');
+exit unless @panels;
+
+open my $plot, '|-', 'gnuplot' or die "report.pl: gnuplot: $!\n";
+printf $plot <<'END', "$dir/bench.svg", scalar @panels;
+set terminal svg size 900,300 font 'sans,11' background 'white'
+set output '%s'
+set multiplot layout 1,%d
+unset key
+set border 2
+set style fill solid 0.8
+set boxwidth 0.6
+set xtics scale 0 rotate by -25
+set ytics nomirror
+set yrange [0:*]
+set offsets 0, 0, graph 0.15, 0
+END
+for my $p (@panels) {
+	printf $plot <<'END', @$p{qw(title lines)}, $p->{bars} - 0.5;
+set title "%s"
+$bars << EOD
+%sEOD
+set xrange [-0.5:%s]
+plot $bars using 1:2:xtic(5) with boxes lc rgb '#4477aa', \
+	$bars using 1:2:3:4 with yerrorbars lc rgb '#222222' ps 0, \
+	$bars using 1:4:6 with labels offset 0,0.8
+END
+}
+print $plot "unset multiplot\n";
+close $plot or die "report.pl: gnuplot failed\n";
