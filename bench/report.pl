@@ -27,7 +27,7 @@ my %about = (
 	moved => {title => 'Exporters that move, %'},
 	size => {title => 'Groups of N instances'},
 	sessions => {title => 'BMP sessions over four instances, one of which stops: ms until all are up again'},
-	hosts => {title => 'Two hosts with two instances each: exporters that are, or move, where'},
+	hosts => {title => 'Three hosts with two instances each, one of which is lost and comes back: exporters'},
 );
 
 my ($dir) = @ARGV;

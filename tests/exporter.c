@@ -16,6 +16,8 @@
  *   ports=N      source ports, or sessions, of each (5)
  *   datagrams=N  from each port (4); 0: until SIGTERM
  *   rate=N       datagrams a second in all (20000); SLOWER in the environment divides it
+ *   again=true   flows: when all are sent, SIGUSR1 brings as many more, from the same ports;
+ *                until SIGTERM
  *   templates=N  seconds between two templates of an exporter (30), the first of which comes first;
  *                0: never
  *   slot=MS      the flows' destination port counts these since the start; 0, as usual: it does not
@@ -211,7 +213,7 @@ static const struct {
 
 static volatile sig_atomic_t stop;
 static int exporters = 200, ports = 5, datagrams = 4, rate = 20000, templates = 30, slot_ms, junk;
-static int keepalive, first_slot;
+static int keepalive, first_slot, again;
 static const char *report, *collector;
 static enum protocol protocol;
 
@@ -250,6 +252,8 @@ static void parse(const char *word)
 		collector = value + 1;
 	else if (!strcmp(word, "junk=true"))
 		junk = 1;
+	else if (!strcmp(word, "again=true"))
+		again = 1;
 	else {
 		fprintf(stderr, "exporter: unknown word %s\n", word);
 		exit(2);
@@ -607,8 +611,9 @@ static void run_sessions(int family, int port, int n)
 
 int main(int argc, char **argv)
 {
+	int family, port, n, *socks, asked;
 	struct rlimit files;
-	int family, port, n, *socks;
+	sigset_t requests;
 
 	if (argc < 4) {
 		fprintf(stderr, "usage: exporter PROTOCOL 4|6 PORT [KEY=VALUE...]\n");
@@ -642,7 +647,14 @@ int main(int argc, char **argv)
 		die("calloc");
 	for (int i = 0; i < n; i++)
 		socks[i] = open_socket(family, SOCK_DGRAM, port, i % exporters);
-	run_flows(family, socks);
+	sigemptyset(&requests);
+	sigaddset(&requests, SIGUSR1);
+	sigaddset(&requests, SIGTERM);
+	if (again)
+		sigprocmask(SIG_BLOCK, &requests, NULL);
+	do
+		run_flows(family, socks);
+	while (again && !sigwait(&requests, &asked) && asked == SIGUSR1);
 
 	return 0;
 }

@@ -1,0 +1,79 @@
+#!/bin/sh
+# Several hosts with two instances each, by scripts/lab, which fails by itself with whatever is not as promised: behind a router
+# with ECMP, and behind IPVS where the kernel has it; 'scripts/check-kernels --suites bookworm tests/34-several-hosts.t' boots one
+# that has.
+. "${0%/*}/lib.sh"
+need_daemons
+need ip ss script
+# What a running kernel has not, no package brings: not a failure, even with CHECK_STRICT
+[ -e /proc/sys/net/ipv4/fib_multipath_hash_fields ] || {
+	echo "1..0 # SKIP this kernel cannot hash on the source address alone: Linux 5.12"
+	exit 0
+}
+ipvs=''
+if modprobe -q ip_vs_mh 2>/dev/null || [ -e /proc/net/ip_vs ]; then
+	need ipvsadm nft
+	ipvs=yes
+fi
+make_tmp
+cd "$root"
+
+# lab MODE
+lab() {
+	since=$(date +%s) status=0
+	timeout $((100 * ${SLOWER:-1})) scripts/lab --samples "$tmp/samples" "$1" >"$tmp/out" 2>&1 || status=$?
+	is "lab $1 ends well" "$status" 0
+	diag "$(cat "$tmp/out")"
+	diag "$(($(date +%s) - since)) s"
+	like "and with what it has shown" "$(tail -n 1 "$tmp/out")" \
+		"^lab: 200 exporters, 3 hosts of 2 instances: flows and BMP of each at one; a host lost and back as promised$"
+}
+
+# counted ROW METRIC
+counted() {
+	awk -F '\t' -v row="$1" -v metric="$2" '$1 == "hosts" && $2 == row && $3 == metric { print $5 }' "$tmp/samples"
+}
+
+# only_its ROW: the promises, by what was counted
+only_its() {
+	is "$1: at more than one place" "$(counted "$1" "at more than one place")" 0
+	moved=$(counted "$1" "moved, of the lost host")
+	ok "$1: a host is lost, its exporters move (${moved:=0})" [ "$moved" -gt 0 ]
+	is "$1: others do not" "$(counted "$1" "moved, of the others")" 0
+	is "$1: it is back, and not at home are, of its and of others'" \
+		"$(counted "$1" "not back home, of the lost host") $(counted "$1" "not back home, of the others")" "0 0"
+}
+
+# what a lab might leave behind
+left() {
+	find /sys/fs/bpf /run/netns -mindepth 1 2>/dev/null | sort
+	ip -o link | cut -d: -f2
+}
+
+left >"$tmp/before"
+lab ecmp
+only_its "ECMP, resilient"
+moved=$(counted "ECMP, hash-threshold" "moved, of the others")
+ok "an ordinary group moves some of the others, too (${moved:=0})" [ "$moved" -gt 0 ]
+
+if [ -n "$ipvs" ]; then
+	lab ipvs
+	only_its "IPVS, mh, weight 0"
+else
+	diag "this kernel has no IPVS"
+fi
+# for who wants figures of a kernel in a guest
+diag "$(cat "$tmp/samples")"
+
+since=$(date +%s) status=0
+printf '%s\n' 'ip -n router route get 203.0.113.1 from 10.0.0.7 iif eth0' \
+	'nsenter --net=/run/netns/h2 bpf/reuseportctl --pin-path /sys/fs/bpf/h2 status' exit |
+	SHELL=/bin/sh timeout $((30 * ${SLOWER:-1})) script -qec "scripts/lab --shell ecmp" /dev/null >"$tmp/out" || status=$?
+is "lab --shell ends with its shell" "$status" 0
+like "where one can ask for the way" "$(cat "$tmp/out")" "via 192\.0\.2\.1[1-3] "
+like "and look at a host" "$(cat "$tmp/out")" "/sys/fs/bpf/h2: 2 buckets, seed 20260808"
+diag "$(($(date +%s) - since)) s"
+
+left >"$tmp/after"
+ok "nothing is left of it" diff "$tmp/before" "$tmp/after"
+done_testing
