@@ -13,12 +13,14 @@ BPF_CFLAGS = -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffile-
 	$(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
 TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. -I$(OVERLAY)
 
-TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) bench/decision.bpf.o
+TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) bench/decision.o
 
 .PHONY: help build bpf debug install demo check check-tools bench lint clean
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Else a file that no rule here makes is compiled by the host's
+.SUFFIXES:
 
 help:
 	@echo "make build   patched pmacct $(RELEASE) in $(TREE), and what 'make bpf' makes"
@@ -47,7 +49,7 @@ bpf/reuseportctl: $(CTL) $(wildcard bpf/*.h $(OVERLAY)/*.h) | build/.deps-build
 
 OBJECT_HEADERS := $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h bpf/reuseport_debug.h
 
-# Also the variants that the tests make of it
+# Also the variants that the tests make of it, and the programs that the benchmark has beside it
 %.o: %.bpf.c $(OBJECT_HEADERS) | build/.deps-build
 	$(CLANG) $(BPF_CFLAGS) -Ibpf -c $< -o $@
 

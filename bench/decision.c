@@ -5,7 +5,7 @@
  * is local.
  *
  * usage: decision OBJECT OTHERS ROUNDS RUNS
- *   OBJECT  the selector; OTHERS: decision.bpf.o
+ *   OBJECT  the selector; OTHERS: decision.o
  *   RUNS    datagrams for each program in a round; connections are an eighth of that
  *
  * Prints samples, as bench/lib.sh has them. "ns": a round's best batch, with the floor in it; "over

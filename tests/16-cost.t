@@ -35,7 +35,7 @@ kept() {
 
 # More rounds, where the first were disturbed
 for try in 1 2 3; do
-	"$tools/decision" "$object" "$root/bench/decision.bpf.o" 10 8000 >>"$tmp/samples" || die "$(tail -n 1 "$tmp/samples")"
+	"$tools/decision" "$object" "$root/bench/decision.o" 10 8000 >>"$tmp/samples" || die "$(tail -n 1 "$tmp/samples")"
 	! kept || break
 	diag "try $try: $(paste -sd';' "$tmp/ratios")"
 done
