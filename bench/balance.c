@@ -80,12 +80,12 @@ static void measure(int count, __u32 n, int round)
 	SAMPLE("balance", "ours", fullest(by_selector, count, n));
 	SAMPLE("balance", "modulo", fullest(by_modulo, count, n));
 	SAMPLE("balance", "optimum", best * (double)n / count);
-	SAMPLE("moved", "from N - 1: ours", moved(by_selector, count, n, n, n - 1));
-	SAMPLE("moved", "modulo", moved(by_modulo, count, n, n, n - 1));
-	SAMPLE("moved", "optimum", 100.0 / n);
-	SAMPLE("moved", "one lost: ours", moved(by_selector, count, n, dead, n));
-	SAMPLE("moved", "modulo ", moved(by_modulo, count, n, dead, n));
-	SAMPLE("moved", "optimum ", in_dead * 100.0 / count);
+	SAMPLE("growth", "ours", moved(by_selector, count, n, n, n - 1));
+	SAMPLE("growth", "modulo", moved(by_modulo, count, n, n, n - 1));
+	SAMPLE("growth", "optimum", 100.0 / n);
+	SAMPLE("loss", "ours", moved(by_selector, count, n, dead, n));
+	SAMPLE("loss", "modulo", moved(by_modulo, count, n, dead, n));
+	SAMPLE("loss", "optimum", in_dead * 100.0 / count);
 }
 
 int main(int argc, char **argv)
