@@ -62,8 +62,6 @@ if [ -n "$ipvs" ]; then
 else
 	diag "this kernel has no IPVS"
 fi
-# for who wants figures of a kernel in a guest
-diag "$(cat "$tmp/samples")"
 
 since=$(date +%s) status=0
 printf '%s\n' 'ip -n router route get 203.0.113.1 from 10.0.0.7 iif eth0' \
