@@ -179,7 +179,7 @@ stopped() {
 
 # is_up NAME INDEX: whether it has joined and reads
 is_up() {
-	grep -q 'listener nfacctd joined' "$tmp/$1-$2.log" && reads "$1" "$2"
+	grep -qs 'listener nfacctd joined' "$tmp/$1-$2.log" && reads "$1" "$2"
 }
 
 # reads NAME INDEX: whether it reads its port, and its print plugin sleeps until there is something to read: what upstream's
@@ -189,7 +189,7 @@ reads() {
 		grep -qs "$line" "$tmp/$1-$2.log" || return 1
 	done
 	for child in $(pgrep -P "$(pid_of "$1" "$2")"); do
-		grep -q '^State:.S' "/proc/$child/status" || return 1
+		grep -qs '^State:.S' "/proc/$child/status" || return 1
 	done
 }
 
