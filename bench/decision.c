@@ -4,13 +4,14 @@
  * the programs in decision.bpf.c: all in one kernel, in turn. Runs in a sandbox, where any address
  * is local.
  *
- * usage: decision OBJECT OTHERS ROUNDS RUNS
+ * usage: decision OBJECT OTHERS ROUNDS TURNS
  *   OBJECT  the selector; OTHERS: decision.o
- *   RUNS    datagrams for each program in a round; connections are an eighth of that
+ *   TURNS   of each program in a round, of a few batches of datagrams or connections
  *
- * Prints samples, as bench/lib.sh has them. "ns": a round's best batch, with the floor in it; "over
- * irreducible": what is above the floor, over what the irreducible program takes above it, of the
- * same family and in the same round. Stops if a datagram does not arrive.
+ * Prints samples, as bench/lib.sh has them. "ns": the best batch of a round, as what else the
+ * machine does only ever adds, with the floor in it; "over irreducible": what is above the floor,
+ * over what the irreducible program takes above it, of the same family and in the same round. Stops
+ * if a datagram does not arrive.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,6 +32,7 @@
 #define BATCH		    64	  /* datagrams a call */
 #define CONNECTED	    128	  /* the same, of connections */
 #define QUEUED		    1024  /* before all sockets are read */
+#define BATCHES		    8	  /* a turn: of so many, the later ones find caches warm */
 #define OVERRIDES	    10000 /* of other addresses than those that send */
 #define NONCE		    20191107
 #define VERIFIER_STATISTICS 4 /* log level: these alone */
@@ -59,7 +61,7 @@ static struct lane {
 	int prog, socks[RP_MAX_BUCKETS], port;
 	__u64 random;	/* of who sends next */
 	__u64 ns, runs; /* as the kernel counted them so far */
-	double mean;	/* of the best batch of the round */
+	double mean;	/* of the best batch of the round; 0 before the first */
 } lanes[] = {
 	{"empty program, IPv4", "nothing", V4, .n = 1},
 	{"irreducible, IPv4", "irreducible", V4, .n = 1, .described = 1},
@@ -321,22 +323,18 @@ static void connect_all(struct lane *lane)
 	}
 }
 
-/* What else the machine does only ever adds: so the best of several batches is that of the round */
-static void run(struct lane *lane, int runs)
+/* Of its batches, the best counts if it is the best of the round so far */
+static void take_turn(struct lane *lane)
 {
-	struct bpf_prog_info info;
-	__u32 len;
-
-	lane->mean = 0;
-	for (int done = 0; done < runs; done += QUEUED) {
+	for (int i = 0; i < BATCHES; i++) {
+		struct bpf_prog_info info = {};
+		__u32 len = sizeof(info);
 		double mean;
 
 		if (lane->family == SYN)
 			connect_all(lane);
 		else
 			send_datagrams(lane);
-		len = sizeof(info);
-		memset(&info, 0, len);
 		must(!bpf_obj_get_info_by_fd(lane->prog, &info, &len));
 		must(info.run_cnt > lane->runs);
 		mean = (double)(info.run_time_ns - lane->ns) / (info.run_cnt - lane->runs);
@@ -356,6 +354,7 @@ static const struct lane *beside(const struct lane *lane, const char *program)
 	abort();
 }
 
+/* And ends the round */
 static void report(int round)
 {
 	for (const struct lane *l = lanes; l < lanes + LANES; l++) {
@@ -365,6 +364,8 @@ static void report(int round)
 		sample("decision", l->name, "over irreducible", round,
 		       (l->mean - floor) / (least - floor));
 	}
+	for (struct lane *l = lanes; l < lanes + LANES; l++)
+		l->mean = 0;
 }
 
 int main(int argc, char **argv)
@@ -374,7 +375,7 @@ int main(int argc, char **argv)
 	int stats;
 
 	if (argc != 5) {
-		fprintf(stderr, "usage: decision OBJECT OTHERS ROUNDS RUNS\n");
+		fprintf(stderr, "usage: decision OBJECT OTHERS ROUNDS TURNS\n");
 		return 2;
 	}
 	must(!setrlimit(RLIMIT_NOFILE, &files));
@@ -391,12 +392,11 @@ int main(int argc, char **argv)
 	/* in force as long as this is open */
 	stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	must(stats >= 0);
-	for (int round = 0; round <= atoi(argv[3]); round++) {
-		for (struct lane *lane = lanes; lane < lanes + LANES; lane++)
-			run(lane, atoi(argv[4]));
-		/* the first warms caches */
-		if (round)
-			report(round);
+	for (int round = 1; round <= atoi(argv[3]); round++) {
+		for (int turn = 0; turn < atoi(argv[4]); turn++)
+			for (struct lane *lane = lanes; lane < lanes + LANES; lane++)
+				take_turn(lane);
+		report(round);
 	}
 	close(stats);
 

@@ -7,7 +7,8 @@ use warnings;
 use JSON::PP;
 use POSIX ();
 
-# What is shown above and below a table; ratios are of samples of the same round: [row, other row, what it is to be]
+# What is shown above and below a table; turned: its columns as lines; ratios are of samples of the same round: [row, other row,
+# what it is to be]
 my %about = (
 	decision => {
 		title => 'One decision: ns by bpf_stats, and what is above the empty program over what the irreducible one has above it',
@@ -28,7 +29,10 @@ my %about = (
 	loss => {title => 'Exporters that move when one bucket is empty, %'},
 	size => {title => 'Groups of N instances'},
 	sessions => {title => 'BMP sessions over four instances, one of which stops: ms until all are up again'},
-	hosts => {title => 'Three hosts with two instances each, one of which is lost and comes back: exporters'},
+	hosts => {
+		title => 'Three hosts with two instances each, one of which is lost and comes back: of 200 exporters',
+		turned => 1,
+	},
 );
 
 my ($dir) = @ARGV;
@@ -93,6 +97,10 @@ for my $table (@tables) {
 		my %cells = map { $_ => spread(values %{$value{$table}{$row}{$_}}) } keys %{$value{$table}{$row}};
 		$report{tables}{$table}{$row} = \%cells;
 		push @lines, [$row, map { cell($cells{$_}) } @{$t->{metrics}}];
+	}
+	if ($about{$table}{turned}) {
+		my @turned = map { my $i = $_; [map { $_->[$i] } @lines] } 0 .. $#{$lines[0]};
+		@lines = @turned;
 	}
 	my @width = map { my $i = $_; (sort { $b <=> $a } map { length $_->[$i] } @lines)[0] } 0 .. $#{$lines[0]};
 	printf "\n%s\n\n", $about{$table}{title} // $table;
