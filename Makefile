@@ -19,7 +19,7 @@ TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tes
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# Else a file that no rule here makes is compiled by the host's
+# No built-in rules: the host's compiler would make what no rule here does
 .SUFFIXES:
 
 help:

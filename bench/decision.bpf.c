@@ -63,7 +63,7 @@ int nothing(struct sk_reuseport_md *ctx)
 SEC("sk_reuseport")
 int irreducible(struct sk_reuseport_md *ctx)
 {
-	__u32 source[4] = {};
+	__u32 source[4];
 
 	return load_source(ctx, source) ? SK_DROP : select(ctx, 0);
 }
@@ -76,5 +76,5 @@ int modulo(struct sk_reuseport_md *ctx)
 	if (!n || !*n || load_source(ctx, source))
 		return SK_DROP;
 
-	return select(ctx, (source[0] ^ source[1] ^ source[2] ^ source[3]) % *n);
+	return select(ctx, bpf_ntohl(source[0] ^ source[1] ^ source[2] ^ source[3]) % *n);
 }

@@ -38,8 +38,12 @@
 #define VERIFIER_STATISTICS 4 /* log level: these alone */
 #ifdef __x86_64__
 #define MACHINE "i386:x86-64"
-#else
+#elif __aarch64__
 #define MACHINE "aarch64"
+#elif __s390x__
+#define MACHINE "s390:64-bit"
+#else
+#error "objdump has another name for this machine"
 #endif
 
 enum family {
@@ -168,7 +172,8 @@ static int machine_instructions(const void *code, __u32 len)
 	FILE *dump;
 
 	must(fd >= 0 && write(fd, code, len) == (ssize_t)len && !close(fd));
-	snprintf(command, sizeof(command), "objdump -D -b binary -m %s %s", MACHINE, path);
+	snprintf(command, sizeof(command), "objdump -D --no-show-raw-insn -b binary -m %s %s",
+		 MACHINE, path);
 	dump = popen(command, "r");
 	must(dump);
 	while (fgets(line, sizeof(line), dump))
@@ -315,6 +320,10 @@ static void connect_all(struct lane *lane)
 		}
 		for (int i = 0; i < BATCH; i++)
 			close(socks[i]);
+		got += accept_all(lane);
+	}
+	for (int tries = 0; got < done && tries < 50; tries++) {
+		usleep(20000);
 		got += accept_all(lane);
 	}
 	if (got != done) {

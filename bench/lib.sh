@@ -30,19 +30,23 @@ plain_config() {
 
 # start_plain NAME INDEX: an instance of that; waits until it reads
 start_plain() {
+	# or what a former one said may be read
+	: >"$tmp/$1-$2.log"
 	"$nfacctd" -f "$tmp/$1.conf" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
 	echo $! >"$tmp/$1-$2.pid"
 	wait_for 20 reads "$1" "$2" || die "$1 $2 does not start: $(cat "$tmp/$1-$2.log")"
 }
 
 # start_tee NAME PORT FIRST COUNT: an nfacctd that forwards what comes to PORT to COUNT others, at the ports FIRST and up, by
-# exporter, under the exporter's own address. hash-agent, which is meant for that, is broken up to the development branch.
+# exporter, under the exporter's own address, with buffers as in pmacct's QUICKSTART. hash-agent, which is meant for that, is
+# broken up to the development branch.
 start_tee() {
 	cat >"$tmp/$1.conf" <<-EOF
 		nfacctd_port: $2
 		nfacctd_pipe_size: 4000000
 		plugins: tee[t]
-		plugin_pipe_size[t]: 100000000
+		plugin_buffer_size[t]: 10240
+		plugin_pipe_size[t]: 10240000
 		tee_receivers[t]: $tmp/$1.list
 		tee_transparent[t]: true
 	EOF
@@ -51,9 +55,4 @@ start_tee() {
 	"$nfacctd" -f "$tmp/$1.conf" >"$tmp/$1-0.log" 2>&1 &
 	echo $! >"$tmp/$1-0.pid"
 	wait_for 20 grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-0.log" || die "$1 does not start: $(cat "$tmp/$1-0.log")"
-}
-
-# received_in_all NAME: the sum of what its instances wrote
-received_in_all() {
-	received "$1" | awk '{n += $3} END {print n + 0}'
 }

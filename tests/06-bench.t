@@ -3,13 +3,14 @@
 # refuses. The sections themselves are not run here, but for the one that needs no daemon.
 . "${0%/*}/lib.sh"
 need perl gnuplot jq
+need_daemons
 make_tmp
 cd "$root"
 
 # samples LINE...: TABLE;ROW;METRIC;ROUND;VALUE
 samples() {
 	mkdir -p "$tmp/out"
-	printf '%s\n' "$@" | tr ';' '\t' >"$tmp/out/samples.tsv"
+	printf '%s\n' "$@" | tr ';' '\t' >"$tmp/out/datagrams.tsv"
 }
 
 report() {
@@ -19,21 +20,22 @@ report() {
 samples "datagrams;2 instances, selector;daemons;1;3" "datagrams;2 instances, selector;daemons;2;4" \
 	"datagrams;2 instances, selector;daemons;3;11" "datagrams;one instance;daemons;1;2" \
 	"datagrams;2 instances, kernel's hash;daemons;1;2" "datagrams;2 instances, kernel's hash;daemons;2;4" \
-	"datagrams;2 instances, kernel's hash;daemons;3;10" "datagrams;tee before 2 instances;daemons;1;1234567"
+	"datagrams;2 instances, kernel's hash;daemons;3;10" "datagrams;tee before 2 instances;daemons;1;1234567" \
+	"datagrams;tee before 2 instances;daemons and exporters;1;7654321"
 said=$(report)
-like "a cell is the median, the least and the most" "$said" '^2 instances, selector  +4 \(3\.\.11\)$'
-like "one sample is itself; thousands have commas" "$said" '^tee before 2 instances  +1,234,567$'
+like "a cell is the median, the least and the most" "$said" '^2 instances, selector  +4 \(3\.\.11\) +-$'
+like "one sample is itself; thousands have commas" "$said" '^tee before 2 instances  +1,234,567 +7,654,321$'
 like "a ratio is of the same round" "$said" "^daemons: 2 instances, selector / 2 instances, kernel's hash: 1\.1 \(1\.\.1\.5\); meant to be at most 1\.05"
 is "the same as JSON" "$(jq -c '.tables.datagrams["2 instances, selector"].daemons' "$tmp/out/bench.json")" \
 	'{"least":3,"median":4,"most":11,"samples":3}'
 like "and which machine that was" "$(jq -r .machine.kernel "$tmp/out/bench.json")" "^Linux $(uname -r)"
-like "a plot, with the figures" "$(cat "$tmp/out/bench.svg")" '1,234,567'
+like "a plot, with the figures" "$(cat "$tmp/out/bench.svg")" '7,654,321'
 
 rm -r "$tmp/out"
 samples "x;one;ms;1;5" "y;one;ms;1"
-like "a line that is no sample is named" "$(report)" "samples.tsv, line 2: not a sample: y"
+like "a line that is no sample is named" "$(report)" "datagrams.tsv, line 2: not a sample: y"
 rm -r "$tmp/out"
-like "without samples" "$(report)" "^bench: $tmp/out/samples.tsv is not there: measure first"
+like "without samples" "$(report)" "^bench: there is nothing in $tmp/out: measure first"
 like "a section that is none" "$(scripts/bench nonsense 2>&1 || true)" "^bench: unknown section nonsense; see "
 like "no rounds" "$(scripts/bench --rounds 0 2>&1 || true)" "^bench: --rounds takes a number from 1, not '0'"
 

@@ -162,6 +162,8 @@ config() {
 start() {
 	name=$1 index=$2
 	shift 2
+	# or what a former one said may be read
+	: >"$tmp/$name-$index.log"
 	"$nfacctd" -f "$tmp/$name.conf" -x "$index" -o "$tmp/$name-$index.csv" "$@" >"$tmp/$name-$index.log" 2>&1 &
 	echo $! >"$tmp/$name-$index.pid"
 }
