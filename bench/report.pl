@@ -207,7 +207,7 @@ $bars << EOD
 set xrange [-0.5:%s]
 plot $bars using 1:2:xtic(5) with boxes lc rgb '#99bbdd', \
 	$bars using 1:7 with boxes lc rgb '#4477aa', \
-	$bars using 1:2:3:4 with yerrorbars lc rgb '#222222' ps 0, \
+	$bars using 1:2:3:4 with yerrorbars lc rgb '#222222' ps 0.3, \
 	$bars using 1:4:6 with labels offset 0,0.8
 END
 }
