@@ -191,6 +191,7 @@ set terminal svg size 900,300 font 'sans,11' background 'white'
 set output '%s'
 set multiplot layout 1,%d
 unset key
+set pointintervalbox 0
 set border 2
 set style fill solid 0.8
 set boxwidth 0.6
@@ -207,7 +208,7 @@ $bars << EOD
 set xrange [-0.5:%s]
 plot $bars using 1:2:xtic(5) with boxes lc rgb '#99bbdd', \
 	$bars using 1:7 with boxes lc rgb '#4477aa', \
-	$bars using 1:2:3:4 with yerrorbars lc rgb '#222222' ps 0.3, \
+	$bars using 1:2:3:4 with yerrorbars lc rgb '#222222' pt -1, \
 	$bars using 1:4:6 with labels offset 0,0.8
 END
 }

@@ -49,6 +49,8 @@ config ours 2100 3 "reuseport_nonce: 12345"
 instances ours reuseport_hashbucket_index
 runs "$both" ours
 for i in 0 1 2; do
+	# a moment after it has said that it reads
+	wait_for 20 is_up ours "$i" || true
 	like "our keys, --enable-ebpf: index $i joins" "$(cat "$tmp/ours-$i.log")" "joined $bpffs/ours as index $i of 3 .*nonce 12345"
 done
 judge ours "our keys, --enable-ebpf" 3
