@@ -34,20 +34,20 @@ help:
 	@echo "make check-systemd   the units, run by systemd in qemu: start, upgrade, reboot"
 	@echo "make install PREFIX=$(PREFIX) DESTDIR=   what 'make bpf' makes, units and examples; pmacct has its own"
 	@echo "make lint    the checks of the source and the patches"
-	@echo "make bpf     bpf/reuseport.o and bpf/reuseportctl alone; BPF_TARGET=bpfeb: for a big-endian machine"
+	@echo "make bpf     bpf/reuseport.o and reuseportctl/reuseportctl alone; BPF_TARGET=bpfeb: for a big-endian machine"
 	@echo "make debug   bpf/reuseport-debug.o: the same selector, which says each decision in the kernel's trace"
 	@echo "make clean   removes what was built"
 
 build: $(TREE)/.built bpf
 
-bpf: bpf/reuseport.o bpf/reuseportctl
+bpf: bpf/reuseport.o reuseportctl/reuseportctl
 
-CTL := $(patsubst %,bpf/%.c,reuseportctl status steer pair sockets) $(OVERLAY)/group.c
+CTL := $(patsubst %,reuseportctl/%.c,reuseportctl status steer pair sockets) $(OVERLAY)/group.c
 
-bpf/reuseportctl: $(CTL) $(wildcard bpf/*.h $(OVERLAY)/*.h) | build/.deps-build
+reuseportctl/reuseportctl: $(CTL) $(wildcard reuseportctl/*.h $(OVERLAY)/*.h) | build/.deps-build
 	$(CC) $(TOOL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -o $@ $(CTL) $(LDFLAGS) -lbpf -lmnl -ljansson
 
-OBJECT_HEADERS := $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h bpf/reuseport_debug.h
+OBJECT_HEADERS := $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h bpf/reuseport_trace.h
 
 # Also the variants that the tests make of it, and the programs that the benchmark has beside it
 %.o: %.bpf.c $(OBJECT_HEADERS) | build/.deps-build
@@ -92,10 +92,10 @@ TO      = $(DESTDIR)$(PREFIX)
 
 install: bpf
 	install -D -m 644 -t $(TO)/lib/pmacct bpf/reuseport.o
-	install -D -t $(TO)/lib/pmacct bpf/*.bt
-	install -D -t $(TO)/sbin bpf/reuseportctl
-	install -D -m 644 -t $(TO)/share/man/man8 bpf/reuseportctl.8
-	install -D -m 644 bpf/reuseportctl.bash $(TO)/share/bash-completion/completions/reuseportctl
+	install -D -t $(TO)/lib/pmacct bpftrace/*.bt
+	install -D -t $(TO)/sbin reuseportctl/reuseportctl
+	install -D -m 644 -t $(TO)/share/man/man8 reuseportctl/reuseportctl.8
+	install -D -m 644 reuseportctl/reuseportctl.bash $(TO)/share/bash-completion/completions/reuseportctl
 	install -D -t $(TO)/lib/pmacct/scripts scripts/instances scripts/run-instance
 	install -D -m 644 -t $(TO)/lib/pmacct/scripts scripts/lib.sh
 	install -D -m 644 -t $(TO)/lib/systemd/system systemd/*.service systemd/*.timer systemd/*.target
@@ -135,4 +135,4 @@ build/.deps-%: scripts/deps
 	@mkdir -p build && touch $@
 
 clean:
-	rm -rf build tests/bin bpf/*.o bench/*.o bpf/reuseportctl
+	rm -rf build tests/bin bpf/*.o bench/*.o reuseportctl/reuseportctl

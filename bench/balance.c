@@ -25,7 +25,7 @@ static __u32 by_selector(__u64 hash, __u32 n, __u32 dead)
 {
 	__u32 bucket = rp_draw(hash, 0, n);
 
-	for (int draw = 1; bucket == dead && draw <= RP_STANDIN_DRAWS; draw++)
+	for (int draw = 1; bucket == dead && draw <= RP_FAILOVER_DRAWS; draw++)
 		bucket = rp_draw(hash, draw, n);
 
 	return bucket == dead ? (bucket + 1) % n : bucket;

@@ -118,7 +118,7 @@ static __always_inline bool select(struct sk_reuseport_md *ctx, __u32 *bucket)
 	return !bpf_sk_select_reuseport(ctx, targets, bucket, 0);
 }
 
-#include "reuseport_debug.h"
+#include "reuseport_trace.h"
 
 /* Relative to the network header: ctx->data starts at the transport header */
 static __always_inline bool read_source(struct sk_reuseport_md *ctx, union rp_addr *a)
@@ -185,12 +185,12 @@ __attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw, __u32 n)
 
 /* Selects a live bucket in the place of an empty one, and returns it, or NOBODY. A function of its
  * own: what it needs does not weigh on the way of the others. */
-static __attribute__((noinline)) int stand_in(struct sk_reuseport_md *ctx, __u64 hash, __u32 n)
+static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u64 hash, __u32 n)
 {
 	__u32 bucket OWN_SLOT = 0, i;
 
 	RP_UNROLL
-	for (i = 1; i <= RP_STANDIN_DRAWS; i++) {
+	for (i = 1; i <= RP_FAILOVER_DRAWS; i++) {
 		bucket = draw_bucket(hash, i, n);
 		if (select(ctx, &bucket))
 			return bucket;
@@ -248,15 +248,15 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 		return SK_PASS;
 	}
 
-	got = flags & RP_NO_FAILOVER ? NOBODY : stand_in(ctx, hash, n);
+	got = flags & RP_NO_FAILOVER ? NOBODY : fail_over(ctx, hash, n);
 	if (got == NOBODY) {
 		count(&key, RP_REFUSED);
 		debug_decision(ctx, migrating, &source, wanted, NOBODY, RP_REFUSED);
 		return SK_DROP;
 	}
 	key = got;
-	count(&key, RP_STANDIN);
-	debug_decision(ctx, migrating, &source, wanted, got, RP_STANDIN);
+	count(&key, RP_FAILOVER);
+	debug_decision(ctx, migrating, &source, wanted, got, RP_FAILOVER);
 
 	return SK_PASS;
 }

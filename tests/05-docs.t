@@ -14,8 +14,8 @@ fresh() {
 	rm -rf "$copy"
 	mkdir "$copy"
 	cp -R README.md docs configure.ac.patch patches "$copy"
-	mkdir -p "$copy/bpf" "$copy/pmacct/src/reuseport"
-	cp bpf/*.c "$copy/bpf"
+	mkdir -p "$copy/reuseportctl" "$copy/pmacct/src/reuseport"
+	cp reuseportctl/*.c "$copy/reuseportctl"
 	cp pmacct/src/reuseport/*.c "$copy/pmacct/src/reuseport"
 }
 
@@ -40,8 +40,8 @@ notices "one of the daemons" "$lacks""WARN \( %s/core \): reuseport: all is well
 	'Log(LOG_WARNING, "WARN ( %s/core ): reuseport: all is well.\n", config.name);'
 notices "one of a patch" "$lacks""ERROR \( %s/core \): reuseport: not here\." patches/nfacctd-listener.patch \
 	'+    Log(LOG_ERR, "ERROR ( %s/core ): reuseport: not here.\n", config.name);'
-notices "a refusal of reuseportctl" "$lacks""%s is too late" bpf/steer.c 'complain(FAILED, "%s is too late", word);'
-notices "a mark of status" "$lacks""%u buckets are blue" bpf/status.c 'warn(g, "%u buckets are blue", n);'
+notices "a refusal of reuseportctl" "$lacks""%s is too late" reuseportctl/steer.c 'report_error(FAILED, "%s is too late", word);'
+notices "a mark of status" "$lacks""%u buckets are blue" reuseportctl/status.c 'warn(g, "%u buckets are blue", n);'
 
 # shellcheck disable=SC2016 # Markdown's code spans
 {

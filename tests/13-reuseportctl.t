@@ -225,7 +225,7 @@ says "not a listener" 2 "no listener is called 'nfacct'; see" --prog "$object" l
 
 # ---- its words ----
 
-manual=$root/bpf/reuseportctl.8
+manual=$root/reuseportctl/reuseportctl.8
 ok "the manual page is well-formed" quietly mandoc -Tlint -W warning "$manual"
 mandoc -Tascii "$manual" | col -b >"$tmp/manual"
 ctl --help >"$tmp/help"
@@ -233,7 +233,7 @@ is "help fits a terminal" "$(awk 'length > 90' "$tmp/help")" ""
 # proposed WORDS: what bash proposes for the last of them
 proposed() {
 	bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); PATH=${0%/*}:$PATH; _reuseportctl; printf "%s\n" "${COMPREPLY[@]}"' \
-		"$reuseportctl" "$root/bpf/reuseportctl.bash" reuseportctl "$@"
+		"$reuseportctl" "$root/reuseportctl/reuseportctl.bash" reuseportctl "$@"
 }
 is "completion knows the commands" "$(proposed '' | grep '^[a-z]' | sort)" "$(awk '/^  [a-z]+ / {print $1}' "$tmp/help" | sort -u)"
 for command in $(proposed ''); do

@@ -64,7 +64,7 @@ fi
 
 since=$(date +%s) status=0
 printf '%s\n' 'ip -n router route get 203.0.113.1 from 10.0.0.7 iif eth0' \
-	'nsenter --net=/run/netns/h2 bpf/reuseportctl --pin-path /sys/fs/bpf/h2 status' exit |
+	'nsenter --net=/run/netns/h2 reuseportctl/reuseportctl --pin-path /sys/fs/bpf/h2 status' exit |
 	SHELL=/bin/sh timeout $((30 * ${SLOWER:-1})) script -qec "scripts/lab --hosts 2 --shell ecmp" /dev/null >"$tmp/out" || status=$?
 is "lab --shell ends with its shell" "$status" 0
 like "where one can ask for the way" "$(cat "$tmp/out")" "via 192\.0\.2\.1[12] "

@@ -10,7 +10,7 @@ use warnings;
 
 my $root = shift // die "no root given\n";
 my $document = 'docs/troubleshooting.md';
-my $calls = qr/\b(?:Log|rp_fail|complain|warn|key_error|finish|perror)\s*\(/;
+my $calls = qr/\b(?:Log|rp_fail|report_error|warn|key_error|finish|perror)\s*\(/;
 my $literal = qr/"(?:[^"\\]|\\.)*"/;
 my $varies = qr/ ?(?:[A-Z][A-Z0-9_]*|\x{2026})?/;
 my ($wrong, %lines) = (0);
@@ -69,7 +69,7 @@ sub words { return scalar(() = $_[0] =~ s/%(?:%|[-0-9.*]*[hlz]*[a-zA-Z])/ /gr =~
 
 sub take { my ($file, @found) = @_; $lines{$_} //= $file for grep { words($_) >= 2 } @found }
 
-for my $file (files('pmacct/src/reuseport/*.c', 'bpf/reuseportctl.c', 'bpf/status.c', 'bpf/steer.c', 'bpf/pair.c', 'bpf/sockets.c')) {
+for my $file (files('pmacct/src/reuseport/*.c', 'reuseportctl/reuseportctl.c', 'reuseportctl/status.c', 'reuseportctl/steer.c', 'reuseportctl/pair.c', 'reuseportctl/sockets.c')) {
 	my $c = source_of($file);
 	while ($c =~ /$calls/g) {
 		my $call = call_at($c, $+[0] - 1);
@@ -116,7 +116,7 @@ for my $mark (grep { s/^! // } spans($text =~ s/\n## Every error line\n.*//sr)) 
 
 # ---- what the documents call by name ----
 
-my ($ctl, $keys, $shared) = (text_of('bpf/reuseportctl.c'), text_of('patches/config-keys.patch'), text_of('bpf/status.c'));
+my ($ctl, $keys, $shared) = (text_of('reuseportctl/reuseportctl.c'), text_of('patches/config-keys.patch'), text_of('reuseportctl/status.c'));
 my %key = map { $_ => 1 } $keys =~ /^\+.*"(reuseport_\w+)"/mg, $shared =~ /\{?"(reuseport_\w+)"/g;
 my (%option, %by_id, %command);
 while ($ctl =~ /\{"([a-z-]+)", (no|required|optional)_argument, NULL, (\w+)\}/g) {

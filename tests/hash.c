@@ -145,7 +145,7 @@ static void stand_ins(void)
 		if (bucket != 1)
 			continue;
 		homeless++;
-		for (int draw = 1; draw <= RP_STANDIN_DRAWS && bucket == 1; draw++)
+		for (int draw = 1; draw <= RP_FAILOVER_DRAWS && bucket == 1; draw++)
 			bucket = rp_draw(hash, draw, 4);
 		load[bucket]++;
 	}

@@ -11,7 +11,7 @@ pmbmpd=$tree/src/pmbmpd
 object=$root/bpf/reuseport.o
 # TOOLS: a directory with other builds of ours
 tools=${TOOLS:-$root/tests/bin}
-reuseportctl=${TOOLS:-$root/bpf}/reuseportctl
+reuseportctl=${TOOLS:-$root/reuseportctl}/reuseportctl
 count=0
 failed=0
 
@@ -353,7 +353,7 @@ queues_lost() {
 	rmdir "$tracing"
 }
 
-# ---- bpf/*.bt ----
+# ---- bpftrace/*.bt ----
 
 # need_tracing: or skip
 need_tracing() {
@@ -368,7 +368,7 @@ trace() {
 	tracer=$1 probes=$2 script=$3
 	shift 3
 	# bpftrace 0.17 does not find it by itself before Linux 5.11
-	BPFTRACE_BTF=/sys/kernel/btf/vmlinux bpftrace -B line "$root/bpf/$script" "$@" >"$tmp/$tracer.out" 2>"$tmp/$tracer.err" &
+	BPFTRACE_BTF=/sys/kernel/btf/vmlinux bpftrace -B line "$root/bpftrace/$script" "$@" >"$tmp/$tracer.out" 2>"$tmp/$tracer.err" &
 	echo $! >"$tmp/$tracer.tracer"
 	wait_for 60 attached "$tracer" "$probes" || die "$script does not start: $(cat "$tmp/$tracer.err" "$tmp/$tracer.out")"
 }

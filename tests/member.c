@@ -87,7 +87,7 @@ int main(int argc, char **argv)
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
 	int sock, yes = 1;
 	struct rp_member m;
-	struct rp_slot slot;
+	struct rp_bucket slot;
 	struct rlimit files;
 	int held;
 
@@ -122,22 +122,22 @@ int main(int argc, char **argv)
 		return die("member: no socket");
 	if (wait) {
 		rp_unlock(&m);
-		printf("bound, %s\n", rp_served(&m) ? "others serve" : "nobody serves");
+		printf("bound, %s\n", rp_has_ready_peer(&m) ? "others serve" : "nobody serves");
 		sleep(wait);
 	}
-	if (rp_join(&m, sock, RP_READS))
+	if (rp_join(&m, sock, RP_READY))
 		return die(m.error);
 
 	printf("joined index %u of %u nonce %u failover %s%s%s live", config.index, config.count,
 	       m.nonce, rp_fails_over(&m) ? "on" : "off", m.missing[0] ? " lacks " : "", m.missing);
 	for (__u32 i = 0; i < config.count; i++)
-		if (!rp_slot(&m, i, &slot) && slot.cookie)
+		if (!rp_read_bucket(&m, i, &slot) && slot.cookie)
 			printf(" %u:%s:%u", i, slot.comm, slot.pid);
 	printf("\n");
 
 	for (;;) {
 		serve(sock);
-		held = rp_holds(&m, &slot);
+		held = rp_owns_bucket(&m, &slot);
 		if (rp_leave(&m))
 			return die(m.error);
 		printf("left, %s\n",

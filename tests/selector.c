@@ -63,7 +63,7 @@ static int join(__u32 index, int type)
 		exit(1);
 	}
 	sock = new_socket(type);
-	if (rp_join(&m, sock, RP_READS)) {
+	if (rp_join(&m, sock, RP_READY)) {
 		printf("Bail out! %s\n", m.error);
 		exit(1);
 	}
@@ -166,7 +166,7 @@ static int first_live(__u64 hash, __u32 draw, __u32 size)
 {
 	__u32 bucket = 0;
 
-	for (; draw <= RP_STANDIN_DRAWS; draw++) {
+	for (; draw <= RP_FAILOVER_DRAWS; draw++) {
 		bucket = rp_draw(hash, draw, size);
 		if (g.udp[bucket] >= 0)
 			return bucket;
@@ -310,10 +310,10 @@ static void failover(void)
 	for (int i = 0; i < 200; i++)
 		apart += connects_to(&v6[i]) != before[i];
 	ok(!apart, "TCP too");
-	ok(counted(RP_OWN) + counted(RP_STANDIN) == 3 * EXPORTERS && counted(RP_STANDIN) > 0 &&
+	ok(counted(RP_OWN) + counted(RP_FAILOVER) == 3 * EXPORTERS && counted(RP_FAILOVER) > 0 &&
 		   !counted(RP_REFUSED) && !counted(RP_UNREADABLE),
 	   "counters: %llu own + %llu stood in for = all that was sent", counted(RP_OWN),
-	   counted(RP_STANDIN));
+	   counted(RP_FAILOVER));
 
 	start_group(AF_INET6, RP_MAX_BUCKETS, 127, 127, RP_UNSET);
 	must(!arrivals(v4, 1000, after));

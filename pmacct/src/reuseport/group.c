@@ -489,7 +489,7 @@ static int make_pin(struct rp_member *m, int id)
 
 /* ---- who is there ---- */
 
-static void read_slot(int targets, int owners, __u32 bucket, struct rp_slot *slot)
+static void read_bucket(int targets, int owners, __u32 bucket, struct rp_bucket *slot)
 {
   struct rp_owner owner;
 
@@ -503,22 +503,22 @@ static void read_slot(int targets, int owners, __u32 bucket, struct rp_slot *slo
   slot->since = owner.since;
   slot->pid = owner.pid;
   slot->state = owner.state;
-  slot->place = owner.place;
+  slot->endpoint = owner.endpoint;
   memcpy(slot->comm, owner.comm, RP_COMM_LEN);
   /* whoever it is chose it */
   for (char *c = slot->comm; *c; c++)
     if (*c < ' ' || *c > '~') *c = '?';
 }
 
-int rp_slot(const struct rp_member *m, __u32 bucket, struct rp_slot *slot)
+int rp_read_bucket(const struct rp_member *m, __u32 bucket, struct rp_bucket *slot)
 {
   if (m->fds[RP_TARGETS] < 0 || bucket >= RP_MAX_BUCKETS) return -EINVAL;
-  read_slot(m->fds[RP_TARGETS], m->fds[RP_OWNERS], bucket, slot);
+  read_bucket(m->fds[RP_TARGETS], m->fds[RP_OWNERS], bucket, slot);
 
   return 0;
 }
 
-static void describe(const char *listener, __u32 bucket, const struct rp_slot *slot, char *text, size_t len)
+static void describe(const char *listener, __u32 bucket, const struct rp_bucket *slot, char *text, size_t len)
 {
   if (slot->pid)
     snprintf(text, len, "%s pid %u at index %u of listener %s", slot->comm, slot->pid, bucket, listener);
@@ -535,12 +535,12 @@ static __u32 slots_of(int fd)
   return bpf_obj_get_info_by_fd(fd, &info, &len) || info.type != BPF_MAP_TYPE_REUSEPORT_SOCKARRAY ? 0 : info.max_entries;
 }
 
-static int first_live(const struct rp_member *m, __u32 from, struct rp_slot *slot, char *who, size_t len)
+static int first_live(const struct rp_member *m, __u32 from, struct rp_bucket *slot, char *who, size_t len)
 {
   __u32 slots = slots_of(m->fds[RP_TARGETS]);
 
   for (__u32 bucket = from; bucket < slots; bucket++) {
-    read_slot(m->fds[RP_TARGETS], m->fds[RP_OWNERS], bucket, slot);
+    read_bucket(m->fds[RP_TARGETS], m->fds[RP_OWNERS], bucket, slot);
     if (!slot->cookie) continue;
     describe(strcmp(m->listener, ".") ? m->listener : m->config->pin_path, bucket, slot, who, len);
     return 1;
@@ -586,7 +586,7 @@ static int open_listener(struct rp_member *m, const struct rp_config *config, co
 {
   int udp = open_pins(m, config, listener, IPPROTO_UDP, flags), tcp;
   struct rp_member other;
-  struct rp_slot slot;
+  struct rp_bucket slot;
   char who[128];
 
   if (udp < 0 || (udp && first_live(m, 0, &slot, who, sizeof(who)))) return udp;
@@ -633,7 +633,7 @@ static int each_listener(struct rp_member *m, const struct rp_config *config, __
   return ret;
 }
 
-int rp_each(struct rp_member *m, const struct rp_config *config, int (*each)(struct rp_member *listener, void *arg), void *arg)
+int rp_each_listener(struct rp_member *m, const struct rp_config *config, int (*each)(struct rp_member *listener, void *arg), void *arg)
 {
   if (access(config->pin_path, F_OK))
     return rp_fail(m, -errno, "no group at %s (%s): give its reuseport_pin_path", config->pin_path, strerror(errno));
@@ -643,7 +643,7 @@ int rp_each(struct rp_member *m, const struct rp_config *config, int (*each)(str
 
 struct search {
   __u32 from;
-  struct rp_slot *slot;
+  struct rp_bucket *slot;
   char *who;
   size_t len;
 };
@@ -657,7 +657,7 @@ static int search_listener(struct rp_member *m, void *arg)
 
 /* Whether anybody is live in that bucket or a later one of any listener: 1, 0, or a negative errno. slot and who: the first
    of them. What cannot be read must not pass for dead. */
-static int find_live(struct rp_member *m, __u32 from, struct rp_slot *slot, char *who, size_t len)
+static int find_live(struct rp_member *m, __u32 from, struct rp_bucket *slot, char *who, size_t len)
 {
   struct search search = {from, slot, who, len};
 
@@ -674,7 +674,7 @@ static __u64 own_netns(void)
 
 /* ---- the settings ---- */
 
-__u32 rp_get(const struct rp_member *m, enum rp_map_id id)
+__u32 rp_get_setting(const struct rp_member *m, enum rp_map_id id)
 {
   __u32 value = 0;
 
@@ -683,9 +683,9 @@ __u32 rp_get(const struct rp_member *m, enum rp_map_id id)
   return value;
 }
 
-__u32 rp_size(const struct rp_member *m)
+__u32 rp_get_size(const struct rp_member *m)
 {
-  __u32 size = rp_get(m, RP_SIZE);
+  __u32 size = rp_get_setting(m, RP_SIZE);
 
   return size && size <= RP_MAX_BUCKETS ? size : RP_MAX_BUCKETS;
 }
@@ -693,10 +693,10 @@ __u32 rp_size(const struct rp_member *m)
 /* A program without policy knows no stand-ins */
 int rp_fails_over(const struct rp_member *m)
 {
-  return m->fds[RP_POLICY] >= 0 && !(rp_get(m, RP_POLICY) & RP_NO_FAILOVER);
+  return m->fds[RP_POLICY] >= 0 && !(rp_get_setting(m, RP_POLICY) & RP_NO_FAILOVER);
 }
 
-int rp_set(struct rp_member *m, enum rp_map_id id, __u32 value)
+int rp_set_setting(struct rp_member *m, enum rp_map_id id, __u32 value)
 {
   if (m->fds[id] < 0 || !bpf_map_update_elem(m->fds[id], &zero, &value, BPF_ANY)) return 0;
 
@@ -736,9 +736,9 @@ static int reset_settings(struct rp_member *m)
   while (m->fds[RP_OVERRIDES] >= 0 && !bpf_map_get_next_key(m->fds[RP_OVERRIDES], NULL, &key))
     if (bpf_map_delete_elem(m->fds[RP_OVERRIDES], &key)) break;
 
-  err = rp_set(m, RP_SIZE, c->count);
-  if (!err) err = rp_set(m, RP_NONCE, nonce);
-  if (!err) err = rp_set(m, RP_POLICY, c->failover == RP_FALSE ? RP_NO_FAILOVER : 0);
+  err = rp_set_setting(m, RP_SIZE, c->count);
+  if (!err) err = rp_set_setting(m, RP_NONCE, nonce);
+  if (!err) err = rp_set_setting(m, RP_POLICY, c->failover == RP_FALSE ? RP_NO_FAILOVER : 0);
   if (!err) err = each_listener(m, c, 0, reset_counters, NULL);
 
   return err;
@@ -747,7 +747,7 @@ static int reset_settings(struct rp_member *m)
 static int match_settings(struct rp_member *m, const char *live)
 {
   const struct rp_config *c = m->config;
-  __u32 size = rp_get(m, RP_SIZE), nonce = rp_get(m, RP_NONCE);
+  __u32 size = rp_get_setting(m, RP_SIZE), nonce = rp_get_setting(m, RP_NONCE);
   int failover = rp_fails_over(m);
 
   if (c->count != size)
@@ -767,7 +767,7 @@ static int match_settings(struct rp_member *m, const char *live)
   return 0;
 }
 
-static int in_use(struct rp_member *m, const struct rp_slot *slot)
+static int in_use(struct rp_member *m, const struct rp_bucket *slot)
 {
   char who[128];
 
@@ -907,7 +907,7 @@ static int open_group(struct rp_member *m, char *live, size_t len)
 {
   const struct rp_config *c = m->config;
   char listener_dir[PATH_MAX];
-  struct rp_slot slot;
+  struct rp_bucket slot;
   const char *who;
   __u64 netns;
   int err, id, is_live;
@@ -920,7 +920,7 @@ static int open_group(struct rp_member *m, char *live, size_t len)
   is_live = find_live(m, 0, &slot, live, len);
   if (is_live < 0) return is_live;
   netns = own_netns();
-  if (is_live && slot.place.netns && netns && slot.place.netns != netns)
+  if (is_live && slot.endpoint.netns && netns && slot.endpoint.netns != netns)
     return rp_fail(m, -EEXIST, "the group %s is live in another network namespace (%s): use another reuseport_pin_path in this one", c->pin_path, live);
   who = is_live ? live : NULL;
   for (id = 0; id < RP_MAPS; id++) {
@@ -938,16 +938,16 @@ static int open_group(struct rp_member *m, char *live, size_t len)
 static int open_locked(struct rp_member *m)
 {
   const struct rp_config *c = m->config;
-  struct rp_slot slot;
+  struct rp_bucket slot;
   char live[128];
   int err;
 
   err = open_group(m, live, sizeof(live));
   if (!err) err = live[0] ? match_settings(m, live) : reset_settings(m);
   if (err) return err;
-  m->nonce = rp_get(m, RP_NONCE);
+  m->nonce = rp_get_setting(m, RP_NONCE);
 
-  read_slot(m->fds[RP_TARGETS], m->fds[RP_OWNERS], c->index, &slot);
+  read_bucket(m->fds[RP_TARGETS], m->fds[RP_OWNERS], c->index, &slot);
   if (slot.cookie && !c->takeover) return in_use(m, &slot);
 
   return 0;
@@ -984,7 +984,7 @@ int rp_open(struct rp_member *m, const struct rp_config *config, const char *lis
   return open_by(m, config, listener, protocol, open_locked);
 }
 
-int rp_load(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol)
+int rp_preload(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol)
 {
   int err = open_by(m, config, listener, protocol, load_locked);
 
@@ -1019,49 +1019,49 @@ static int address_in_use(int sock, const struct sockaddr *addr, socklen_t len)
   return err == -EADDRINUSE ? 1 : err;
 }
 
-static void find_place(const struct sockaddr *addr, struct rp_place *place)
+static void read_endpoint(const struct sockaddr *addr, struct rp_endpoint *endpoint)
 {
   union rp_addr ip = {0};
 
-  memset(place, 0, sizeof(*place));
+  memset(endpoint, 0, sizeof(*endpoint));
   if (addr->sa_family == AF_INET) {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *) addr;
 
     rp_addr_v4(&ip, v4->sin_addr.s_addr);
-    place->port = ntohs(v4->sin_port);
+    endpoint->port = ntohs(v4->sin_port);
   }
   else if (addr->sa_family == AF_INET6) {
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) addr;
 
     memcpy(&ip, &v6->sin6_addr, sizeof(ip));
-    place->port = ntohs(v6->sin6_port);
-    place->scope = v6->sin6_scope_id;
+    endpoint->port = ntohs(v6->sin6_port);
+    endpoint->scope = v6->sin6_scope_id;
   }
-  memcpy(place->addr, ip.b, sizeof(place->addr));
-  place->netns = own_netns();
+  memcpy(endpoint->addr, ip.b, sizeof(endpoint->addr));
+  endpoint->netns = own_netns();
 }
 
 /* "192.0.2.1 port 2100" */
-static void describe_place(const struct rp_place *place, char *text, size_t len)
+static void describe_endpoint(const struct rp_endpoint *endpoint, char *text, size_t len)
 {
   static const __u8 mapped[12] = {[10] = 0xff, [11] = 0xff};
-  int v4 = !memcmp(place->addr, mapped, sizeof(mapped));
+  int v4 = !memcmp(endpoint->addr, mapped, sizeof(mapped));
   char ip[INET6_ADDRSTRLEN] = "";
 
-  inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? place->addr + sizeof(mapped) : place->addr, ip, sizeof(ip));
-  snprintf(text, len, "%s port %u", ip, place->port);
+  inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? endpoint->addr + sizeof(mapped) : endpoint->addr, ip, sizeof(ip));
+  snprintf(text, len, "%s port %u", ip, endpoint->port);
 }
 
-static int check_place(struct rp_member *m, const struct rp_place *theirs, const char *who)
+static int compare_endpoint(struct rp_member *m, const struct rp_endpoint *theirs, const char *who)
 {
   const char *path = m->config->pin_path;
   char here[64], there[64];
 
-  if (!theirs->port || !m->place.port) return 0;
-  if (theirs->port == m->place.port && theirs->scope == m->place.scope && !memcmp(theirs->addr, m->place.addr, sizeof(theirs->addr))) return 0;
+  if (!theirs->port || !m->endpoint.port) return 0;
+  if (theirs->port == m->endpoint.port && theirs->scope == m->endpoint.scope && !memcmp(theirs->addr, m->endpoint.addr, sizeof(theirs->addr))) return 0;
 
-  describe_place(&m->place, here, sizeof(here));
-  describe_place(theirs, there, sizeof(there));
+  describe_endpoint(&m->endpoint, here, sizeof(here));
+  describe_endpoint(theirs, there, sizeof(there));
 
   return rp_fail(m, -EADDRNOTAVAIL, "listener %s is to be at %s here, but is live at %s in the group %s (%s): use the same address and port in all instances, or another reuseport_pin_path", m->listener, here, there, path, who);
 }
@@ -1073,7 +1073,7 @@ static int somebody_is_leaving(const struct rp_member *m)
   __u64 now = time(NULL);
 
   for (__u32 bucket = 0; m->fds[RP_OWNERS] >= 0 && bucket < RP_MAX_BUCKETS; bucket++)
-    if (!bpf_map_lookup_elem(m->fds[RP_OWNERS], &bucket, &owner) && owner.state == RP_LEFT &&
+    if (!bpf_map_lookup_elem(m->fds[RP_OWNERS], &bucket, &owner) && owner.state == RP_DRAINING &&
         owner.since + RP_LEAVE_SECONDS >= now)
       return 1;
 
@@ -1083,18 +1083,18 @@ static int somebody_is_leaving(const struct rp_member *m)
 int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len)
 {
   const char *path = m->config->pin_path;
-  struct rp_slot slot = {0};
+  struct rp_bucket slot = {0};
   char who[128], where[64];
   int used = address_in_use(sock, addr, len), err;
 
-  find_place(addr, &m->place);
+  read_endpoint(addr, &m->endpoint);
 
   for (__u32 bucket = 0; !slot.cookie && bucket < RP_MAX_BUCKETS; bucket++) {
-    rp_slot(m, bucket, &slot);
+    rp_read_bucket(m, bucket, &slot);
     if (slot.cookie) describe(m->listener, bucket, &slot, who, sizeof(who));
   }
 
-  err = slot.cookie ? check_place(m, &slot.place, who) : 0;
+  err = slot.cookie ? compare_endpoint(m, &slot.endpoint, who) : 0;
   if (err) return err;
   if (used == 1 && !slot.cookie && !somebody_is_leaving(m))
     return rp_fail(m, -EADDRINUSE, "the address of listener %s is in use by sockets that are not in the group %s, and would get nothing any more: stop them (no reuseport_* keys? another user? pins removed?), or use their reuseport_pin_path", m->listener, path);
@@ -1102,7 +1102,7 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
     return rp_fail(m, -EADDRNOTAVAIL, "listener %s of the group %s is live (%s), but not at this address and port: use the same in all instances, or another reuseport_pin_path", m->listener, path, who);
 
   if (used >= 0) return 0;
-  describe_place(&m->place, where, sizeof(where));
+  describe_endpoint(&m->endpoint, where, sizeof(where));
 
   return rp_fail(m, used, "listener %s cannot be at %s (%s)%s", m->listener, where, strerror(-used),
                  used == -EACCES ? ": a port below 1024 needs CAP_NET_BIND_SERVICE" : used == -EADDRNOTAVAIL ? ": no interface has that address"
@@ -1111,22 +1111,22 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
 
 /* ---- joining ---- */
 
-int rp_served(const struct rp_member *m)
+int rp_has_ready_peer(const struct rp_member *m)
 {
   int fails_over = rp_fails_over(m);
-  struct rp_slot slot;
+  struct rp_bucket slot;
 
   for (__u32 bucket = 0; bucket < RP_MAX_BUCKETS; bucket++)
-    if ((fails_over || bucket == m->config->index) && !rp_slot(m, bucket, &slot) && slot.cookie &&
-        slot.state == RP_READS)
+    if ((fails_over || bucket == m->config->index) && !rp_read_bucket(m, bucket, &slot) && slot.cookie &&
+        slot.state == RP_READY)
       return 1;
 
   return 0;
 }
 
-static void sign(struct rp_member *m, enum rp_state state)
+static void publish_owner(struct rp_member *m, enum rp_state state)
 {
-  struct rp_owner owner = {.cookie = m->cookie, .since = time(NULL), .place = m->place, .pid = getpid(), .state = state};
+  struct rp_owner owner = {.cookie = m->cookie, .since = time(NULL), .endpoint = m->endpoint, .pid = getpid(), .state = state};
   int fd;
 
   if (m->fds[RP_OWNERS] < 0) return;
@@ -1158,7 +1158,7 @@ static int relock(struct rp_member *m)
   if (err)
     return rp_fail(m, err, "somebody removed or replaced the pins in %s/%s while this instance started: start it again", c->pin_path, m->listener);
 
-  size = rp_get(m, RP_SIZE);
+  size = rp_get_setting(m, RP_SIZE);
   if (c->index >= size)
     return rp_fail(m, -EEXIST, "the group %s has %u buckets since this instance started: reuseport_hashbucket_index %u is beyond; choose one below, or 'reuseportctl resize' it again", c->pin_path, size, c->index);
 
@@ -1179,10 +1179,10 @@ static int join_locked(struct rp_member *m, int sock, enum rp_state state)
   const struct rp_config *c = m->config;
   socklen_t len = sizeof(m->cookie);
   __u64 value = sock;
-  struct rp_slot slot;
+  struct rp_bucket slot;
   int err, succeeds;
 
-  rp_slot(m, c->index, &slot);
+  rp_read_bucket(m, c->index, &slot);
   succeeds = c->takeover && slot.cookie;
   err = pin_program(m);
   if (!err && succeeds) err = attach(m, sock);
@@ -1190,7 +1190,7 @@ static int join_locked(struct rp_member *m, int sock, enum rp_state state)
 
   if (bpf_map_update_elem(m->fds[RP_TARGETS], &c->index, &value, succeeds ? BPF_ANY : BPF_NOEXIST)) {
     err = -errno;
-    rp_slot(m, c->index, &slot);
+    rp_read_bucket(m, c->index, &slot);
     if (err == -EEXIST) return in_use(m, &slot);
 
     return rp_fail(m, err, "cannot put the socket of listener %s into bucket %u (%s): it must be bound with SO_REUSEPORT and "
@@ -1204,7 +1204,7 @@ static int join_locked(struct rp_member *m, int sock, enum rp_state state)
     return err;
   }
   if (getsockopt(sock, SOL_SOCKET, SO_COOKIE, &m->cookie, &len)) m->cookie = 0;
-  sign(m, state);
+  publish_owner(m, state);
 
   return 0;
 }
@@ -1219,34 +1219,34 @@ int rp_join(struct rp_member *m, int sock, enum rp_state state)
   return err;
 }
 
-void rp_reads(struct rp_member *m)
+void rp_set_ready(struct rp_member *m)
 {
-  struct rp_slot slot;
+  struct rp_bucket slot;
 
   /* a successor that signs meanwhile would be unnamed, and its bucket none the less its own */
-  if (rp_holds(m, &slot)) sign(m, RP_READS);
+  if (rp_owns_bucket(m, &slot)) publish_owner(m, RP_READY);
 }
 
 /* ---- while it runs ---- */
 
-int rp_holds(const struct rp_member *m, struct rp_slot *slot)
+int rp_owns_bucket(const struct rp_member *m, struct rp_bucket *slot)
 {
-  return !rp_slot(m, m->config->index, slot) && slot->cookie && slot->cookie == m->cookie;
+  return !rp_read_bucket(m, m->config->index, slot) && slot->cookie && slot->cookie == m->cookie;
 }
 
 /* The lock keeps a successor from joining between the look and the deletion, which would hit its socket */
 int rp_leave(struct rp_member *m)
 {
-  struct rp_slot slot;
+  struct rp_bucket slot;
   int err = 0;
 
   /* without the lock too, such as when the pins are gone: staying would lose more */
   lock_group(m, 2);
-  if (rp_holds(m, &slot)) {
+  if (rp_owns_bucket(m, &slot)) {
     if (bpf_map_delete_elem(m->fds[RP_TARGETS], &m->config->index))
       err = rp_fail(m, -errno, "cannot take the socket of listener %s out of bucket %u (%s)", m->listener, m->config->index, strerror(errno));
     else
-      sign(m, RP_LEFT);
+      publish_owner(m, RP_DRAINING);
   }
   rp_unlock(m);
 
@@ -1257,10 +1257,10 @@ int rp_leave(struct rp_member *m)
 static int find_bucket(const struct rp_member *m, const union rp_addr *exporter, __u32 size, __u32 *bucket, __u64 *hash)
 {
   struct rp_prefix key = {.bits = 128};
-  __u32 nonce = rp_get(m, RP_NONCE);
+  __u32 nonce = rp_get_setting(m, RP_NONCE);
 
   memcpy(key.addr, exporter->b, sizeof(key.addr));
-  if (rp_get(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 &&
+  if (rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 &&
       !bpf_map_lookup_elem(m->fds[RP_OVERRIDES], &key, bucket) && *bucket < size) {
     *hash = rp_hash_overridden(*bucket, nonce);
     return 1;
@@ -1271,28 +1271,28 @@ static int find_bucket(const struct rp_member *m, const union rp_addr *exporter,
   return 0;
 }
 
-void rp_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route)
+void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route)
 {
-  __u32 size = rp_size(m);
-  struct rp_slot slot;
+  __u32 size = rp_get_size(m);
+  struct rp_bucket slot;
   __u64 hash;
 
   route->overridden = find_bucket(m, exporter, size, &route->bucket, &hash);
-  route->serves = route->bucket;
-  for (__u32 draw = 1; draw <= RP_STANDIN_DRAWS + RP_MAX_BUCKETS; draw++) {
-    if (!rp_slot(m, route->serves, &slot) && slot.cookie) return;
+  route->receiver = route->bucket;
+  for (__u32 draw = 1; draw <= RP_FAILOVER_DRAWS + RP_MAX_BUCKETS; draw++) {
+    if (!rp_read_bucket(m, route->receiver, &slot) && slot.cookie) return;
     if (!rp_fails_over(m)) break;
-    route->serves = draw <= RP_STANDIN_DRAWS ? rp_draw(hash, draw, size) : (route->serves + 1) % size;
+    route->receiver = draw <= RP_FAILOVER_DRAWS ? rp_draw(hash, draw, size) : (route->receiver + 1) % size;
   }
-  route->serves = RP_NO_BUCKET;
+  route->receiver = RP_NO_BUCKET;
 }
 
-__u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter)
+__u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter)
 {
   __u32 bucket;
   __u64 hash;
 
-  find_bucket(m, exporter, rp_size(m), &bucket, &hash);
+  find_bucket(m, exporter, rp_get_size(m), &bucket, &hash);
 
   return bucket;
 }
@@ -1301,14 +1301,14 @@ __u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter)
 
 int rp_find_live(struct rp_member *m, __u32 from, char *who, size_t len)
 {
-  struct rp_slot slot;
+  struct rp_bucket slot;
 
   who[0] = '\0';
 
   return find_live(m, from, &slot, who, len);
 }
 
-int rp_steer(struct rp_member *m, const struct rp_config *config)
+int rp_open_settings(struct rp_member *m, const struct rp_config *config)
 {
   char path[PATH_MAX];
   int err;

@@ -3,7 +3,7 @@
  * The pinned group: open, lock, join, read who is there. libbpf only, knows nothing of pmacct.
  *
  * 1. rp_open() takes the group's lock, rp_join(), rp_unlock() or rp_close() gives it back: bind (and listen) between.
- * 2. A bound socket joins when its owner is about to read it. Until then rp_served() instances serve its exporters;
+ * 2. A bound socket joins when its owner is about to read it. Until then rp_has_ready_peer() instances serve its exporters;
  *    if there are none, it joins at once, because a queue is better than a refusal.
  * 3. Whoever stops leaves its bucket first, and then reads what its socket has queued.
  * 4. Whatever is refused is refused before the socket joins: the group and its live instances stay as they were.
@@ -62,7 +62,7 @@ struct rp_member {
   int lock;                     /* open directory that holds the lock, or -1 */
   int opened;                   /* prog and fds were opened from pins, not by the object */
   __u64 cookie;                 /* of the socket that joined; 0: none */
-  struct rp_place place;        /* where it is bound, since rp_check_address() */
+  struct rp_endpoint endpoint;  /* where it is bound, since rp_check_address() */
   struct bpf_map *map[RP_MAPS]; /* NULL: the object has none */
   int prog;
   int fds[RP_MAPS];  /* of these maps, once loaded; -1: none */
@@ -71,13 +71,13 @@ struct rp_member {
   char error[1024];
 };
 
-/* One bucket of a listener, as rp_slot() finds it */
-struct rp_slot {
+/* One bucket of a listener, as rp_read_bucket() finds it */
+struct rp_bucket {
   __u64 cookie; /* of the socket in it; 0: empty */
   __u64 since;  /* seconds since the epoch; 0: unknown */
   __u32 pid;    /* 0: unknown, its object keeps no owners */
   __u32 state;  /* enum rp_state */
-  struct rp_place place;
+  struct rp_endpoint endpoint;
   char comm[RP_COMM_LEN + 1];
 };
 
@@ -96,7 +96,7 @@ int rp_open(struct rp_member *m, const struct rp_config *config, const char *lis
  * For daemons that may not load programs: makes and pins all that a listener needs. config: prog and pin_path alone matter. In a
  * running group, whoever joins next without the privilege attaches this program. m: empty, and closed again afterwards.
  */
-int rp_load(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
+int rp_preload(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
 
 /*
  * Before bind(): whether the address that sock is going to have is the group's own. If live instances of the listener have
@@ -106,7 +106,7 @@ int rp_load(struct rp_member *m, const struct rp_config *config, const char *lis
 int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len);
 
 /* Whether somebody who reads serves this instance's exporters as long as it is not in its bucket */
-int rp_served(const struct rp_member *m);
+int rp_has_ready_peer(const struct rp_member *m);
 
 /* Gives the lock back, before rp_join(): the group may change meanwhile */
 void rp_unlock(struct rp_member *m);
@@ -118,23 +118,23 @@ void rp_unlock(struct rp_member *m);
 int rp_join(struct rp_member *m, int sock, enum rp_state state);
 
 /* Lets the others know that the owner of a socket that joined reads it now */
-void rp_reads(struct rp_member *m);
+void rp_set_ready(struct rp_member *m);
 
 /* Whether the socket that joined still is in its bucket. If not, slot tells who is. */
-int rp_holds(const struct rp_member *m, struct rp_slot *slot);
+int rp_owns_bucket(const struct rp_member *m, struct rp_bucket *slot);
 
 /* Takes the socket that joined out of its bucket, if it is there: nothing new arrives at it. It can join no more. */
 int rp_leave(struct rp_member *m);
 
 /* Reads one bucket of the member's listener; bucket is below RP_MAX_BUCKETS. Takes no lock. */
-int rp_slot(const struct rp_member *m, __u32 bucket, struct rp_slot *slot);
+int rp_read_bucket(const struct rp_member *m, __u32 bucket, struct rp_bucket *slot);
 
 /* The group's settings as they are now: buckets, and whether live instances stand in for an empty one. No lock. */
-__u32 rp_size(const struct rp_member *m);
+__u32 rp_get_size(const struct rp_member *m);
 int rp_fails_over(const struct rp_member *m);
 
 /* The bucket that an exporter belongs to, live or not, by the settings in force now. Takes no lock. */
-__u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter);
+__u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter);
 
 /* ---- for who looks at a group, or steers it ---- */
 
@@ -142,26 +142,26 @@ __u32 rp_bucket(const struct rp_member *m, const union rp_addr *exporter);
 struct rp_route {
   __u32 bucket;   /* that it belongs to */
   int overridden; /* by an override, not by the hash */
-  __u32 serves;   /* the bucket that gets what it sends: the same, or a stand-in; RP_NO_BUCKET: it is refused */
+  __u32 receiver; /* the bucket that gets what it sends: the same, or a stand-in; RP_NO_BUCKET: it is refused */
 };
-void rp_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route);
+void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route);
 
 /*
  * Calls each() for every listener of the group at config->pin_path, by name, with its maps opened for reading only, until it
  * returns something else than 0, and returns that. Takes no lock and writes nothing. The pins may also be those of upstream's
  * *_rp_ebpf_prog, all in one directory: then the listener's name is ".". m takes the error.
  */
-int rp_each(struct rp_member *m, const struct rp_config *config, int (*each)(struct rp_member *listener, void *arg), void *arg);
+int rp_each_listener(struct rp_member *m, const struct rp_config *config, int (*each)(struct rp_member *listener, void *arg), void *arg);
 
 /* Locks the group at config->pin_path, and opens for writing what settings it has. m: empty. -ENOENT: there is no group. */
-int rp_steer(struct rp_member *m, const struct rp_config *config);
+int rp_open_settings(struct rp_member *m, const struct rp_config *config);
 
 /* Whether anybody is live in that bucket or a later one, of any listener: 1 and who it is in words, 0, or a negative errno */
 int rp_find_live(struct rp_member *m, __u32 from, char *who, size_t len);
 
 /* A setting of the group, of one u32; 0 if the object has none. Writing one that it does not have does nothing. */
-__u32 rp_get(const struct rp_member *m, enum rp_map_id id);
-int rp_set(struct rp_member *m, enum rp_map_id id, __u32 value);
+__u32 rp_get_setting(const struct rp_member *m, enum rp_map_id id);
+int rp_set_setting(struct rp_member *m, enum rp_map_id id, __u32 value);
 
 /* For `error`; returns err */
 int rp_fail(struct rp_member *m, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -52,7 +52,7 @@ static struct {
 };
 /* Always before the group's lock, which one thread would not get from another either: from before bind() until the
    socket is bound, or listens, and wherever listeners are moved */
-static pthread_mutex_t lives_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t listeners_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* The main thread's */
 static struct {
@@ -95,7 +95,7 @@ void reuseport_rehearse(const char *filename, enum reuseport_listener id)
 
   rp_set_log(config.debug || debug ? log_libbpf : NULL);
   rp_init(&member);
-  if (rp_open(&member, &rp, listeners[id].name, listeners[id].protocol)) {
+  if (rp_open(&member, &reuseport_config, listeners[id].name, listeners[id].protocol)) {
     Log(LOG_ERR, "ERROR: [%s] reuseport: %s. Exiting.\n", filename, member.error);
     exit(1);
   }
@@ -159,7 +159,7 @@ static void open_listener(enum reuseport_listener id, int sock, const struct soc
   lives[id].sock = sock;
   pthread_once(&once, watch_forks);
 
-  pthread_mutex_lock(&lives_mutex);
+  pthread_mutex_lock(&listeners_mutex);
   setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
   /* With SO_REUSEADDR on every UDP socket of the port the kernel lets other users' sockets in, and serves them first */
   if (listeners[id].protocol == IPPROTO_UDP) setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(no));
@@ -169,11 +169,11 @@ static void open_listener(enum reuseport_listener id, int sock, const struct soc
   if (listeners[id].protocol == IPPROTO_UDP) setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
   fcntl(sock, F_SETFD, FD_CLOEXEC);
 
-  if (rp_open(member, &rp, listeners[id].name, listeners[id].protocol)) refuse(member);
+  if (rp_open(member, &reuseport_config, listeners[id].name, listeners[id].protocol)) refuse(member);
   if (rp_check_address(member, sock, addr, len)) refuse(member);
   if (member->missing[0] && !warned++)
     Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s lacks the maps %s%s: use reuseport.o to have what they are for.\n",
-        config.name, rp.prog, member->missing, rp_fails_over(member) ? "" : ", and does no failover");
+        config.name, reuseport_config.prog, member->missing, rp_fails_over(member) ? "" : ", and does no failover");
 }
 
 /* ---- joining ---- */
@@ -181,16 +181,16 @@ static void open_listener(enum reuseport_listener id, int sock, const struct soc
 static void join(int id)
 {
   struct rp_member *member = &lives[id].member;
-  struct rp_slot slot;
+  struct rp_bucket slot;
   __u32 bucket, live = 0;
 
-  if (rp_join(member, lives[id].sock, self.reads ? RP_READS : RP_STARTS)) refuse(member);
+  if (rp_join(member, lives[id].sock, self.reads ? RP_READY : RP_STARTING)) refuse(member);
   lives[id].phase = JOINED;
 
   for (bucket = 0; bucket < RP_MAX_BUCKETS; bucket++)
-    if (!rp_slot(member, bucket, &slot) && slot.cookie) live++;
+    if (!rp_read_bucket(member, bucket, &slot) && slot.cookie) live++;
   Log(LOG_INFO, "INFO ( %s/core ): reuseport: listener %s joined %s as index %u of %u (%u live, nonce %u, failover %s).\n",
-      config.name, member->listener, rp.pin_path, rp.index, rp_size(member), live, member->nonce,
+      config.name, member->listener, reuseport_config.pin_path, reuseport_config.index, rp_get_size(member), live, member->nonce,
       rp_fails_over(member) ? "on" : "off");
 }
 
@@ -202,10 +202,10 @@ static void *wait_in_reserve(void *arg)
 
   do {
     nap(WAITING_MS);
-    pthread_mutex_lock(&lives_mutex);
-    if (lives[id].phase == WAITING && !rp_served(&lives[id].member)) join(id);
+    pthread_mutex_lock(&listeners_mutex);
+    if (lives[id].phase == WAITING && !rp_has_ready_peer(&lives[id].member)) join(id);
     waits = lives[id].phase == WAITING;
-    pthread_mutex_unlock(&lives_mutex);
+    pthread_mutex_unlock(&listeners_mutex);
   } while (waits);
 
   return NULL;
@@ -234,17 +234,17 @@ static void bound(enum reuseport_listener id)
     rp_unlock(member);
     lives[id].phase = LEFT;
   }
-  else if (rp_served(member)) {
+  else if (rp_has_ready_peer(member)) {
     rp_unlock(member);
     lives[id].phase = WAITING;
     start_reserve(id);
     Log(LOG_INFO, "INFO ( %s/core ): reuseport: listener %s is bound and joins %s when it reads; live instances serve its "
                   "exporters until then.\n",
-        config.name, member->listener, rp.pin_path);
+        config.name, member->listener, reuseport_config.pin_path);
   }
   else
     join(id);
-  pthread_mutex_unlock(&lives_mutex);
+  pthread_mutex_unlock(&listeners_mutex);
 }
 
 int reuseport_bind(enum reuseport_listener id, int sock, const struct sockaddr *addr, socklen_t len)
@@ -410,23 +410,23 @@ static enum reuseport_listener main_listener()
 
 static void look_after_listeners(long long now)
 {
-  struct rp_slot slot;
+  struct rp_bucket slot;
   char who[64] = "another process";
   int id;
 
   for (id = 0; id < REUSEPORT_LISTENERS && !self.stops; id++) {
     if (lives[id].phase == WAITING && self.reads) join(id);
-    if (lives[id].phase != JOINED || rp_holds(&lives[id].member, &slot)) continue;
+    if (lives[id].phase != JOINED || rp_owns_bucket(&lives[id].member, &slot)) continue;
 
     if (slot.pid) snprintf(who, sizeof(who), "%s pid %u", slot.comm, slot.pid);
     if (slot.cookie)
       Log(LOG_INFO, "INFO ( %s/core ): reuseport: index %u of listener %s was taken over by %s. Draining, then "
                     "exiting.\n",
-          config.name, rp.index, listeners[id].name, who);
+          config.name, reuseport_config.index, listeners[id].name, who);
     else
       Log(LOG_WARNING, "WARN ( %s/core ): reuseport: somebody emptied index %u of listener %s in %s. Draining, then "
                        "exiting.\n",
-          config.name, rp.index, listeners[id].name, rp.pin_path);
+          config.name, reuseport_config.index, listeners[id].name, reuseport_config.pin_path);
     stop(now, 1);
   }
 }
@@ -471,19 +471,19 @@ static void turn()
   }
   let_signals_in();
 
-  pthread_mutex_lock(&lives_mutex);
+  pthread_mutex_lock(&listeners_mutex);
   if (stop_signals && !self.stops) {
-    Log(LOG_INFO, "INFO ( %s/core ): reuseport: leaving %s on a signal. Draining, then exiting.\n", config.name, rp.pin_path);
+    Log(LOG_INFO, "INFO ( %s/core ): reuseport: leaving %s on a signal. Draining, then exiting.\n", config.name, reuseport_config.pin_path);
     stop(now, 0);
   }
   if (!self.reads && !self.stops && (plugins_poll() || now - self.began > PLUGINS_MAX)) {
     self.reads = begins = TRUE;
     for (id = 0; id < REUSEPORT_LISTENERS; id++)
-      if (lives[id].phase == JOINED) rp_reads(&lives[id].member);
+      if (lives[id].phase == JOINED) rp_set_ready(&lives[id].member);
   }
   look_after_listeners(now);
   self.next = now + (self.reads ? TURN_MS : PLUGINS_MS);
-  pthread_mutex_unlock(&lives_mutex);
+  pthread_mutex_unlock(&listeners_mutex);
   if (begins) tell_service_manager();
 }
 
@@ -570,7 +570,7 @@ static void close_session(enum reuseport_listener id, int idx, fd_set *fds)
  * Flows are back with an instance the moment it joins, sessions stay where they failed over to: this closes those whose
  * owner is live again, and the router's next connect finds it there. Returns whether it closed any.
  */
-static int send_home(enum reuseport_listener id, fd_set *fds)
+static int return_sessions(enum reuseport_listener id, fd_set *fds)
 {
   static struct {
     struct {
@@ -584,7 +584,7 @@ static int send_home(enum reuseport_listener id, fd_set *fds)
   char router[INET6_ADDRSTRLEN];
   union rp_addr exporter;
   struct bgp_peer *peer;
-  struct rp_slot owner;
+  struct rp_bucket owner;
   int idx, closed = FALSE;
   __u32 bucket;
 
@@ -598,8 +598,8 @@ static int send_home(enum reuseport_listener id, fd_set *fds)
 
   for (idx = 0; (peer = peer_at(id, idx)); idx++) {
     if (peer->fd <= 0 || !exporter_of(peer->fd, &exporter)) continue;
-    bucket = rp_bucket(member, &exporter);
-    if (bucket == rp.index || rp_slot(member, bucket, &owner) || !owner.cookie || owner.state != RP_READS) {
+    bucket = rp_find_bucket(member, &exporter);
+    if (bucket == reuseport_config.index || rp_read_bucket(member, bucket, &owner) || !owner.cookie || owner.state != RP_READY) {
       homes[id].away[idx].since = 0;
       continue;
     }
@@ -626,7 +626,7 @@ static int look_after_sessions(enum reuseport_listener id, fd_set *fds)
   enum phase phase;
   int closes;
 
-  pthread_mutex_lock(&lives_mutex);
+  pthread_mutex_lock(&listeners_mutex);
   phase = lives[id].phase;
   closes = phase == LEFT && lives[id].sock >= 0;
   /* the kernel hands the connections that wait to somebody else, if it can */
@@ -635,9 +635,9 @@ static int look_after_sessions(enum reuseport_listener id, fd_set *fds)
     close(lives[id].sock);
     lives[id].sock = -1;
   }
-  pthread_mutex_unlock(&lives_mutex);
+  pthread_mutex_unlock(&listeners_mutex);
 
-  return closes || (phase == JOINED && send_home(id, fds));
+  return closes || (phase == JOINED && return_sessions(id, fds));
 }
 
 int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct timeval *timeout, fd_set *fds, int *recalc_fds)

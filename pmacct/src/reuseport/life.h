@@ -7,7 +7,7 @@
 #include "reuseport/reuseport.h"
 
 /* What the keys ask for, complete once reuseport_check_config() is through */
-extern struct rp_config rp;
+extern struct rp_config reuseport_config;
 
 /* In nfacctd_templates_file, how many characters come before the dash and the index that tell siblings apart */
 extern size_t reuseport_templates_stem;

@@ -6,7 +6,7 @@
 #include "reuseport/reuseport.h"
 #include "reuseport/life.h"
 
-struct rp_config rp = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET};
+struct rp_config reuseport_config = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET};
 
 size_t reuseport_templates_stem;
 
@@ -69,7 +69,7 @@ static int key_truefalse(char *filename, const char *key, char *value)
 int cfg_key_reuseport_hashbucket_count(char *filename, char *name, char *value_ptr)
 {
   key_seen(filename, name, "reuseport_hashbucket_count");
-  rp.count = key_number(filename, "reuseport_hashbucket_count", value_ptr, 1, RP_MAX_BUCKETS);
+  reuseport_config.count = key_number(filename, "reuseport_hashbucket_count", value_ptr, 1, RP_MAX_BUCKETS);
 
   return seen.count = TRUE;
 }
@@ -77,7 +77,7 @@ int cfg_key_reuseport_hashbucket_count(char *filename, char *name, char *value_p
 int cfg_key_reuseport_hashbucket_index(char *filename, char *name, char *value_ptr)
 {
   key_seen(filename, name, "reuseport_hashbucket_index");
-  rp.index = key_number(filename, "reuseport_hashbucket_index", value_ptr, 0, RP_MAX_BUCKETS - 1);
+  reuseport_config.index = key_number(filename, "reuseport_hashbucket_index", value_ptr, 0, RP_MAX_BUCKETS - 1);
 
   return seen.index = TRUE;
 }
@@ -86,7 +86,7 @@ int cfg_key_reuseport_bpf_prog(char *filename, char *name, char *value_ptr)
 {
   key_seen(filename, name, "reuseport_bpf_prog");
   if (!*value_ptr) key_error(filename, "reuseport_bpf_prog", value_ptr, "the path of a BPF object");
-  rp.prog = value_ptr;
+  reuseport_config.prog = value_ptr;
 
   return TRUE;
 }
@@ -97,7 +97,7 @@ int cfg_key_reuseport_pin_path(char *filename, char *name, char *value_ptr)
 
   key_seen(filename, name, "reuseport_pin_path");
   while (len > 1 && value_ptr[len - 1] == '/') value_ptr[--len] = '\0';
-  rp.pin_path = value_ptr;
+  reuseport_config.pin_path = value_ptr;
 
   return TRUE;
 }
@@ -105,7 +105,7 @@ int cfg_key_reuseport_pin_path(char *filename, char *name, char *value_ptr)
 int cfg_key_reuseport_nonce(char *filename, char *name, char *value_ptr)
 {
   key_seen(filename, name, "reuseport_nonce");
-  rp.nonce = key_number(filename, "reuseport_nonce", value_ptr, 1, UINT32_MAX);
+  reuseport_config.nonce = key_number(filename, "reuseport_nonce", value_ptr, 1, UINT32_MAX);
 
   return TRUE;
 }
@@ -113,7 +113,7 @@ int cfg_key_reuseport_nonce(char *filename, char *name, char *value_ptr)
 int cfg_key_reuseport_failover(char *filename, char *name, char *value_ptr)
 {
   key_seen(filename, name, "reuseport_failover");
-  rp.failover = key_truefalse(filename, "reuseport_failover", value_ptr) ? RP_TRUE : RP_FALSE;
+  reuseport_config.failover = key_truefalse(filename, "reuseport_failover", value_ptr) ? RP_TRUE : RP_FALSE;
 
   return TRUE;
 }
@@ -121,7 +121,7 @@ int cfg_key_reuseport_failover(char *filename, char *name, char *value_ptr)
 int cfg_key_reuseport_takeover(char *filename, char *name, char *value_ptr)
 {
   key_seen(filename, name, "reuseport_takeover");
-  rp.takeover = key_truefalse(filename, "reuseport_takeover", value_ptr);
+  reuseport_config.takeover = key_truefalse(filename, "reuseport_takeover", value_ptr);
 
   return TRUE;
 }
@@ -200,7 +200,7 @@ static void check_three(char *filename)
 
   if (!seen.count) strcat(missing, " reuseport_hashbucket_count");
   if (!seen.index) strcat(missing, " reuseport_hashbucket_index");
-  if (!rp.prog) strcat(missing, " reuseport_bpf_prog");
+  if (!reuseport_config.prog) strcat(missing, " reuseport_bpf_prog");
   if (!missing[0]) return;
 
   Log(LOG_ERR, "ERROR: [%s] missing:%s. reuseport_hashbucket_count, reuseport_hashbucket_index and reuseport_bpf_prog "
@@ -222,7 +222,7 @@ static void name_templates_file(struct configuration *core)
   name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
   dot = strrchr(name, '.');
   stem = dot && dot != name ? (size_t) (dot - path) : strlen(path);
-  snprintf(index, sizeof(index), "-%u", rp.index);
+  snprintf(index, sizeof(index), "-%u", reuseport_config.index);
   if (stem < strlen(index) || strncmp(path + stem - strlen(index), index, strlen(index))) {
     name = malloc(strlen(path) + strlen(index) + 1);
     if (!name) {
@@ -246,10 +246,10 @@ void reuseport_check_config(char *filename)
 
   check_three(filename);
 
-  if (rp.index >= rp.count) {
+  if (reuseport_config.index >= reuseport_config.count) {
     Log(LOG_ERR, "ERROR: [%s] reuseport_hashbucket_index %u is not below reuseport_hashbucket_count %u: use 0 to %u. "
                  "Exiting.\n",
-        filename, rp.index, rp.count, rp.count - 1);
+        filename, reuseport_config.index, reuseport_config.count, reuseport_config.count - 1);
     exit(1);
   }
 

@@ -51,7 +51,7 @@ enum rp_policy {
 /* What became of a datagram, or of a SYN */
 enum rp_outcome {
   RP_OWN,        /* delivered to the bucket that its exporter belongs to */
-  RP_STANDIN,    /* delivered to this bucket, which stands in for an empty one */
+  RP_FAILOVER,   /* delivered to this bucket, which stands in for an empty one */
   RP_REFUSED,    /* dropped: its bucket was empty, and failover off or nobody live */
   RP_UNREADABLE, /* dropped: no source address to be read (under RP_NO_BUCKET only) */
   RP_OUTCOMES,
@@ -68,13 +68,13 @@ struct rp_prefix {
 };
 
 enum rp_state {
-  RP_READS,  /* its owner reads the socket, or nobody said otherwise */
-  RP_STARTS, /* in its bucket although its owner does not read yet: there was nobody else */
-  RP_LEFT,   /* the bucket is given up, its owner still reads what the socket has queued */
+  RP_READY,    /* its owner reads the socket, or nobody said otherwise */
+  RP_STARTING, /* in its bucket although its owner does not read yet: there was nobody else */
+  RP_DRAINING, /* the bucket is given up, its owner still reads what the socket has queued */
 };
 
 /* Where a socket is bound */
-struct rp_place {
+struct rp_endpoint {
   __u64 netns;   /* inode number of the network namespace; 0: unknown */
   __u8 addr[16]; /* network order, IPv4 as v4-mapped */
   __u32 port;    /* 0: nothing of this is known */
@@ -82,11 +82,11 @@ struct rp_place {
 };
 
 /* Who put the socket into a slot. Valid only while the slot holds the socket of that cookie, or for a while after
-   RP_LEFT. */
+   RP_DRAINING. */
 struct rp_owner {
   __u64 cookie; /* SO_COOKIE */
   __u64 since;  /* seconds since the epoch */
-  struct rp_place place;
+  struct rp_endpoint endpoint;
   __u32 pid; /* as its owner sees itself: another PID namespace counts differently */
   char comm[RP_COMM_LEN];
   __u32 state; /* enum rp_state */

@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* How many buckets are drawn for an exporter whose own one is empty, before all of them are tried in turn */
-#define RP_STANDIN_DRAWS 8
+#define RP_FAILOVER_DRAWS 8
 
 /* A source address in network order; IPv4 is ::ffff:a.b.c.d */
 union rp_addr {
@@ -125,7 +125,7 @@ static inline __u32 rp_spread(__u64 key, __u32 n)
   return rp_pick(key, mask >> 1);
 }
 
-/* The bucket of draw 0 is the exporter's own, those of draws 1..RP_STANDIN_DRAWS may stand in for it */
+/* The bucket of draw 0 is the exporter's own, those of draws 1..RP_FAILOVER_DRAWS may stand in for it */
 static inline __u32 rp_draw(__u64 hash, __u32 draw, __u32 n)
 {
   return rp_spread(draw ? rp_mix(hash + draw) : hash, n);

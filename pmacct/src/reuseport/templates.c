@@ -313,7 +313,7 @@ void reuseport_date_template(void *json)
   date = t.tv_sec * 1000000LL + t.tv_usec;
 
   /* the clock may have been set back */
-  if (last < files[rp.index].latest) last = files[rp.index].latest;
+  if (last < files[reuseport_config.index].latest) last = files[reuseport_config.index].latest;
   last = date > last ? date : last + 1;
   json_object_set_new_nocheck(json, DATE, json_integer(last));
 }

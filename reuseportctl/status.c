@@ -23,7 +23,7 @@
 /* ---- what there is ---- */
 
 struct bucket {
-	struct rp_slot slot;
+	struct rp_bucket slot;
 	struct rp_counters counters; /* of all CPUs */
 	/* since the last look; at the first, since the group began */
 	__u64 recent, recent_standin, recent_drops;
@@ -38,9 +38,9 @@ struct outsider {
 
 struct listener {
 	char name[64];
-	int protocol, counted; /* whether its object counts */
-	struct rp_place place; /* of one that is live */
-	__u32 slots;	       /* buckets of interest: the group's, and live ones beyond */
+	int protocol, counted;	     /* whether its object counts */
+	struct rp_endpoint endpoint; /* of one that is live */
+	__u32 slots;		     /* buckets of interest: the group's, and live ones beyond */
 	__u32 live;
 	__u64 received, refused, unreadable, recent, recent_live;
 	struct bucket bucket[RP_MAX_BUCKETS];
@@ -65,7 +65,7 @@ static void *grow(void *list, size_t n, size_t size)
 {
 	list = reallocarray(list, n + 1, size);
 	if (!list)
-		exit(complain(FAILED, "no memory"));
+		exit(report_error(FAILED, "no memory"));
 
 	return list;
 }
@@ -78,7 +78,7 @@ static void warn(struct group *g, const char *format, ...)
 	g->warnings = grow(g->warnings, g->n_warnings, sizeof(*g->warnings));
 	va_start(args, format);
 	if (vasprintf(&g->warnings[g->n_warnings], format, args) < 0)
-		exit(complain(FAILED, "no memory"));
+		exit(report_error(FAILED, "no memory"));
 	va_end(args);
 	g->n_warnings++;
 }
@@ -90,8 +90,9 @@ static void read_counters(int map, __u32 bucket, struct rp_counters *sum)
 
 	memset(sum, 0, sizeof(*sum));
 	if (!each)
-		exit(complain(FAILED, "cannot tell how many CPUs there are, or has no memory for "
-				      "as many: is /sys/devices/system/cpu there?"));
+		exit(report_error(FAILED,
+				  "cannot tell how many CPUs there are, or has no memory for "
+				  "as many: is /sys/devices/system/cpu there?"));
 	if (map >= 0 && !bpf_map_lookup_elem(map, &bucket, each))
 		for (int cpu = 0; cpu < cpus; cpu++)
 			for (int i = 0; i < RP_OUTCOMES; i++)
@@ -135,7 +136,7 @@ static int no_listener(struct rp_member *m, const struct options *o)
 
 static __u64 received_by(const struct bucket *b)
 {
-	return b->counters.n[RP_OWN] + b->counters.n[RP_STANDIN];
+	return b->counters.n[RP_OWN] + b->counters.n[RP_FAILOVER];
 }
 
 static int take_listener(struct rp_member *m, void *arg)
@@ -144,15 +145,16 @@ static int take_listener(struct rp_member *m, void *arg)
 	struct rp_counters none;
 	struct listener *l;
 
-	g->size = rp_get(m, RP_SIZE);
-	g->nonce = rp_get(m, RP_NONCE);
+	g->size = rp_get_setting(m, RP_SIZE);
+	g->nonce = rp_get_setting(m, RP_NONCE);
 	g->failover = rp_fails_over(m);
-	g->overrides =
-		rp_get(m, RP_POLICY) & RP_OVERRIDDEN ? count_overrides(m->fds[RP_OVERRIDES]) : 0;
+	g->overrides = rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN
+			       ? count_overrides(m->fds[RP_OVERRIDES])
+			       : 0;
 
 	l = calloc(1, sizeof(*l));
 	if (!l)
-		exit(complain(FAILED, "no memory"));
+		exit(report_error(FAILED, "no memory"));
 	snprintf(l->name, sizeof(l->name), "%s", name_of(m));
 	l->protocol = m->protocol;
 	l->counted = m->fds[RP_COUNTERS] >= 0;
@@ -160,14 +162,14 @@ static int take_listener(struct rp_member *m, void *arg)
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++) {
 		struct bucket *b = &l->bucket[i];
 
-		rp_slot(m, i, &b->slot);
+		rp_read_bucket(m, i, &b->slot);
 		read_counters(m->fds[RP_COUNTERS], i, &b->counters);
 		l->received += received_by(b);
 		l->refused += b->counters.n[RP_REFUSED];
 		if (!b->slot.cookie)
 			continue;
 		l->live++;
-		l->place = b->slot.place;
+		l->endpoint = b->slot.endpoint;
 		if (i >= l->slots)
 			l->slots = i + 1;
 	}
@@ -247,7 +249,7 @@ static void match_sockets(struct group *g, struct listener *l)
 	const struct socks *socks = l->protocol == IPPROTO_TCP ? &g->tcp : &g->udp;
 	const struct sock *ours = NULL;
 
-	if (l->place.netns && l->place.netns != own_netns()) {
+	if (l->endpoint.netns && l->endpoint.netns != own_netns()) {
 		g->elsewhere = 1;
 		return;
 	}
@@ -266,8 +268,8 @@ static void match_sockets(struct group *g, struct listener *l)
 	}
 	if (!ours)
 		return;
-	memcpy(l->place.addr, ours->addr, sizeof(l->place.addr));
-	l->place.port = ours->port;
+	memcpy(l->endpoint.addr, ours->addr, sizeof(l->endpoint.addr));
+	l->endpoint.port = ours->port;
 }
 
 /* ---- what is not as it should be ---- */
@@ -277,7 +279,7 @@ static const char *unit(const struct listener *l)
 	return l->protocol == IPPROTO_TCP ? "connections" : "datagrams";
 }
 
-static void place_text(const __u8 addr[16], __u32 port, char *text, size_t len)
+static void endpoint_text(const __u8 addr[16], __u32 port, char *text, size_t len)
 {
 	char ip[INET6_ADDRSTRLEN];
 	union rp_addr a;
@@ -288,7 +290,7 @@ static void place_text(const __u8 addr[16], __u32 port, char *text, size_t len)
 }
 
 /* Of all listeners that somebody is live in; a full stop of one leaves its pins */
-static void judge_empty(struct group *g, __u32 i)
+static void diagnose_empty(struct group *g, __u32 i)
 {
 	char where[256] = "";
 
@@ -306,7 +308,7 @@ static void judge_empty(struct group *g, __u32 i)
 				 : "failover is off, its exporters are refused");
 }
 
-static void judge_bucket(struct group *g, const struct listener *l, __u32 i, __u64 mean)
+static void diagnose_bucket(struct group *g, const struct listener *l, __u32 i, __u64 mean)
 {
 	const struct bucket *b = &l->bucket[i];
 	char whose[192];
@@ -340,7 +342,7 @@ static int refuses(const struct group *g, const struct listener *l)
 	return !l->live || (!g->failover && l->live < g->size);
 }
 
-static void judge(struct group *g)
+static void diagnose(struct group *g)
 {
 	char where[80];
 
@@ -348,13 +350,13 @@ static void judge(struct group *g)
 		warn(g, "nobody has set how many buckets there are, so that all 128 count: "
 			"'reuseportctl resize N', with the number of instances");
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
-		judge_empty(g, i);
+		diagnose_empty(g, i);
 	for (size_t n = 0; n < g->n; n++) {
 		const struct listener *l = g->listeners[n];
 		__u64 mean = l->live ? l->recent_live / l->live : 0;
 
 		for (__u32 i = 0; i < l->slots; i++)
-			judge_bucket(g, l, i, mean);
+			diagnose_bucket(g, l, i, mean);
 		if (l->refused && refuses(g, l))
 			warn(g,
 			     "%llu %s for %s were refused: their bucket was empty, and failover "
@@ -368,7 +370,7 @@ static void judge(struct group *g)
 
 			if (!other->takes)
 				continue;
-			place_text(other->sock->addr, other->sock->port, where, sizeof(where));
+			endpoint_text(other->sock->addr, other->sock->port, where, sizeof(where));
 			warn(g,
 			     "a socket outside the group takes traffic of %s: %s pid %d, user id "
 			     "%u, at %s%s: stop it",
@@ -395,7 +397,7 @@ static void look_back(struct listener *l, const struct listener *then)
 			b->recent_drops -= was->sock->drops;
 		b->recent = received_by(b) - (was ? received_by(was) : 0);
 		b->recent_standin =
-			b->counters.n[RP_STANDIN] - (was ? was->counters.n[RP_STANDIN] : 0);
+			b->counters.n[RP_FAILOVER] - (was ? was->counters.n[RP_FAILOVER] : 0);
 		l->recent += b->recent;
 		l->recent_live += b->slot.cookie ? b->recent : 0;
 	}
@@ -414,7 +416,7 @@ static int read_group(struct group *g, const struct options *o, const struct gro
 	g->at = now.tv_sec + now.tv_nsec / 1e9;
 
 	rp_init(m);
-	err = rp_each(m, &o->config, take_listener, g);
+	err = rp_each_listener(m, &o->config, take_listener, g);
 	if (err < 0)
 		return err;
 	if (!g->n)
@@ -437,7 +439,7 @@ static int read_group(struct group *g, const struct options *o, const struct gro
 		match_sockets(g, l);
 		look_back(l, then);
 	}
-	judge(g);
+	diagnose(g);
 
 	return 0;
 }
@@ -507,7 +509,7 @@ static void print_bucket(const struct group *g, const struct listener *l, __u32 
 
 	if (b->slot.pid)
 		snprintf(who, sizeof(who), "%.13s %u%s", b->slot.comm, b->slot.pid,
-			 b->slot.state == RP_STARTS ? " starts" : "");
+			 b->slot.state == RP_STARTING ? " starts" : "");
 	else
 		snprintf(who, sizeof(who), b->slot.cookie ? "live" : "empty");
 	since_text(b->slot.since, g->at, since);
@@ -542,8 +544,8 @@ static void print_table(const struct group *g, double seconds)
 		const struct listener *l = g->listeners[n];
 
 		strcpy(text, "nobody is live");
-		if (l->place.port)
-			place_text(l->place.addr, l->place.port, text, sizeof(text));
+		if (l->endpoint.port)
+			endpoint_text(l->endpoint.addr, l->endpoint.port, text, sizeof(text));
 		printf("\n%s%s, %s, %s%s\n", bold, l->name,
 		       l->protocol == IPPROTO_TCP ? "TCP" : "UDP", text, plain);
 		printf("%6s  %-20s %-11s %11s %5s %8s %5s %6s\n", "bucket", "instance", "since",
@@ -575,12 +577,12 @@ static json_t *bucket_json(const struct listener *l, __u32 i)
 		json_object_update_new(object, json_pack("{s:i, s:s, s:I, s:b}", "pid",
 							 (int)b->slot.pid, "process", b->slot.comm,
 							 "since", (json_int_t)b->slot.since,
-							 "reads", b->slot.state == RP_READS));
+							 "reads", b->slot.state == RP_READY));
 	if (l->counted)
 		json_object_update_new(
 			object,
 			json_pack("{s:I, s:I, s:I, s:f}", "received", (json_int_t)received_by(b),
-				  "standin", (json_int_t)b->counters.n[RP_STANDIN], "refused",
+				  "standin", (json_int_t)b->counters.n[RP_FAILOVER], "refused",
 				  (json_int_t)b->counters.n[RP_REFUSED], "share", share(l, b)));
 	if (b->sock)
 		json_object_update_new(object, json_pack("{s:I, s:I, s:I}", "queue",
@@ -595,7 +597,7 @@ static json_t *outsider_json(const struct outsider *other)
 {
 	char text[80];
 
-	place_text(other->sock->addr, other->sock->port, text, sizeof(text));
+	endpoint_text(other->sock->addr, other->sock->port, text, sizeof(text));
 
 	return json_pack("{s:s, s:i, s:s, s:I, s:b}", "address", text, "pid", other->pid, "process",
 			 other->comm, "uid", (json_int_t)other->sock->uid, "takes_traffic",
@@ -614,8 +616,8 @@ static json_t *listener_json(const struct listener *l)
 	object = json_pack("{s:s, s:s, s:o, s:o}", "name", l->name, "protocol",
 			   l->protocol == IPPROTO_TCP ? "tcp" : "udp", "buckets", buckets,
 			   "outsiders", outsiders);
-	if (l->place.port) {
-		place_text(l->place.addr, l->place.port, text, sizeof(text));
+	if (l->endpoint.port) {
+		endpoint_text(l->endpoint.addr, l->endpoint.port, text, sizeof(text));
 		json_object_set_new(object, "address", json_string(text));
 	}
 	if (l->counted)
@@ -633,7 +635,7 @@ static void print_json(json_t *root, const struct options *o)
 					       : JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 
 	if (!text)
-		exit(complain(FAILED, "no memory for JSON"));
+		exit(report_error(FAILED, "no memory for JSON"));
 	puts(text);
 	free(text);
 	json_decref(root);
@@ -672,7 +674,7 @@ static int is_live(const struct listener *l, const struct bucket *b, double *val
 static int is_reading(const struct listener *l, const struct bucket *b, double *value)
 {
 	(void)l;
-	*value = b->slot.cookie && b->slot.state == RP_READS;
+	*value = b->slot.cookie && b->slot.state == RP_READY;
 
 	return 1;
 }
@@ -694,7 +696,7 @@ static int own(const struct listener *l, const struct bucket *b, double *value)
 
 static int stood_in(const struct listener *l, const struct bucket *b, double *value)
 {
-	*value = b->counters.n[RP_STANDIN];
+	*value = b->counters.n[RP_FAILOVER];
 
 	return l->counted;
 }
@@ -805,7 +807,7 @@ int show_status(struct options *o)
 
 	for (int looks = 0;; looks++) {
 		if (read_group(&look, o, looks ? &before : NULL, &m))
-			return complain(FAILED, "%s", m.error);
+			return report_error(FAILED, "%s", m.error);
 		free_group(&before);
 		if (o->openmetrics)
 			print_openmetrics(&look);
@@ -834,11 +836,11 @@ struct question {
 };
 
 static void answer(struct question *q, const struct rp_member *m, const struct rp_route *route,
-		   const struct rp_slot *slot)
+		   const struct rp_bucket *slot)
 {
 	const char *by = route->overridden ? "override" : "hash";
 	char text[64], who[64] = "refused", how[64];
-	int live = route->serves != RP_NO_BUCKET;
+	int live = route->receiver != RP_NO_BUCKET;
 	json_t *object;
 
 	addr_text(&q->exporter, text, sizeof(text));
@@ -849,8 +851,8 @@ static void answer(struct question *q, const struct rp_member *m, const struct r
 		if (live)
 			json_object_update_new(object,
 					       json_pack("{s:i, s:b, s:i, s:s}", "served_by",
-							 (int)route->serves, "standin",
-							 route->serves != route->bucket, "pid",
+							 (int)route->receiver, "standin",
+							 route->receiver != route->bucket, "pid",
 							 (int)slot->pid, "process", slot->comm));
 		json_array_append_new(q->answers, object);
 		return;
@@ -863,11 +865,11 @@ static void answer(struct question *q, const struct rp_member *m, const struct r
 		snprintf(who, sizeof(who), slot->pid ? "%s %u" : "live", slot->comm, slot->pid);
 	if (!live)
 		snprintf(how, sizeof(how), "%s; it is empty", by);
-	else if (route->serves != route->bucket)
+	else if (route->receiver != route->bucket)
 		snprintf(how, sizeof(how), "stand-in for %u", route->bucket);
 	else
 		snprintf(how, sizeof(how), "%s", by);
-	printf("%-25s %6u  %-13s %-18s %s\n", text, live ? route->serves : route->bucket,
+	printf("%-25s %6u  %-13s %-18s %s\n", text, live ? route->receiver : route->bucket,
 	       name_of(m), who, how);
 }
 
@@ -875,16 +877,16 @@ static int ask_listener(struct rp_member *m, void *arg)
 {
 	struct question *q = arg;
 	struct rp_route route;
-	struct rp_slot slot = {};
+	struct rp_bucket slot = {};
 
 	if (!is_asked_for(q->o, m))
 		return 0;
 	q->answered++;
-	rp_route(m, &q->exporter, &route);
-	if (route.serves == RP_NO_BUCKET)
+	rp_find_route(m, &q->exporter, &route);
+	if (route.receiver == RP_NO_BUCKET)
 		q->refused = 1;
 	else
-		rp_slot(m, route.serves, &slot);
+		rp_read_bucket(m, route.receiver, &slot);
 	answer(q, m, &route, &slot);
 
 	return 0;
@@ -896,11 +898,11 @@ static int ask(struct question *q, const char *word)
 	struct rp_member m;
 
 	if (!parse_prefix(word, &prefix) || prefix.bits != 128)
-		return complain(NOT_UNDERSTOOD, "'%s' is not an IP address", word);
+		return report_error(NOT_UNDERSTOOD, "'%s' is not an IP address", word);
 	memcpy(q->exporter.b, prefix.addr, sizeof(prefix.addr));
 	rp_init(&m);
-	if (rp_each(&m, &q->o->config, ask_listener, q) < 0)
-		return complain(FAILED, "%s", m.error);
+	if (rp_each_listener(&m, &q->o->config, ask_listener, q) < 0)
+		return report_error(FAILED, "%s", m.error);
 
 	return DONE;
 }
@@ -913,12 +915,12 @@ static int ask_all(struct question *q, const char *path)
 	int status = DONE;
 
 	if (!file)
-		return complain(FAILED, "cannot read %s (%s)", path, strerror(errno));
+		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
 	while (!status && fgets(line, sizeof(line), file))
 		if (sscanf(line, "%127s", word) == 1)
 			status = ask(q, word);
 	if (!status && ferror(file))
-		status = complain(FAILED, "cannot read %s (%s)", path, strerror(errno));
+		status = report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
 	if (file != stdin)
 		fclose(file);
 
@@ -935,7 +937,7 @@ int where(struct options *o, char **addresses)
 		status = strcmp(*addresses, "-") ? ask(&q, *addresses) : ask_all(&q, "-");
 	if (!status && !q.answered) {
 		no_listener(&m, o);
-		status = complain(FAILED, "%s", m.error);
+		status = report_error(FAILED, "%s", m.error);
 	}
 	if (q.answers && !status)
 		print_json(q.answers, o);

@@ -23,8 +23,8 @@ static int steer(struct rp_member *m, const struct rp_config *config, char *whos
 	int live;
 
 	rp_init(m);
-	if (rp_steer(m, config))
-		return complain(FAILED, "%s", m->error);
+	if (rp_open_settings(m, config))
+		return report_error(FAILED, "%s", m->error);
 	/* all or nothing: from here to the end of the command */
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
@@ -37,7 +37,7 @@ static int steer(struct rp_member *m, const struct rp_config *config, char *whos
 			"nobody is live in the group %s: its settings come with the first "
 			"instance; start the instances",
 			config->pin_path);
-	complain(FAILED, "%s", m->error);
+	report_error(FAILED, "%s", m->error);
 	rp_close(m);
 
 	return FAILED;
@@ -47,7 +47,7 @@ static int steer(struct rp_member *m, const struct rp_config *config, char *whos
 static int steered(struct rp_member *m, int err)
 {
 	if (err)
-		complain(FAILED, "%s", m->error);
+		report_error(FAILED, "%s", m->error);
 	rp_close(m);
 
 	return err ? FAILED : DONE;
@@ -63,9 +63,9 @@ static int lacks(struct rp_member *m, const char *map, const char *whose)
 
 static int set_policy(struct rp_member *m, __u32 bit, int on)
 {
-	__u32 policy = rp_get(m, RP_POLICY);
+	__u32 policy = rp_get_setting(m, RP_POLICY);
 
-	return rp_set(m, RP_POLICY, on ? policy | bit : policy & ~bit);
+	return rp_set_setting(m, RP_POLICY, on ? policy | bit : policy & ~bit);
 }
 
 int failover(struct options *o, const char *word)
@@ -75,7 +75,7 @@ int failover(struct options *o, const char *word)
 	struct rp_member m;
 
 	if (!on && strcmp(word, "off"))
-		return complain(NOT_UNDERSTOOD, "failover takes 'on' or 'off', not '%s'", word);
+		return report_error(NOT_UNDERSTOOD, "failover takes 'on' or 'off', not '%s'", word);
 	if (steer(&m, &o->config, whose, sizeof(whose)))
 		return FAILED;
 
@@ -107,7 +107,7 @@ static void add(struct overrides *all, const struct override *one)
 		all->room = all->room ? 2 * all->room : 64;
 		all->list = realloc(all->list, all->room * sizeof(*all->list));
 		if (!all->list)
-			exit(complain(FAILED, "no memory for %zu overrides", all->room));
+			exit(report_error(FAILED, "no memory for %zu overrides", all->room));
 	}
 	all->list[all->n++] = *one;
 }
@@ -244,14 +244,14 @@ static int check_bucket(struct rp_member *m, const struct override *one)
 {
 	char text[64];
 
-	if (one->bucket < rp_size(m))
+	if (one->bucket < rp_get_size(m))
 		return 0;
 	prefix_text(&one->prefix, text, sizeof(text));
 
 	return rp_fail(m, -ERANGE,
 		       "bucket %u for %s is not one of the group %s, which has 0 to %u: nothing "
 		       "was changed",
-		       one->bucket, text, m->config->pin_path, rp_size(m) - 1);
+		       one->bucket, text, m->config->pin_path, rp_get_size(m) - 1);
 }
 
 /* Whether the two words are an override; or says why not */
@@ -261,15 +261,16 @@ static int parse_override(const char *prefix, const char *bucket, struct overrid
 
 	memset(one, 0, sizeof(*one));
 	if (!parse_prefix(prefix, &one->prefix)) {
-		complain(NOT_UNDERSTOOD,
-			 "'%s' is not a prefix: give an address or ADDRESS/LENGTH with no bits set "
-			 "beyond the length",
-			 prefix);
+		report_error(
+			NOT_UNDERSTOOD,
+			"'%s' is not a prefix: give an address or ADDRESS/LENGTH with no bits set "
+			"beyond the length",
+			prefix);
 		return 0;
 	}
 	if (!parse_number(bucket, 0, RP_MAX_BUCKETS - 1, &number)) {
-		complain(NOT_UNDERSTOOD, "'%s' is not a bucket, 0 to %d", bucket,
-			 RP_MAX_BUCKETS - 1);
+		report_error(NOT_UNDERSTOOD, "'%s' is not a bucket, 0 to %d", bucket,
+			     RP_MAX_BUCKETS - 1);
 		return 0;
 	}
 	one->bucket = number;
@@ -336,7 +337,7 @@ static int read_file(const char *path, struct overrides *all)
 	int number = 0, words;
 
 	if (!file)
-		return complain(FAILED, "cannot read %s (%s)", path, strerror(errno));
+		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
 	while (fgets(line, sizeof(line), file)) {
 		number++;
 		line[strcspn(line, "#\n")] = '\0';
@@ -344,13 +345,13 @@ static int read_file(const char *path, struct overrides *all)
 		if (words <= 0)
 			continue;
 		if (words != 2 || !parse_override(prefix, bucket, &one))
-			return complain(FAILED,
-					"%s, line %d: not 'PREFIX BUCKET': nothing was changed",
-					path, number);
+			return report_error(FAILED,
+					    "%s, line %d: not 'PREFIX BUCKET': nothing was changed",
+					    path, number);
 		add(all, &one);
 	}
 	if (ferror(file))
-		return complain(FAILED, "cannot read %s (%s)", path, strerror(errno));
+		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
 	if (file != stdin)
 		fclose(file);
 	if (!all->n)
@@ -361,7 +362,7 @@ static int read_file(const char *path, struct overrides *all)
 		if (by_prefix(&all->list[i - 1], &all->list[i]))
 			continue;
 		prefix_text(&all->list[i].prefix, prefix, sizeof(prefix));
-		return complain(FAILED, "%s has %s twice: nothing was changed", path, prefix);
+		return report_error(FAILED, "%s has %s twice: nothing was changed", path, prefix);
 	}
 
 	return DONE;
@@ -414,8 +415,8 @@ int pins(struct options *o)
 		return load_pins(o);
 
 	rp_init(&m);
-	if (rp_each(&m, &o->config, print_pins, NULL) < 0)
-		return complain(FAILED, "%s", m.error);
+	if (rp_each_listener(&m, &o->config, print_pins, NULL) < 0)
+		return report_error(FAILED, "%s", m.error);
 
 	return DONE;
 }
@@ -453,13 +454,13 @@ int resize(struct options *o, const char *word)
 	int err;
 
 	if (!parse_number(word, 1, RP_MAX_BUCKETS, &n))
-		return complain(NOT_UNDERSTOOD, "'%s' is not a number of buckets, 1 to %d", word,
-				RP_MAX_BUCKETS);
+		return report_error(NOT_UNDERSTOOD, "'%s' is not a number of buckets, 1 to %d",
+				    word, RP_MAX_BUCKETS);
 	config->count = n;
 	if (steer(&m, config, whose, sizeof(whose)))
 		return FAILED;
 
-	was = rp_get(&m, RP_SIZE);
+	was = rp_get_setting(&m, RP_SIZE);
 	if (m.fds[RP_SIZE] < 0) {
 		err = rp_fail(&m, -ENOENT,
 			      "no map '%s' is pinned in %s, where instances are live (%s): give "
@@ -477,7 +478,7 @@ int resize(struct options *o, const char *word)
 	if (!err)
 		err = check_overrides(&m, config->count);
 	if (!err)
-		err = rp_set(&m, RP_SIZE, config->count);
+		err = rp_set_setting(&m, RP_SIZE, config->count);
 	if (!err)
 		printf("%s: %u buckets, %u before\n", config->pin_path, config->count, was);
 
@@ -560,8 +561,8 @@ int reset(struct options *o)
 	int live, removed;
 
 	rp_init(&m);
-	if (rp_steer(&m, &o->config))
-		return complain(FAILED, "%s", m.error);
+	if (rp_open_settings(&m, &o->config))
+		return report_error(FAILED, "%s", m.error);
 	live = rp_find_live(&m, 0, whose, sizeof(whose));
 	if (live > 0)
 		rp_fail(&m, -EBUSY, "the group %s is live (%s): stop its instances first",
@@ -581,22 +582,23 @@ int load(struct options *o, char **listeners)
 	int i;
 
 	if (!o->config.prog)
-		return complain(NOT_UNDERSTOOD,
-				"load needs the selector: --prog /path/to/reuseport.o");
+		return report_error(NOT_UNDERSTOOD,
+				    "load needs the selector: --prog /path/to/reuseport.o");
 	if (!stat(o->config.pin_path, &st) && st.st_uid != geteuid())
-		return complain(FAILED,
-				"%s belongs to user id %u, who could not use what %u pins there: "
-				"run this as that user, with CAP_BPF",
-				o->config.pin_path, st.st_uid, geteuid());
+		return report_error(
+			FAILED,
+			"%s belongs to user id %u, who could not use what %u pins there: "
+			"run this as that user, with CAP_BPF",
+			o->config.pin_path, st.st_uid, geteuid());
 	for (name = listeners; *name; name++)
 		if (find_listener(*name) == REUSEPORT_LISTENERS)
-			return complain(NOT_UNDERSTOOD, "no listener is called '%s'", *name);
+			return report_error(NOT_UNDERSTOOD, "no listener is called '%s'", *name);
 
 	for (name = listeners; *name; name++) {
 		i = find_listener(*name);
 		rp_init(&m);
-		if (rp_load(&m, &o->config, known[i].name, known[i].protocol))
-			return complain(FAILED, "%s", m.error);
+		if (rp_preload(&m, &o->config, known[i].name, known[i].protocol))
+			return report_error(FAILED, "%s", m.error);
 		printf("%s: %s is loaded for listener %s\n", o->config.pin_path, o->config.prog,
 		       *name);
 	}

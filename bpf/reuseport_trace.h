@@ -9,8 +9,8 @@
  * Without RP_DEBUG, nothing of this is in the object. Up to Linux 5.12, bpf_printk() takes three
  * values, one string among them, and no widths: so addresses are spelt here.
  */
-#ifndef REUSEPORT_DEBUG_H
-#define REUSEPORT_DEBUG_H
+#ifndef REUSEPORT_TRACE_H
+#define REUSEPORT_TRACE_H
 
 #ifdef RP_DEBUG
 
@@ -24,7 +24,7 @@
 		break
 #define DEBUG_LINES(protocol, name)                                                                \
 	DEBUG_LINE(protocol, name, RP_OWN, "own");                                                 \
-	DEBUG_LINE(protocol, name, RP_STANDIN, "stand-in");                                        \
+	DEBUG_LINE(protocol, name, RP_FAILOVER, "stand-in");                                       \
 	DEBUG_LINE(protocol, name, RP_REFUSED, "refused");                                         \
 	DEBUG_LINE(protocol, name, RP_UNREADABLE, "unreadable")
 

@@ -31,9 +31,9 @@ static int parse_address(const char *address, const char *port, struct sockaddr_
 	unsigned long number;
 
 	if (!parse_number(port, 1, 65535, &number))
-		return complain(NOT_UNDERSTOOD, "'%s' is not a port, 1 to 65535", port);
+		return report_error(NOT_UNDERSTOOD, "'%s' is not a port, 1 to 65535", port);
 	if (getaddrinfo(address ? address : "::", port, &hints, &found))
-		return complain(NOT_UNDERSTOOD, "'%s' is not an IP address", address);
+		return report_error(NOT_UNDERSTOOD, "'%s' is not an IP address", address);
 	memcpy(to, found->ai_addr, found->ai_addrlen);
 	*len = found->ai_addrlen;
 	freeaddrinfo(found);
@@ -103,9 +103,9 @@ static int bind_socket(const struct stall *s, const struct sockaddr_storage *at,
 	    (s->protocol != IPPROTO_TCP || !listen(s->sock, SOMAXCONN)))
 		return DONE;
 
-	return complain(FAILED,
-			"cannot listen at that address and port, %s (%s): is it somebody else's?",
-			s->protocol == IPPROTO_TCP ? "TCP" : "UDP", strerror(errno));
+	return report_error(
+		FAILED, "cannot listen at that address and port, %s (%s): is it somebody else's?",
+		s->protocol == IPPROTO_TCP ? "TCP" : "UDP", strerror(errno));
 }
 
 static int join(struct stall *s, const struct sockaddr_storage *at, socklen_t len, int plain)
@@ -114,7 +114,7 @@ static int join(struct stall *s, const struct sockaddr_storage *at, socklen_t le
 
 	s->sock = open_socket(at, s->protocol);
 	if (s->sock < 0)
-		return complain(FAILED, "no socket (%s)", strerror(errno));
+		return report_error(FAILED, "no socket (%s)", strerror(errno));
 	if (plain)
 		return bind_socket(s, at, len);
 
@@ -122,11 +122,11 @@ static int join(struct stall *s, const struct sockaddr_storage *at, socklen_t le
 	if (rp_open(m, &s->config, s->protocol == IPPROTO_TCP ? "listen_tcp" : "listen_udp",
 		    s->protocol) ||
 	    rp_check_address(m, s->sock, (const void *)at, len))
-		return complain(FAILED, "%s", m->error);
+		return report_error(FAILED, "%s", m->error);
 	if (bind_socket(s, at, len))
 		return FAILED;
-	if (rp_join(m, s->sock, RP_READS))
-		return complain(FAILED, "%s", m->error);
+	if (rp_join(m, s->sock, RP_READY))
+		return report_error(FAILED, "%s", m->error);
 
 	return DONE;
 }
@@ -163,7 +163,7 @@ static int take_size(struct rp_member *m, void *arg)
 {
 	__u32 *size = arg;
 
-	*size = rp_size(m);
+	*size = rp_get_size(m);
 
 	return 1;
 }
@@ -178,7 +178,7 @@ static __u32 group_size(const struct rp_config *config)
 	rp_init(&m);
 	m.config = config;
 	if (!access(config->pin_path, F_OK) && rp_find_live(&m, 0, whose, sizeof(whose)) > 0)
-		rp_each(&m, config, take_size, &size);
+		rp_each_listener(&m, config, take_size, &size);
 
 	return size;
 }
@@ -211,7 +211,7 @@ int listen_at(struct options *o, const char *address, const char *port)
 	if (parse_address(address, port, &at, &len))
 		return NOT_UNDERSTOOD;
 	if (!o->plain && !o->config.prog)
-		return complain(
+		return report_error(
 			NOT_UNDERSTOOD,
 			"listen needs the selector, --prog /path/to/reuseport.o, or --plain");
 	if (!o->config.count && !o->plain)
@@ -219,8 +219,8 @@ int listen_at(struct options *o, const char *address, const char *port)
 	if (!o->config.count)
 		o->config.count = 4;
 	if (o->config.index >= o->config.count)
-		return complain(NOT_UNDERSTOOD, "--index %u is not below the %u buckets",
-				o->config.index, o->config.count);
+		return report_error(NOT_UNDERSTOOD, "--index %u is not below the %u buckets",
+				    o->config.index, o->config.count);
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
@@ -247,7 +247,7 @@ int listen_at(struct options *o, const char *address, const char *port)
 
 	for (unsigned int i = 0; i < n && !o->plain; i++)
 		if (rp_leave(&stalls[i].member))
-			complain(FAILED, "%s", stalls[i].member.error);
+			report_error(FAILED, "%s", stalls[i].member.error);
 
 	return DONE;
 }
@@ -466,12 +466,13 @@ int connect_to(struct options *o, const char *address, const char *port)
 	n = o->exporters * o->ports;
 	if (source &&
 	    (!parse_prefix(source, &from) || !check_source(&from, to.ss_family, o->exporters)))
-		return complain(NOT_UNDERSTOOD,
-				"--from %s is not a prefix with %u addresses of the family of %s",
-				source, o->exporters, address);
+		return report_error(
+			NOT_UNDERSTOOD,
+			"--from %s is not a prefix with %u addresses of the family of %s", source,
+			o->exporters, address);
 	list = calloc(2 * n, sizeof(*list));
 	if (!list)
-		return complain(FAILED, "no memory for %u connections", n);
+		return report_error(FAILED, "no memory for %u connections", n);
 	raise_files();
 
 	for (int p = 0; p < 2; p++) {

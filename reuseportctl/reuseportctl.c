@@ -61,7 +61,7 @@ static const char help[] =
 	"Exit status: 0 done; 1 refused or failed, with one line that says why; 2 not understood;\n"
 	"3 done, and something is marked: status, where, connect.\n";
 
-int complain(int status, const char *format, ...)
+int report_error(int status, const char *format, ...)
 {
 	va_list args;
 
@@ -213,8 +213,8 @@ static unsigned long number_or_exit(const char *option, unsigned long min, unsig
 	unsigned long number;
 
 	if (!parse_number(optarg, min, max, &number))
-		exit(complain(NOT_UNDERSTOOD, "--%s takes a number from %lu to %lu, not '%s'",
-			      option, min, max, optarg));
+		exit(report_error(NOT_UNDERSTOOD, "--%s takes a number from %lu to %lu, not '%s'",
+				  option, min, max, optarg));
 
 	return number;
 }
@@ -331,9 +331,9 @@ int main(int argc, char **argv)
 			return DONE;
 		}
 		if (option == '?')
-			return complain(NOT_UNDERSTOOD,
-					"unknown option, or one without its value: %s",
-					argv[optind - 1]);
+			return report_error(NOT_UNDERSTOOD,
+					    "unknown option, or one without its value: %s",
+					    argv[optind - 1]);
 		take_option(&o, option, long_index >= 0 ? long_options[long_index].name : "");
 		if (n < 32)
 			given[n++] = option;
@@ -341,25 +341,25 @@ int main(int argc, char **argv)
 	argv += optind;
 	argc -= optind;
 	if (!argc)
-		return complain(NOT_UNDERSTOOD, "no command");
+		return report_error(NOT_UNDERSTOOD, "no command");
 	command = find_command(argv[0]);
 	if (!command)
-		return complain(NOT_UNDERSTOOD, "unknown command '%s'", argv[0]);
+		return report_error(NOT_UNDERSTOOD, "unknown command '%s'", argv[0]);
 	for (int i = 0; i < n; i++)
 		if (!takes_option(command, given[i]))
-			return complain(NOT_UNDERSTOOD, "%s does not take all of these options",
-					command->name);
+			return report_error(NOT_UNDERSTOOD, "%s does not take all of these options",
+					    command->name);
 	if (argc - 1 < command->min || argc - 1 > command->max)
-		return complain(NOT_UNDERSTOOD, "%s takes other arguments", command->name);
+		return report_error(NOT_UNDERSTOOD, "%s takes other arguments", command->name);
 	if (!strcmp(command->name, "where") && argc == 1 && !o.load)
-		return complain(NOT_UNDERSTOOD, "where takes addresses, or --load FILE");
+		return report_error(NOT_UNDERSTOOD, "where takes addresses, or --load FILE");
 	if (o.openmetrics && o.json)
-		return complain(NOT_UNDERSTOOD, "--json or --openmetrics, not both");
+		return report_error(NOT_UNDERSTOOD, "--json or --openmetrics, not both");
 	if (o.openmetrics && o.watch)
-		return complain(NOT_UNDERSTOOD, "--watch or --openmetrics, not both");
+		return report_error(NOT_UNDERSTOOD, "--watch or --openmetrics, not both");
 	if (o.config.pin_path[0] != '/')
-		return complain(NOT_UNDERSTOOD, "the pin path '%s' is not absolute",
-				o.config.pin_path);
+		return report_error(NOT_UNDERSTOOD, "the pin path '%s' is not absolute",
+				    o.config.pin_path);
 
 	return run(argv[0], &o, argv + 1, argc - 1);
 }

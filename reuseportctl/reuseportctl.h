@@ -28,7 +28,7 @@ struct options {
 };
 
 /* One line on stderr, with the program's name in front; returns status */
-int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int report_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A prefix or an address, IPv4 as v4-mapped, and back; false: not one, or with bits beyond its
  * length */
