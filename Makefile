@@ -27,7 +27,7 @@ help:
 	@echo "make demo    the same, then exporters, routers and three instances that share one port"
 	@echo "make check   the tests; CHECK_STRICT=1: a skipped one fails"
 	@echo "make bench   what it costs and how it scales, beside the alternatives: tables and a plot, in some 20 minutes"
-	@echo "             longer ones, each with --help in scripts/:"
+	@echo "             longer ones, each with --help in scripts/ci/:"
 	@echo "make check-releases  every release of pmacct that can be had"
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
 	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch of the series"
@@ -97,7 +97,7 @@ install: bpf
 	install -D -m 644 -t $(TO)/share/man/man8 reuseportctl/reuseportctl.8
 	install -D -m 644 reuseportctl/reuseportctl.bash $(TO)/share/bash-completion/completions/reuseportctl
 	install -D -t $(TO)/lib/pmacct/scripts scripts/instances scripts/run-instance
-	install -D -m 644 -t $(TO)/lib/pmacct/scripts scripts/lib.sh
+	install -D -m 644 -t $(TO)/lib/pmacct/scripts/lib scripts/lib/common.sh
 	install -D -m 644 -t $(TO)/lib/systemd/system systemd/*.service systemd/*.timer systemd/*.target
 	install -D -m 644 systemd/tmpfiles.conf $(TO)/lib/tmpfiles.d/pmacct-reuseport.conf
 	install -D -m 644 systemd/sysusers.conf $(TO)/lib/sysusers.d/pmacct-reuseport.conf
@@ -125,10 +125,10 @@ bench: build check-tools build/.deps-long
 # Longer than the rest: see each one's --help
 check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: build debug check-tools build/.deps-long
 check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd:
-	scripts/$@
+	scripts/ci/$@
 
 lint: build/.deps-build build/.deps-check $(TREE)/.built
-	scripts/lint --built $(TREE) build/pristine-$(RELEASE)
+	scripts/ci/lint --built $(TREE) build/pristine-$(RELEASE)
 
 build/.deps-%: scripts/deps
 	scripts/deps $*

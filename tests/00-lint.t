@@ -5,5 +5,5 @@
 need clang clang-format shellcheck codespell patch
 
 make_tmp
-ok "make lint" quietly "$root/scripts/lint" --built "$tree" "$pristine"
+ok "make lint" quietly "$root/scripts/ci/lint" --built "$tree" "$pristine"
 done_testing

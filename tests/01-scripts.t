@@ -14,9 +14,9 @@ says() {
 	like "$what" "$out" "$wanted"
 }
 
-for script in scripts/*; do
-	[ -x "$script" ] || continue
-	like "$script --help says what it is" "$("$script" --help)" "^${script#scripts/}( .*)?: "
+for script in scripts/* scripts/ci/*; do
+	[ -f "$script" ] || continue
+	like "$script --help says what it is" "$("$script" --help)" "^${script##*/}( .*)?: "
 	says "$script --nonsense" "unknown|no source tree" "$script" --nonsense
 done
 
@@ -39,10 +39,10 @@ says "apply: a patch that does not fit is named" "patches/bmp-listener.patch doe
 ok "and nothing is changed, not by the patches before it either" diff -r "$tmp/before" "$tmp/src"
 says "apply: not a pmacct tree" "is not a pmacct source tree" scripts/apply "$tmp"
 says "apply: only once" "has src/reuseport already: apply to a pristine tree" scripts/apply "$tree"
-says "refresh: names what is stale" "stale, run scripts/refresh: patches/bmp-listener.patch" sh -c "
+says "refresh: names what is stale" "stale, run scripts/ci/refresh: patches/bmp-listener.patch" sh -c "
 	cp -R scripts patches pmacct configure.ac.patch $tmp/before
 	sed -i 's/^@@ -\([0-9]*\)/@@ -9\1/' $tmp/before/patches/bmp-listener.patch
-	$tmp/before/scripts/refresh --check $pristine"
+	$tmp/before/scripts/ci/refresh --check $pristine"
 
 # ---- configure, build ----
 says "build: not without the patches" "has no src/reuseport: run scripts/apply on it first" scripts/build "$pristine"

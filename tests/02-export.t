@@ -37,7 +37,7 @@ ok "the same bytes each time, wherever" diff -r "$tmp/series" "$tmp/again"
 is "its series file names all patches, and the order of their names" "$(cat "$tmp/series/series")" \
 	"$(find "$tmp/series" -name '*.patch' -printf '%f\n' | LC_ALL=C sort)"
 is "the overlay, and every patch of ours" "$(cut -d- -f2- "$tmp/series/series" | paste -sd' ')" \
-	"reuseport.patch $(series "${RELEASE:-$base}" | sed 's,.*/,,' | paste -sd' ')"
+	"reuseport.patch $(list_patches "${RELEASE:-$base}" | sed 's,.*/,,' | paste -sd' ')"
 
 cp -R "$pristine" "$tmp/quilt"
 ok "quilt push -a, with fuzz 0" quietly sh -c "cd $tmp/quilt && quilt push -a --fuzz=0 && ! quilt unapplied && rm -r .pc"
@@ -64,9 +64,9 @@ project=$tmp/project
 clone=$tmp/clone
 mkdir "$project"
 cp -R scripts patches pmacct configure.ac.patch "$project"
-pinned "${RELEASE:-$base}"
+find_release "${RELEASE:-$base}"
 upstream=$(git -C "$clone" rev-parse HEAD)
-sed -i "s/$commit/$upstream/" "$project/scripts/lib.sh"
+sed -i "s/$commit/$upstream/" "$project/scripts/lib/releases.sh"
 branch=reuseport-${RELEASE:-$base}
 
 # state: all that one sees of the clone, but for the branch

@@ -209,7 +209,7 @@ refused "no such config" "nowhere.conf: not a file" --prog /r.o "$tmp/nowhere.co
 refused "a directory for a config" "not a file" --prog /r.o "$tmp/in" 2
 printf '! only a comment\n\n' >"$tmp/in/empty.conf"
 refused "a config without a key" "empty.conf: no key" --prog /r.o "$tmp/in/empty.conf" 2
-refused "something else for a config" "lib.sh:[0-9]+: no colon" --prog /r.o --out "$tmp/in" "$root/tests/lib.sh" 2
+refused "something else for a config" "common.sh:[0-9]+: no colon" --prog /r.o --out "$tmp/in" "$root/scripts/lib/common.sh" 2
 refused "no such directory" "no such directory" --prog /r.o --out "$tmp/nowhere" "$tmp/in/a.conf" 2
 chmod 0 "$tmp/in/plain"
 mkdir -m 555 "$tmp/readonly"

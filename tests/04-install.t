@@ -10,7 +10,7 @@ sandbox
 make -s -C "$root" install DESTDIR="$tmp/stage" PREFIX=/opt/pmacct >"$tmp/log" 2>&1 || die "make install fails: $(cat "$tmp/log")"
 is "files and modes" "$(find "$tmp/stage" -type f ! -name '*.bt' -printf '%m /%P\n' | sort -k 2)" "644 /opt/pmacct/lib/pmacct/reuseport.o
 755 /opt/pmacct/lib/pmacct/scripts/instances
-644 /opt/pmacct/lib/pmacct/scripts/lib.sh
+644 /opt/pmacct/lib/pmacct/scripts/lib/common.sh
 755 /opt/pmacct/lib/pmacct/scripts/run-instance
 644 /opt/pmacct/lib/systemd/system/nfacctd@.service
 644 /opt/pmacct/lib/systemd/system/pmacct-reuseport.target

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The objects that compilers made load, for UDP and for TCP, as root and with CAP_BPF alone, which has the verifier look
-# harder: ours, and those of scripts/check-compilers, if it was run.
+# harder: ours, and those of scripts/ci/check-compilers, if it was run.
 . "${0%/*}/lib.sh"
 need_root
 need setpriv

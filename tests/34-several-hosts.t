@@ -1,6 +1,6 @@
 #!/bin/sh
 # Several hosts with two instances each, by scripts/lab, which fails by itself with whatever is not as promised: behind a router
-# with ECMP, and behind IPVS where the kernel has it; 'scripts/check-kernels --suites bookworm tests/34-several-hosts.t' boots one
+# with ECMP, and behind IPVS where the kernel has it; 'scripts/ci/check-kernels --suites bookworm tests/34-several-hosts.t' boots one
 # that has.
 . "${0%/*}/lib.sh"
 need_daemons

@@ -1,8 +1,13 @@
 # What the tests share; sourced first. TAP on stdout.
 # shellcheck shell=sh disable=SC2034
 set -eu
-root=$(cd "$(dirname "$0")/.." && pwd)
-. "$root/scripts/lib.sh"
+# scripts/ci/* set it before
+root=${root:-$(cd "$(dirname "$0")/.." && pwd)}
+. "$root/scripts/lib/common.sh"
+. "$root/scripts/lib/releases.sh"
+. "$root/scripts/lib/patches.sh"
+. "$root/scripts/lib/sandbox.sh"
+. "$root/scripts/lib/wait.sh"
 
 tree=$root/build/pmacct-${RELEASE:-$base}
 pristine=$root/build/pristine-${RELEASE:-$base}
