@@ -54,19 +54,35 @@ only_pc() {
 	rm -f "$tmp/pc/"*
 	[ -z "$1" ] || printf 'Name: libbpf\nDescription: x\nVersion: %s\nLibs: -lbpf\n' "$1" >"$tmp/pc/libbpf.pc"
 }
-cp -R "$pristine" "$tmp/conf"
-scripts/apply "$tmp/conf" >/dev/null
-(cd "$tmp/conf" && autoreconf --force --install -I m4) >/dev/null 2>&1
+# The built tree has a configure script that is made already; this one stops before it needs more than what is beside it
+mkdir -p "$tmp/conf/src"
+find "$tree" -maxdepth 1 -type f ! -name 'config.status' -exec cp -t "$tmp/conf" {} +
+cp "$tree/src/pmacctd.c" "$tmp/conf/src/"
 for version in '' 0.3.9; do
 	only_pc "$version"
 	says "configure stops, with a clear message: libbpf ${version:-missing}" "missing libbpf >= 0.4.0" \
 		sh -c "cd $tmp/conf && PKG_CONFIG_LIBDIR=$tmp/pc ./configure"
 done
 
+# ---- build --like: the flags, as the daemon that is built then will report them ----
+# reported TREE: what a daemon of a configured tree prints for 'Arguments'
+reported() {
+	printf '%s\n' '#include <stdio.h>' 'int main(void) { puts(COMPILE_ARGS); }' >"$tmp/reported.c"
+	eval "cc $(sed -n 's/^DEFS = //p' "$1/src/Makefile") -o $tmp/reported $tmp/reported.c" && "$tmp/reported"
+}
+
+# flags_of WORDS: each configure flag once, one a line
+flags_of() {
+	echo "$1" | tr ' ' '\n' | sed '/^$/d' | sort -u
+}
+
+is "what a built tree's Makefile says its nfacctd reports" "$(flags_of "$(reported "$tree")")" \
+	"$(flags_of "$("$nfacctd" -V | sed -n '/^Arguments/{n;p;}')")"
 cp -R "$pristine" "$tmp/like"
 scripts/apply "$tmp/like" >/dev/null
-ok "build --like a built nfacctd" quietly scripts/build --like "$nfacctd" "$tmp/like"
-is "has its configure flags" "$("$tmp/like/src/nfacctd" -V | sed -n '/^Arguments/{n;p;}' | tr ' ' '\n' | sort -u)" \
-	"$("$nfacctd" -V | sed -n '/^Arguments/{n;p;}' | tr ' ' '\n' | sort -u)"
+ok "build --like a built nfacctd configures" quietly scripts/build --configure-only --like "$nfacctd" "$tmp/like"
+ok "and compiles nothing" [ ! -e "$tmp/like/src/nfacctd" ]
+is "it has the configure flags of that nfacctd" "$(flags_of "$(reported "$tmp/like")")" \
+	"$(flags_of "$("$nfacctd" -V | sed -n '/^Arguments/{n;p;}')")"
 
 done_testing
