@@ -1,75 +1,143 @@
-# The front door. 'make demo' and 'make check' install what they need by apt-get; 'make help' lists the rest.
+# The front door: 'make help' lists the targets. 'make', 'make bpf', 'make build' and 'make install' need no root and install no
+# packages; they name what is missing. 'sudo make demo', 'sudo make check' and the longer checks install it themselves.
 
 RELEASE ?= 1.7.8
 TREE    := build/pmacct-$(RELEASE)
-# for configure
+# Flags for pmacct's configure
 CONFIGURE ?= --enable-jansson --enable-gnutls --enable-pgsql
 OVERLAY := pmacct/src/reuseport
 
 CLANG      ?= clang
+PKG_CONFIG ?= pkg-config
+CFLAGS     ?= -O2 -g
+INSTALL    ?= install
+# bpfeb: the object for a big-endian machine
 BPF_TARGET ?= bpf
-# -idirafter: where Debian keeps asm/types.h, asked when gcc is there; -mcpu=v3 is what Linux 5.1 and newer run
-BPF_CFLAGS = -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. -I$(OVERLAY) \
-	$(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
-TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. -I$(OVERLAY)
 
-TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) bench/decision.o
+# Where things are installed. DESTDIR is put before each path and is named in no file.
+prefix      = /usr/local
+exec_prefix = $(prefix)
+sbindir     = $(exec_prefix)/sbin
+libdir      = $(exec_prefix)/lib
+pkglibdir   = $(libdir)/pmacct
+datarootdir = $(prefix)/share
+mandir      = $(datarootdir)/man
+docdir      = $(datarootdir)/doc/pmacct-reuseport
+bashcompletiondir = $(datarootdir)/bash-completion/completions
+systemdsystemunitdir = $(prefix)/lib/systemd/system
+tmpfilesdir = $(prefix)/lib/tmpfiles.d
+sysusersdir = $(prefix)/lib/sysusers.d
 
-.PHONY: help build bpf debug install demo check check-tools bench lint clean
+ifeq ($(origin PREFIX),command line)
+$(error PREFIX is called prefix here, as in GNU's makefiles: make $(or $(firstword $(MAKECMDGOALS)),install) prefix=$(PREFIX))
+endif
+
+.PHONY: help build bpf debug deps install uninstall demo check check-tools bench lint clean distclean FORCE
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# No built-in rules: the host's compiler would make what no rule here does
+# No built-in rules: the compiler for this host would make what no rule here makes
 .SUFFIXES:
 
+# Under sudo, in a tree that belongs to the user who called it: run the goals in another make, and give what that made to the
+# user, also if it failed
+owner := $(if $(filter-out 0,$(SUDO_UID)),$(shell [ "$$(id -u)" != 0 ] || stat -c %u .))
+ifneq ($(and $(owner),$(filter $(owner),$(SUDO_UID)),$(if $(filter yes,$(GIVEN)),,run)),)
+
+goals := $(or $(MAKECMDGOALS),help)
+.PHONY: $(goals) with-owner
+$(goals): with-owner
+	@:
+with-owner:
+	@scripts/ci/with-owner "$(SUDO_UID):$(SUDO_GID)" $(MAKE) --no-print-directory GIVEN=yes $(goals)
+
+else
+
 help:
-	@echo "make build   patched pmacct $(RELEASE) in $(TREE), and what 'make bpf' makes"
-	@echo "make demo    the same, then exporters, routers and three instances that share one port"
-	@echo "make check   the tests; CHECK_STRICT=1: a skipped one fails"
-	@echo "make bench   what it costs and how it scales, beside the alternatives: tables and a plot, in some 20 minutes"
-	@echo "             longer ones, each with --help in scripts/ci/:"
-	@echo "make check-releases  every release of pmacct that can be had"
+	@echo "make build      patched pmacct $(RELEASE) in $(TREE), and what 'make bpf' makes"
+	@echo "make bpf        bpf/reuseport.o and reuseportctl/reuseportctl alone; BPF_TARGET=bpfeb: for a big-endian machine"
+	@echo "make install    installs what 'make bpf' makes, units and examples; prefix=$(prefix), DESTDIR=. pmacct has its own"
+	@echo "make uninstall  removes what 'make install' installed, with the same prefix and DESTDIR"
+	@echo "make deps       installs the packages that 'make build' needs, on Debian, as root; scripts/deps --help has the others"
+	@echo "make debug      bpf/reuseport-debug.o: the same selector, which prints each decision to the kernel's trace"
+	@echo "make clean      removes what was built; keeps what was downloaded. make distclean: removes that too"
+	@echo "These use CC, CLANG, CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS and PKG_CONFIG, pmacct's build CONFIGURE; CI=true adds -Werror."
+	@echo
+	@echo "As root; they install the packages that are missing:"
+	@echo "make demo       builds, then shows exporters, routers and three instances that share one port"
+	@echo "make check      the tests; CHECK_STRICT=1: a skipped test fails"
+	@echo "make bench      what it costs and how it scales, beside the alternatives: tables and a plot, in about 20 minutes"
+	@echo "make check-releases  every release of pmacct that can be fetched"
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
 	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch of the series"
 	@echo "make check-systemd   the units, run by systemd in qemu: start, upgrade, reboot"
-	@echo "make install PREFIX=$(PREFIX) DESTDIR=   what 'make bpf' makes, units and examples; pmacct has its own"
-	@echo "make lint    the checks of the source and the patches"
-	@echo "make bpf     bpf/reuseport.o and reuseportctl/reuseportctl alone; BPF_TARGET=bpfeb: for a big-endian machine"
-	@echo "make debug   bpf/reuseport-debug.o: the same selector, which says each decision in the kernel's trace"
-	@echo "make clean   removes what was built"
+	@echo "make lint       the checks of the source and the patches"
+	@echo "Each script answers --help: scripts/ has what users call, scripts/ci/ what developers call."
 
 build: $(TREE)/.built bpf
 
 bpf: bpf/reuseport.o reuseportctl/reuseportctl
 
-CTL := $(patsubst %,reuseportctl/%.c,reuseportctl status steer pair sockets) $(OVERLAY)/group.c
-
-reuseportctl/reuseportctl: $(CTL) $(wildcard reuseportctl/*.h $(OVERLAY)/*.h) | build/.deps-build
-	$(CC) $(TOOL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -o $@ $(CTL) $(LDFLAGS) -lbpf -lmnl -ljansson
-
-OBJECT_HEADERS := $(OVERLAY)/reuseport_abi.h $(OVERLAY)/reuseport_hash.h bpf/reuseport_trace.h
-
-# Also the variants that the tests make of it, and the programs that the benchmark has beside it
-%.o: %.bpf.c $(OBJECT_HEADERS) | build/.deps-build
-	$(CLANG) $(BPF_CFLAGS) -Ibpf -c $< -o $@
-
 debug: bpf/reuseport-debug.o
 
-bpf/reuseport-debug.o: bpf/reuseport.bpf.c $(OBJECT_HEADERS) | build/.deps-build
-	$(CLANG) $(BPF_CFLAGS) -DRP_DEBUG -c $< -o $@
+deps:
+	scripts/deps build
+
+# ---- the selector and the tool ----
+
+WARNINGS  := -Wall -Wextra $(if $(filter true,$(CI)),-Werror)
+# Debug information names no directory of this machine
+IN_TREE    = -ffile-prefix-map=$(CURDIR)=.
+C_FLAGS    = -std=gnu11 $(WARNINGS) $(IN_TREE) -I$(OVERLAY) $(shell $(PKG_CONFIG) --cflags libbpf libmnl jansson 2>/dev/null)
+# -idirafter: where Debian keeps asm/types.h, known to gcc if that is there; -mcpu=v3: what Linux 5.1 and newer run
+BPF_FLAGS  = -target $(BPF_TARGET) -mcpu=v3 -O2 -g $(WARNINGS) $(IN_TREE) -Ibpf -I$(OVERLAY) \
+	$(shell $(PKG_CONFIG) --cflags libbpf 2>/dev/null) $(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
+TOOL_LIBS  = $(shell $(PKG_CONFIG) --libs libbpf libmnl jansson 2>/dev/null || echo -lbpf -lmnl -ljansson)
+GROUP_LIBS = $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null || echo -lbpf)
+# Each object records the headers that it was made from, below build/obj
+record     = $(if $(filter /%,$@),,-MMD -MP -MT $@ -MF build/obj/$(basename $@).d)
+
+# Of the overlay, what knows nothing of pmacct
+GROUP := $(patsubst %.c,build/obj/%.o,$(shell grep -L '"pmacct\.h"' $(OVERLAY)/*.c))
+TOOL  := $(patsubst %.c,build/obj/%.o,$(wildcard reuseportctl/*.c))
+
+reuseportctl/reuseportctl: $(TOOL) $(GROUP)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LDLIBS)
+
+build/obj/%.o: %.c | build/.deps-bpf
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# Also the variants that the tests make of the selector, and the programs that the benchmark compares it with
+%.o: %.bpf.c | build/.deps-bpf
+	@mkdir -p build/obj/$(dir $<)
+	$(CLANG) $(BPF_FLAGS) $(record) -c $< -o $@
+
+bpf/reuseport-debug.o: bpf/reuseport.bpf.c | build/.deps-bpf
+	@mkdir -p build/obj/bpf
+	$(CLANG) $(BPF_FLAGS) $(record) -DRP_DEBUG -c $< -o $@
+
+-include $(shell find build/obj -name '*.d' 2>/dev/null)
+
+# ---- pmacct ----
 
 build/pristine-$(RELEASE): | build/.deps-build
 	scripts/fetch --release $(RELEASE) $@
 
-# From the pristine source each time: patches and overlay are small, and a half-patched tree is worth nothing
-$(TREE)/.built: Makefile configure.ac.patch $(wildcard patches/* patches/*/*) $(wildcard $(OVERLAY)/*) | build/pristine-$(RELEASE)
+# Changes when CONFIGURE does
+$(TREE).configure: FORCE
+	@mkdir -p build
+	@echo '$(CONFIGURE)' | cmp -s - $@ || echo '$(CONFIGURE)' >$@
+
+# From the pristine source each time: patches and overlay are small, and a half-patched tree is of no use
+$(TREE)/.built: $(TREE).configure configure.ac.patch $(wildcard patches/* patches/*/*) $(wildcard $(OVERLAY)/*) | build/pristine-$(RELEASE)
 	rm -rf $(TREE)
 	cp -R build/pristine-$(RELEASE) $(TREE)
 	scripts/apply $(TREE)
 	scripts/build $(TREE) $(CONFIGURE)
 	touch $@
 
-# Two more for the tests, as fast as they can be had: unpatched and patched, with upstream's own feature for the same end
+# Two more for the tests, built as quickly as possible: unpatched and patched, both with upstream's --enable-ebpf
 EBPF_FLAGS = --enable-ebpf --disable-bgp-bins --disable-st-bins --without-external-deps \
 	CFLAGS=-O0 CPPFLAGS=-I$(CURDIR)/$(TREE)/src/external_libs/rootfs/include LDFLAGS=-L$(CURDIR)/$(TREE)/src/external_libs/rootfs/lib
 
@@ -86,33 +154,65 @@ build/ebpf-$(RELEASE)/.built: $(TREE)/.built
 	scripts/build $(@D) $(EBPF_FLAGS)
 	touch $@
 
-# PREFIX as pmacct's own. DESTDIR stages: the files know nothing of it
-PREFIX ?= /usr/local
-TO      = $(DESTDIR)$(PREFIX)
+# ---- installing ----
+
+# What is installed, as MODE:SOURCE:PATH. In a source that ends in .in, @sbindir@ and @pkglibdir@ become those directories.
+INSTALLED = \
+	644:bpf/reuseport.o:$(pkglibdir)/reuseport.o \
+	$(foreach script,$(wildcard bpftrace/*.bt),755:$(script):$(pkglibdir)/$(notdir $(script))) \
+	755:reuseportctl/reuseportctl:$(sbindir)/reuseportctl \
+	644:reuseportctl/reuseportctl.8.in:$(mandir)/man8/reuseportctl.8 \
+	644:reuseportctl/reuseportctl.bash:$(bashcompletiondir)/reuseportctl \
+	755:scripts/instances:$(pkglibdir)/scripts/instances \
+	755:scripts/run-instance:$(pkglibdir)/scripts/run-instance \
+	644:scripts/lib/common.sh:$(pkglibdir)/scripts/lib/common.sh \
+	$(foreach unit,$(wildcard systemd/*.service.in),644:$(unit):$(systemdsystemunitdir)/$(basename $(notdir $(unit)))) \
+	$(foreach unit,$(wildcard systemd/*.timer systemd/*.target),644:$(unit):$(systemdsystemunitdir)/$(notdir $(unit))) \
+	644:systemd/tmpfiles.conf:$(tmpfilesdir)/pmacct-reuseport.conf \
+	644:systemd/sysusers.conf:$(sysusersdir)/pmacct-reuseport.conf \
+	$(foreach example,$(wildcard examples/*),644:$(example):$(docdir)/examples/$(patsubst %.in,%,$(notdir $(example))))
+
+# The directories that nothing else has files in
+OWN_DIRECTORIES = $(pkglibdir)/scripts/lib $(pkglibdir)/scripts $(pkglibdir) $(docdir)/examples $(docdir)
 
 install: bpf
-	install -D -m 644 -t $(TO)/lib/pmacct bpf/reuseport.o
-	install -D -t $(TO)/lib/pmacct bpftrace/*.bt
-	install -D -t $(TO)/sbin reuseportctl/reuseportctl
-	install -D -m 644 -t $(TO)/share/man/man8 reuseportctl/reuseportctl.8
-	install -D -m 644 reuseportctl/reuseportctl.bash $(TO)/share/bash-completion/completions/reuseportctl
-	install -D -t $(TO)/lib/pmacct/scripts scripts/instances scripts/run-instance
-	install -D -m 644 -t $(TO)/lib/pmacct/scripts/lib scripts/lib/common.sh
-	install -D -m 644 -t $(TO)/lib/systemd/system systemd/*.service systemd/*.timer systemd/*.target
-	install -D -m 644 systemd/tmpfiles.conf $(TO)/lib/tmpfiles.d/pmacct-reuseport.conf
-	install -D -m 644 systemd/sysusers.conf $(TO)/lib/sysusers.d/pmacct-reuseport.conf
-	install -D -m 644 -t $(TO)/share/doc/pmacct-reuseport/examples examples/*
-	for file in systemd/*.service; do sed -i 's,/usr/local,$(PREFIX),g' $(TO)/lib/systemd/system/$${file#systemd/} || exit; done
-	sed -i 's,/usr/local,$(PREFIX),g' $(TO)/share/doc/pmacct-reuseport/examples/* $(TO)/share/man/man8/reuseportctl.8
+	@set -e; for file in $(INSTALLED); do \
+		mode=$${file%%:*}; file=$${file#*:}; source=$${file%%:*}; path=$(DESTDIR)$${file#*:}; \
+		echo "install $$path"; \
+		$(INSTALL) -d "$${path%/*}"; \
+		case $$source in \
+		*.in) rm -f "$$path"; \
+			sed 's|@sbindir@|$(sbindir)|g; s|@pkglibdir@|$(pkglibdir)|g' "$$source" >"$$path"; \
+			chmod "$$mode" "$$path" ;; \
+		*) $(INSTALL) -m "$$mode" "$$source" "$$path" ;; \
+		esac; \
+	done
+
+uninstall:
+	@set -e; for file in $(INSTALLED); do rm -f "$(DESTDIR)$${file##*:}"; done
+	@for directory in $(OWN_DIRECTORIES); do rmdir "$(DESTDIR)$$directory" 2>/dev/null || true; done
+
+# ---- what root runs: it installs the packages that are missing ----
+
+demo check bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: INSTALL_DEPS := yes
+
+# The commands and libraries that a group of scripts/deps needs; 'bpf' and 'build' can be had without Debian
+build/.deps-%: scripts/deps
+	CONFIGURE='$(CONFIGURE)' scripts/deps $(if $(INSTALL_DEPS),,--check) $*
+	@mkdir -p build && touch $@
+
+build/.deps-build: build/.deps-bpf
 
 demo: build build/.deps-demo
 	scripts/demo
 
+TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) bench/decision.o
+
 vpath %.c tests bench
 
-tests/bin/%: %.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h tests/*.h) | build/.deps-build
-	@mkdir -p tests/bin
-	$(CC) $(TOOL_CFLAGS) -Itests -o $@ $< $(OVERLAY)/group.c -lbpf
+tests/bin/%: %.c $(GROUP) | build/.deps-bpf
+	@mkdir -p tests/bin build/obj/tests/bin
+	$(CC) $(C_FLAGS) $(CPPFLAGS) -Itests $(CFLAGS) $(record) $(LDFLAGS) -o $@ $< $(GROUP) $(GROUP_LIBS) $(LDLIBS)
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
@@ -127,12 +227,15 @@ check-kernels check-libbpf check-compilers check-debian check-commits check-syst
 check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd:
 	scripts/ci/$@
 
-lint: build/.deps-build build/.deps-check $(TREE)/.built
+lint: $(TREE)/.built
 	scripts/ci/lint --built $(TREE) build/pristine-$(RELEASE)
 
-build/.deps-%: scripts/deps
-	scripts/deps $*
-	@mkdir -p build && touch $@
-
+# Not what was downloaded: pmacct's source, Debian's packages and chroots
 clean:
-	rm -rf build tests/bin bpf/*.o bench/*.o reuseportctl/reuseportctl
+	rm -rf tests/bin bpf/*.o bench/*.o reuseportctl/reuseportctl
+	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name 'pristine-*' ! -name debian -exec rm -rf {} +
+
+distclean: clean
+	rm -rf build
+
+endif

@@ -1,13 +1,14 @@
 #!/bin/sh
-# 'make install': what is where, and knows its prefix and nothing of where it was built or staged; the units are well-formed;
-# what is installed works from there: an upgrade by the units' own command, with the example config.
+# 'make install': which file is where; each knows its prefix, and nothing of where it was built or staged; 'make uninstall' removes
+# them and nothing else. The units are well-formed, and what is installed works: an upgrade by the units' own command, with the
+# example config.
 # shellcheck disable=SC2086 # words: $instance
 . "${0%/*}/lib.sh"
 need_daemons
 need systemd-analyze perl
 sandbox
 
-make -s -C "$root" install DESTDIR="$tmp/stage" PREFIX=/opt/pmacct >"$tmp/log" 2>&1 || die "make install fails: $(cat "$tmp/log")"
+make -s -C "$root" install DESTDIR="$tmp/stage" prefix=/opt/pmacct >"$tmp/log" 2>&1 || die "make install fails: $(cat "$tmp/log")"
 is "files and modes" "$(find "$tmp/stage" -type f ! -name '*.bt' -printf '%m /%P\n' | sort -k 2)" "644 /opt/pmacct/lib/pmacct/reuseport.o
 755 /opt/pmacct/lib/pmacct/scripts/instances
 644 /opt/pmacct/lib/pmacct/scripts/lib/common.sh
@@ -26,19 +27,35 @@ is "files and modes" "$(find "$tmp/stage" -type f ! -name '*.bt' -printf '%m /%P
 644 /opt/pmacct/share/doc/pmacct-reuseport/examples/nfacctd.conf
 644 /opt/pmacct/share/doc/pmacct-reuseport/examples/pmbmpd.conf
 644 /opt/pmacct/share/man/man8/reuseportctl.8"
-is "bpftrace scripts" "$(cd "$tmp/stage/opt/pmacct/lib/pmacct" && find . -name '*.bt' -perm 755 | sort)" "$(cd "$root/bpf" && find . -name '*.bt' | sort)"
+is "bpftrace scripts" "$(cd "$tmp/stage/opt/pmacct/lib/pmacct" && find . -name '*.bt' -perm 755 | sort)" "$(cd "$root/bpftrace" && find . -name '*.bt' | sort)"
 is "files that name the tree they were built in, where they were staged, or another prefix" \
 	"$(grep -rlF -e "$root" -e "$tmp" -e /usr/local "$tmp/stage")" ""
+is "files in which a place for a path is left" "$(grep -rlE '@[a-z]+dir@' "$tmp/stage")" ""
 for conf in "$tmp"/stage/opt/pmacct/share/doc/pmacct-reuseport/examples/*.conf; do
 	is "${conf##*/}: paths that are not absolute" "$(sed '/^!/d; s/^[^:]*: *//' "$conf" | grep '/' | grep -v '^/')" ""
 	ok "${conf##*/}: the object is where it says" \
 		[ -f "$tmp/stage$(sed -n 's/^reuseport_bpf_prog: //p' "$conf")" ]
 done
 
+# ---- each directory can be another one; uninstall ----
+elsewhere="sbindir=/e/sbin libdir=/e/lib64 mandir=/e/man docdir=/e/doc systemdsystemunitdir=/e/units"
+make -s -C "$root" install DESTDIR="$tmp/else" prefix=/e/usr $elsewhere >"$tmp/log" 2>&1 || die "make install fails: $(cat "$tmp/log")"
+is "the directories are those that make was given" "$(cd "$tmp/else" && find e/sbin e/lib64 e/man e/doc e/units -type f ! -name '*.bt' | sort | paste -sd' ')" \
+	"e/doc/examples/flows.sql e/doc/examples/nfacctd-postgresql.conf e/doc/examples/nfacctd.conf e/doc/examples/pmbmpd.conf e/lib64/pmacct/reuseport.o e/lib64/pmacct/scripts/instances e/lib64/pmacct/scripts/lib/common.sh e/lib64/pmacct/scripts/run-instance e/man/man8/reuseportctl.8 e/sbin/reuseportctl e/units/nfacctd@.service e/units/pmacct-reuseport.target e/units/pmbmpd@.service e/units/reuseport-metrics.service e/units/reuseport-metrics.timer"
+like "a unit runs what is in them" "$(cat "$tmp/else/e/units/nfacctd@.service")" \
+	"^ExecStart=/e/lib64/pmacct/scripts/run-instance /e/sbin/nfacctd "
+like "an example names the object there" "$(cat "$tmp/else/e/doc/examples/nfacctd.conf")" "^reuseport_bpf_prog: /e/lib64/pmacct/reuseport.o$"
+echo "somebody else's" >"$tmp/else/e/lib64/pmacct/other"
+make -s -C "$root" uninstall DESTDIR="$tmp/else" prefix=/e/usr $elsewhere >"$tmp/log" 2>&1 || die "make uninstall fails: $(cat "$tmp/log")"
+is "uninstall leaves what it did not install" "$(find "$tmp/else" -type f)" "$tmp/else/e/lib64/pmacct/other"
+make -s -C "$root" uninstall DESTDIR="$tmp/stage" prefix=/opt/pmacct
+is "and no directory of its own" "$(find "$tmp/stage" -path '*pmacct/*pmacct*')" ""
+like "PREFIX is refused, not ignored" "$(make -s -C "$root" install DESTDIR="$tmp/none" PREFIX=/opt 2>&1 || true)" "PREFIX is called prefix here.*: make install prefix=/opt"
+
 # ---- where it is to stay ----
 prefix=$tmp/prefix
 examples=$prefix/share/doc/pmacct-reuseport/examples
-make -s -C "$root" install PREFIX="$prefix" >"$tmp/log" 2>&1 || die "make install fails: $(cat "$tmp/log")"
+make -s -C "$root" install prefix="$prefix" >"$tmp/log" 2>&1 || die "make install fails: $(cat "$tmp/log")"
 ln -s "$nfacctd" "$pmbmpd" "$prefix/sbin/"
 systemd-analyze verify --man=no "$prefix"/lib/systemd/system/*.target \
 	"$prefix/lib/systemd/system/nfacctd@0.service" "$prefix/lib/systemd/system/pmbmpd@0.service" \

@@ -225,7 +225,7 @@ says "not a listener" 2 "no listener is called 'nfacct'; see" --prog "$object" l
 
 # ---- its words ----
 
-manual=$root/reuseportctl/reuseportctl.8
+manual=$root/reuseportctl/reuseportctl.8.in
 ok "the manual page is well-formed" quietly mandoc -Tlint -W warning "$manual"
 mandoc -Tascii "$manual" | col -b >"$tmp/manual"
 ctl --help >"$tmp/help"

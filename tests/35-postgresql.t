@@ -45,8 +45,8 @@ as_postgres psql -X -q -v ON_ERROR_STOP=1 pmacct <"$root/examples/flows.sql"
 
 # Paths are this sandbox's, and it writes every 5 seconds rather than every 60. Not every 2: pmacct waits so long between its own
 # signal and that to its plugins, and an SQL plugin that gets it while it forks, to write, connects in its handler and hangs for good.
-sed "s,/run/pmacct,$tmp,; s,/usr/local/lib/pmacct/reuseport.o,$object,; s/^\(sql_refresh_time.*\): 60/\1: 5/" \
-	"$root/examples/nfacctd-postgresql.conf" >nfacctd.conf
+sed "s,/run/pmacct,$tmp,; s,@pkglibdir@/reuseport.o,$object,; s/^\(sql_refresh_time.*\): 60/\1: 5/" \
+	"$root/examples/nfacctd-postgresql.conf.in" >nfacctd.conf
 "$root/scripts/instances" nfacctd.conf 4 >instances.log || die "$(cat instances.log)"
 sed -i "s,/var/lib/pmacct,$tmp," nfacctd-?.conf
 instances="0 1 2 3"
