@@ -6,6 +6,9 @@ TREE    := build/pmacct-$(RELEASE)
 CONFIGURE ?= --enable-jansson --enable-gnutls --enable-pgsql
 OVERLAY := pmacct/src/reuseport
 
+# The group library, which the tool, the tests and the benchmarks link
+GROUP := $(patsubst %,$(OVERLAY)/%.c,group object address route settings inspect pins privileges member)
+
 CLANG      ?= clang
 BPF_TARGET ?= bpf
 # -idirafter: where Debian keeps asm/types.h, asked when gcc is there; -mcpu=v3 is what Linux 5.1 and newer run
@@ -15,7 +18,7 @@ TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDI
 
 TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) bench/decision.o
 
-.PHONY: help build bpf debug install demo check check-tools bench lint clean
+.PHONY: help build bpf debug install demo check check-tools group-sources bench lint clean
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -42,7 +45,7 @@ build: $(TREE)/.built bpf
 
 bpf: bpf/reuseport.o reuseportctl/reuseportctl
 
-CTL := $(patsubst %,reuseportctl/%.c,reuseportctl status steer pair sockets) $(OVERLAY)/group.c
+CTL := $(patsubst %,reuseportctl/%.c,reuseportctl status steer pair sockets) $(GROUP)
 
 reuseportctl/reuseportctl: $(CTL) $(wildcard reuseportctl/*.h $(OVERLAY)/*.h) | build/.deps-build
 	$(CC) $(TOOL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -o $@ $(CTL) $(LDFLAGS) -lbpf -lmnl -ljansson
@@ -110,9 +113,13 @@ demo: build build/.deps-demo
 
 vpath %.c tests bench
 
-tests/bin/%: %.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h tests/*.h) | build/.deps-build
+tests/bin/%: %.c $(GROUP) $(wildcard $(OVERLAY)/*.h tests/*.h) | build/.deps-build
 	@mkdir -p tests/bin
-	$(CC) $(TOOL_CFLAGS) -Itests -o $@ $< $(OVERLAY)/group.c -lbpf
+	$(CC) $(TOOL_CFLAGS) -Itests -o $@ $< $(GROUP) -lbpf
+
+# For scripts that compile the library by themselves
+group-sources:
+	@echo $(GROUP)
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 

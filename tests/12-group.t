@@ -146,7 +146,7 @@ stop "$pid"
 later 3
 rm "$pins"/nfacctd/*
 lastly
-like "but not a group whose pins are gone" "$said" "somebody removed or replaced the pins in $pins/nfacctd while this instance started"
+like "but not a group whose pins are gone" "$said" "the pins in $pins/nfacctd were removed or replaced while this instance started"
 stop "$first"
 
 # ---- resizing ----
@@ -250,7 +250,7 @@ rehearsed_and_refused "$foreign_object" "$bpffs/mixed" 2 1
 like "one without our maps beside a live one of ours" "$said" "foreign.o has no map 'policy', which the live instances use"
 rm "$bpffs/mixed/nonce"
 rehearsed_and_refused "$object" "$bpffs/mixed" 2 1
-like "a pin that somebody removed" "$said" "map 'nonce' is not pinned in $bpffs/mixed, although instances are live"
+like "a pin that was removed" "$said" "map 'nonce' is not pinned in $bpffs/mixed, although instances are live"
 
 # ---- addresses ----
 refused "$object" "$bpffs/typo" 2 1
