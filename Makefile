@@ -32,7 +32,7 @@ ifeq ($(origin PREFIX),command line)
 $(error PREFIX is called prefix here, as in GNU's makefiles: make $(or $(firstword $(MAKECMDGOALS)),install) prefix=$(PREFIX))
 endif
 
-.PHONY: help build bpf debug deps install uninstall demo check check-tools bench lint clean distclean FORCE
+.PHONY: help build bpf debug deps install uninstall demo check check-tools group-sources bench lint clean distclean FORCE
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -97,8 +97,9 @@ GROUP_LIBS = $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null || echo -lbpf)
 # Each object records the headers that it was made from, below build/obj
 record     = $(if $(filter /%,$@),,-MMD -MP -MT $@ -MF build/obj/$(basename $@).d)
 
-# Of the overlay, what knows nothing of pmacct
-GROUP := $(patsubst %.c,build/obj/%.o,$(shell grep -L '"pmacct\.h"' $(OVERLAY)/*.c))
+# The group library, which the tool, the tests and the benchmarks link: of the overlay, what knows nothing of pmacct
+GROUP_SOURCES := $(shell grep -L '"pmacct\.h"' $(OVERLAY)/*.c)
+GROUP := $(GROUP_SOURCES:%.c=build/obj/%.o)
 TOOL  := $(patsubst %.c,build/obj/%.o,$(wildcard reuseportctl/*.c))
 
 reuseportctl/reuseportctl: $(TOOL) $(GROUP)
@@ -213,6 +214,10 @@ vpath %.c tests bench
 tests/bin/%: %.c $(GROUP) | build/.deps-bpf
 	@mkdir -p tests/bin build/obj/tests/bin
 	$(CC) $(C_FLAGS) $(CPPFLAGS) -Itests $(CFLAGS) $(record) $(LDFLAGS) -o $@ $< $(GROUP) $(GROUP_LIBS) $(LDLIBS)
+
+# For scripts that compile the library by themselves
+group-sources:
+	@echo $(GROUP_SOURCES)
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 

@@ -46,7 +46,7 @@ notices "a mark of status" "$lacks""%u buckets are blue" reuseportctl/status.c '
 # shellcheck disable=SC2016 # Markdown's code spans
 {
 	notices "a line that no source has" "has, but no source: cannot load PATH: it is Monday" docs/troubleshooting.md '- `cannot load PATH: it is Monday`'
-	notices "a line, and a word more" "has, but no source: no random seed today" docs/troubleshooting.md '- `no random seed today (WHY)`'
+	notices "a line, and a word more" "has, but no source: no random nonce today" docs/troubleshooting.md '- `no random nonce today (WHY)`'
 	notices "a command" "README.md: reuseportctl has no command repair" README.md 'Or `reuseportctl -p /sys/fs/bpf/x repair`.'
 	notices "an option" "docs/example.md: reuseportctl has no option --jsn" docs/example.md 'Or `reuseportctl status --jsn`.'
 	notices "an option of another command" "docs/example.md: 'pin' does not take --json" docs/example.md 'Or `reuseportctl --json pin 192.0.2.7 2`.'

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pinned group: open, lock, join, read who is there. libbpf only, knows nothing of pmacct.
+ * A group of instances that share their ports: open it, join it, leave it, look at it. Needs libbpf and nothing of pmacct.
  *
- * 1. rp_open() takes the group's lock, rp_join(), rp_unlock() or rp_close() gives it back: bind (and listen) between.
- * 2. A bound socket joins when its owner is about to read it. Until then rp_has_ready_peer() instances serve its exporters;
- *    if there are none, it joins at once, because a queue is better than a refusal.
- * 3. Whoever stops leaves its bucket first, and then reads what its socket has queued.
- * 4. Whatever is refused is refused before the socket joins: the group and its live instances stay as they were.
- * 5. While any instance is live in any listener of the group, its settings stand and a newcomer must match them.
- *    With nobody live they are leftovers, and the newcomer's settings replace them.
- * 6. Every function that fails returns a negative errno and leaves one line in `error`, without a newline:
- *    what, on which object, why, what to do.
+ * 1. rp_open() takes the group's lock; rp_join(), rp_unlock() or rp_close() releases it. Bind (and listen) in between.
+ * 2. A bound socket joins when its instance is about to read it. Until then its exporters go to ready peers; if there are none
+ *    (rp_has_ready_peer()), it joins at once, because a queue is better than a refusal.
+ * 3. An instance that stops leaves its bucket first, and then reads what its socket has queued.
+ * 4. An instance that cannot join is refused before its socket is in a bucket: the group and its live instances stay as they were.
+ * 5. While an instance is live in any listener of the group, the settings in force stay, and a new instance must match them.
+ *    Without a live instance they are leftovers, and the new instance's settings replace them.
+ * 6. A function that returns an error returns a negative errno and leaves one line in `error`, without a newline: what failed, on
+ *    which object, why, what to do.
  */
 #ifndef REUSEPORT_GROUP_H
 #define REUSEPORT_GROUP_H
@@ -21,8 +21,8 @@
 #include "reuseport_hash.h"
 
 #define RP_DEFAULT_PIN_PATH "/sys/fs/bpf/pmacct"
-#define RP_LOCK_SECONDS     30 /* how long to wait for somebody else's lock */
-#define RP_LEAVE_SECONDS    10 /* how long a socket may be read after it left its bucket */
+#define RP_LOCK_SECONDS     30 /* how long to wait for the group's lock */
+#define RP_LEAVE_SECONDS    10 /* how long a socket may stay bound after it left its bucket */
 
 enum rp_map_id {
   RP_SIZE,
@@ -31,7 +31,7 @@ enum rp_map_id {
   RP_OVERRIDES,
   RP_OWNERS,
   RP_COUNTERS,
-  RP_TARGETS,
+  RP_TARGETS, /* the socket array of the listener's transport */
   RP_MAPS,
 };
 
@@ -55,19 +55,20 @@ struct rp_config {
 /* One listener's membership of the group */
 struct rp_member {
   const struct rp_config *config;
-  const char *listener;
-  int protocol; /* IPPROTO_UDP or IPPROTO_TCP */
-  struct bpf_object *object;
-  struct bpf_program *selector; /* of its programs, the one for this listener */
+  const char *listener;         /* its name, and that of its directory in the group's */
+  int protocol;                 /* IPPROTO_UDP or IPPROTO_TCP */
+  struct bpf_object *object;    /* NULL: opened from pins alone */
+  struct bpf_program *selector; /* the object's program for this listener */
   int lock;                     /* open directory that holds the lock, or -1 */
   int opened;                   /* prog and fds were opened from pins, not by the object */
+  int rehearses;                /* rp_rehearse(): nothing of the group may change */
   __u64 cookie;                 /* of the socket that joined; 0: none */
   struct rp_endpoint endpoint;  /* where it is bound, since rp_check_address() */
   struct bpf_map *map[RP_MAPS]; /* NULL: the object has none */
-  int prog;
-  int fds[RP_MAPS];  /* of these maps, once loaded; -1: none */
-  __u32 nonce;       /* in force since rp_open() */
-  char missing[128]; /* optional maps that the object lacks, by name, or "" */
+  int prog;                     /* fd of the selector, once loaded, or -1 */
+  int fds[RP_MAPS];             /* fds of the maps, once loaded; -1: none */
+  __u32 nonce;                  /* in force since rp_open() */
+  char missing[128];            /* names of the optional maps that the object lacks, or "" */
   char error[1024];
 };
 
@@ -75,101 +76,143 @@ struct rp_member {
 struct rp_bucket {
   __u64 cookie; /* of the socket in it; 0: empty */
   __u64 since;  /* seconds since the epoch; 0: unknown */
-  __u32 pid;    /* 0: unknown, its object keeps no owners */
+  __u32 pid;    /* 0: unknown, the object keeps no owners */
   __u32 state;  /* enum rp_state */
   struct rp_endpoint endpoint;
-  char comm[RP_COMM_LEN + 1];
+  char comm[RP_COMM_LEN + 1]; /* printable */
 };
 
-/* Makes an empty member: before anything else */
+/* ---- member ---- */
+
+/* Makes an empty member: the first call for each. */
 void rp_init(struct rp_member *m);
 
+/* Releases the lock and frees all that the member holds. A socket that has joined stays in its bucket until it is closed. */
+void rp_close(struct rp_member *m);
+
+/* Releases the group's lock, if the member holds it. The group may change until rp_join(). */
+void rp_unlock(struct rp_member *m);
+
+/* Writes the member's error line. Returns: err. */
+int rp_fail(struct rp_member *m, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Sets the function that gets libbpf's own messages, a line at a time; NULL, as at the start: none. */
+void rp_set_log(void (*log)(const char *line));
+
+/* ---- open, join, leave ---- */
+
 /*
- * Locks the group, loads the object, checks it against the config, the pins and the live instances, and makes
- * what pins are missing. config and listener must outlive the member. Errors, among others: -ENOENT, -ENOEXEC
- * (not an object of ours), -EPERM, -EBUSY (index in use, or lock held), -EEXIST (other settings, pins or another network
- * namespace in force).
+ * Locks the group, loads the object, checks it against the config, the pins and the live instances, and makes the pins that are
+ * missing. config and listener must outlive the member, which is empty.
+ * Returns: 0 with the lock held, or a negative errno, the member closed. Among others: -ENOENT (no such file or directory),
+ * -ENOEXEC (not an object of ours), -EPERM, -EBUSY (index in use, or lock held), -EEXIST (other settings or pins in force, or
+ * another network namespace).
  */
 int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
 
 /*
- * For daemons that may not load programs: makes and pins all that a listener needs. config: prog and pin_path alone matter. In a
- * running group, whoever joins next without the privilege attaches this program. m: empty, and closed again afterwards.
+ * Makes the checks of rp_open() and changes nothing of the group: no directory, no pin, no setting. Where rp_open() would make
+ * or remove something, checks that the directory may be written. Holds the group's lock meanwhile, if the group exists. m: empty,
+ * and closed again afterwards.
+ * Returns: 0, or the negative errno of rp_open(), with the same line in `error`.
+ */
+int rp_rehearse(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
+
+/*
+ * Makes and pins what a listener needs, for daemons that may not load programs: they use these pins. Of config, prog and pin_path
+ * alone matter. In a group with live instances, the next one to join without the privilege attaches this program. m: empty,
+ * and closed again afterwards.
+ * Returns: as rp_open().
  */
 int rp_preload(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
 
 /*
- * Before bind(): whether the address that sock is going to have is the group's own. If live instances of the listener have
- * another one: -EADDRNOTAVAIL. In use while nobody is live in the listener, the
- * program would be attached to somebody else's port: -EADDRINUSE. Errors of socket() too.
+ * Checks, before bind(), that the address which sock is going to have is the group's own. The caller holds the group's lock.
+ * Returns: 0; -EADDRNOTAVAIL: live instances of the listener have another address; -EADDRINUSE: sockets outside the group have it,
+ * and would get our selector; or another negative errno of socket() and bind().
  */
 int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len);
 
-/* Whether somebody who reads serves this instance's exporters as long as it is not in its bucket */
+/* Returns: 1 if another ready instance receives our exporters while our bucket is empty, or 0. Takes no lock. */
 int rp_has_ready_peer(const struct rp_member *m);
 
-/* Gives the lock back, before rp_join(): the group may change meanwhile */
-void rp_unlock(struct rp_member *m);
-
 /*
- * Puts a bound (UDP) or listening (TCP) socket with SO_REUSEPORT into the bucket, in that state, and unlocks. Locks the
- * group first if need be: -EEXIST if it is not the one any more that rp_open() found, or has fewer buckets now.
+ * Puts a bound (UDP) or listening (TCP) socket with SO_REUSEPORT into the bucket, in that state, and releases the lock. Takes
+ * the lock first if the caller does not hold it.
+ * Returns: 0, or a negative errno; -EEXIST: since rp_open(), the group was replaced, or resized to less than our index.
  */
 int rp_join(struct rp_member *m, int sock, enum rp_state state);
 
-/* Lets the others know that the owner of a socket that joined reads it now */
+/* Publishes that the socket that joined is being read: its state becomes RP_READY. Takes no lock. */
 void rp_set_ready(struct rp_member *m);
 
-/* Whether the socket that joined still is in its bucket. If not, slot tells who is. */
-int rp_owns_bucket(const struct rp_member *m, struct rp_bucket *slot);
+/* Returns: 1 if the socket that joined is still in its bucket, or 0; bucket: what is in it. Takes no lock. */
+int rp_owns_bucket(const struct rp_member *m, struct rp_bucket *bucket);
 
-/* Takes the socket that joined out of its bucket, if it is there: nothing new arrives at it. It can join no more. */
+/* Takes the socket that joined out of its bucket, if it is still there, so that nothing new arrives at it. Takes the lock. */
 int rp_leave(struct rp_member *m);
 
-/* Reads one bucket of the member's listener; bucket is below RP_MAX_BUCKETS. Takes no lock. */
-int rp_read_bucket(const struct rp_member *m, __u32 bucket, struct rp_bucket *slot);
+/* ---- inspect; these take no lock ---- */
 
-/* The group's settings as they are now: buckets, and whether live instances stand in for an empty one. No lock. */
-__u32 rp_get_size(const struct rp_member *m);
-int rp_fails_over(const struct rp_member *m);
-
-/* The bucket that an exporter belongs to, live or not, by the settings in force now. Takes no lock. */
-__u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter);
-
-/* ---- for who looks at a group, or steers it ---- */
-
-/* What the selector does with an exporter */
-struct rp_route {
-  __u32 bucket;   /* that it belongs to */
-  int overridden; /* by an override, not by the hash */
-  __u32 receiver; /* the bucket that gets what it sends: the same, or a stand-in; RP_NO_BUCKET: it is refused */
-};
-void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route);
+/* Reads one bucket of the member's listener. Returns: 0, or -EINVAL if index is not below RP_MAX_BUCKETS. */
+int rp_read_bucket(const struct rp_member *m, __u32 index, struct rp_bucket *bucket);
 
 /*
  * Calls each() for every listener of the group at config->pin_path, by name, with its maps opened for reading only, until it
- * returns something else than 0, and returns that. Takes no lock and writes nothing. The pins may also be those of upstream's
- * *_rp_ebpf_prog, all in one directory: then the listener's name is ".". m takes the error.
+ * returns something else than 0. The pins may also be those of upstream's *_rp_ebpf_prog (1.7.8), all in one directory: then the
+ * listener's name is ".". m takes the error.
+ * Returns: what each() returned last, or a negative errno.
  */
 int rp_each_listener(struct rp_member *m, const struct rp_config *config, int (*each)(struct rp_member *listener, void *arg), void *arg);
 
-/* Locks the group at config->pin_path, and opens for writing what settings it has. m: empty. -ENOENT: there is no group. */
-int rp_open_settings(struct rp_member *m, const struct rp_config *config);
-
-/* Whether anybody is live in that bucket or a later one, of any listener: 1 and who it is in words, 0, or a negative errno */
+/* Looks for an instance in the buckets from that index on, of all listeners. Returns: 1 and who it is in words, 0, or a negative errno. */
 int rp_find_live(struct rp_member *m, __u32 from, char *who, size_t len);
 
-/* A setting of the group, of one u32; 0 if the object has none. Writing one that it does not have does nothing. */
+/* Replaces each character that is not printable ASCII by '?': a process chooses its name (comm) itself. */
+void rp_make_printable(char *text);
+
+/* ---- settings ---- */
+
+/* Locks the group at config->pin_path and opens its settings for writing. m: empty. Returns: 0 with the lock held, -ENOENT: there
+   is no group, or another negative errno, the member closed. */
+int rp_open_settings(struct rp_member *m, const struct rp_config *config);
+
+/* Returns: a setting of one u32 as it is now; 0 if the object does not have it. Takes no lock. */
 __u32 rp_get_setting(const struct rp_member *m, enum rp_map_id id);
+
+/* Writes a setting of one u32; does nothing if the object does not have it. The caller holds the group's lock. */
 int rp_set_setting(struct rp_member *m, enum rp_map_id id, __u32 value);
 
-/* For `error`; returns err */
-int rp_fail(struct rp_member *m, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Returns: the number of buckets as it is now, 1..RP_MAX_BUCKETS. Takes no lock. */
+__u32 rp_get_size(const struct rp_member *m);
 
-/* Unlocks and frees; a socket that has joined stays in its bucket until it is closed */
-void rp_close(struct rp_member *m);
+/* Returns: 1 if other instances receive an empty bucket's exporters, or 0. Takes no lock. */
+int rp_fails_over(const struct rp_member *m);
 
-/* Where libbpf's own messages go, a line each; NULL, as at the start: nowhere */
-void rp_set_log(void (*log)(const char *line));
+/* ---- route ---- */
+
+/* What the selector does with an exporter */
+struct rp_route {
+  __u32 bucket;   /* the bucket that it belongs to */
+  int overridden; /* by an override, not by the hash */
+  __u32 receiver; /* the bucket that gets its traffic: the same, or another by failover; RP_NO_BUCKET: it is refused */
+};
+
+/* Finds out what the selector does with an exporter, by the settings and the buckets as they are now. Takes no lock. */
+void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route);
+
+/* Returns: the bucket that an exporter belongs to, empty or not, by the settings as they are now. Takes no lock. */
+__u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter);
+
+/* ---- address ---- */
+
+/* Returns: the inode number of the calling thread's network namespace, as struct rp_endpoint has it; 0: unknown. */
+__u64 rp_read_own_netns(void);
+
+/* Reads the IP address of a socket address; an IPv4 one becomes v4-mapped. Returns: 0, or -EAFNOSUPPORT, and addr is all zeroes. */
+int rp_addr_from_sockaddr(union rp_addr *addr, const struct sockaddr *from);
+
+/* Writes an address as text, a v4-mapped one as IPv4. len: INET6_ADDRSTRLEN is always enough. */
+void rp_format_addr(const union rp_addr *addr, char *text, size_t len);
 
 #endif
