@@ -13,7 +13,7 @@ BPF_CFLAGS = -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffile-
 	$(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
 TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. -I$(OVERLAY)
 
-TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) bench/decision.o
+TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) tests/bin/exporter bench/decision.o
 
 .PHONY: help build bpf debug install demo check check-tools bench lint clean
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
@@ -113,6 +113,12 @@ vpath %.c tests bench
 tests/bin/%: %.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h tests/*.h) | build/.deps-build
 	@mkdir -p tests/bin
 	$(CC) $(TOOL_CFLAGS) -Itests -o $@ $< $(OVERLAY)/group.c -lbpf
+
+EXPORTER := $(wildcard tests/tools/exporter*.c)
+
+tests/bin/exporter: $(EXPORTER) tests/tools/exporter.h | build/.deps-build
+	@mkdir -p tests/bin
+	$(CC) $(TOOL_CFLAGS) -o $@ $(EXPORTER)
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
