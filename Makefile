@@ -207,7 +207,7 @@ build/.deps-build: build/.deps-bpf
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) bench/decision.o
+TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) tests/bin/exporter bench/decision.o
 
 vpath %.c tests bench
 
@@ -218,6 +218,12 @@ tests/bin/%: %.c $(GROUP) | build/.deps-bpf
 # For scripts that compile the library by themselves
 group-sources:
 	@echo $(GROUP_SOURCES)
+
+EXPORTER := $(patsubst %.c,build/obj/%.o,$(wildcard tests/tools/exporter*.c))
+
+tests/bin/exporter: $(EXPORTER)
+	@mkdir -p tests/bin
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 

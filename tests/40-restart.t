@@ -1,24 +1,36 @@
 #!/bin/sh
 # Instances stop and start under load, by either signal: nothing is lost, in any protocol, although templates come every
 # 30 seconds only.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/traffic.sh"
 need_daemons
 sandbox
 
-config live 2100 3 "$by_slot" "nfacctd_templates_file: $tmp/templates.json"
-start_all live 3
-traffic mixed 2100 slot=1000
-sleep 3
+set_up() {
+	config live 2100 3 "$by_period" "nfacctd_templates_file: $tmp/templates.json"
+	start_all live 3
+	start_traffic mixed 2100 period=1000
+	await 10 all_learnt
+}
 
-for cycle in 1 2 3 4 5 6 7 8 9 10; do
-	i=$((cycle % 3))
-	signal=$([ $((cycle % 2)) -eq 0 ] && echo TERM || echo INT)
-	ok "cycle $cycle: index $i exits on SIG$signal, by itself and with 0" stopped "$signal" "$(pid_of live $i)"
+# all_learnt: whether the 132 exporters that have templates have sent them
+all_learnt() {
+	[ "$(cat "$tmp"/templates-?.json 2>/dev/null | wc -l)" -eq 132 ]
+}
+
+# restart CYCLE SIGNAL: an instance stops, the others do without it for a second, and it is back
+restart() {
+	local i=$(($1 % 3))
+	ok "cycle $1: index $i exits on SIG$2, by itself and with 0" stopped "$2" "$(pid_of live $i)"
 	sleep 1
 	start_and_wait live $i
-done
+}
 
-traffic_ends
+set_up
+for cycle in 1 3 5 7 9; do
+	restart $cycle INT
+	restart $((cycle + 1)) TERM
+done
+stop_traffic
 stop_all live
 nothing_lost live
 done_testing

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parts of the mock exporter share: see exporter.c. */
+#ifndef EXPORTER_H
+#define EXPORTER_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <signal.h>
+
+enum protocol {
+	NETFLOW5,
+	NETFLOW9,
+	IPFIX,
+	MIXED,
+	SFLOW,
+	TELEMETRY,
+	/* with sessions */
+	BMP,
+	BMP_ROUTE,
+	BGP,
+	TELEMETRY_TCP,
+	PROTOCOLS
+};
+
+/* The words of the command line, see exporter.c for their meaning */
+extern struct options {
+	enum protocol protocol;
+	const char *report, *collector;
+	int exporters, ports, datagrams, rate, templates, period_ms, first_period;
+	int keepalive, junk, again;
+} options;
+
+extern volatile sig_atomic_t stop; /* set by SIGTERM */
+
+static inline void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+/* A socket of exporter i, connected to the collector */
+int open_socket(int family, int type, int port, int i);
+
+/* CLOCK_MONOTONIC */
+long long now_ns(void);
+
+/* ---- exporter_flows.c ---- */
+
+/* One datagram with one flow of that period, by exporter i. p: not MIXED */
+void send_flow(int sock, enum protocol p, int family, int i, uint32_t sequence, int period);
+
+/* The template of NetFlow v9 or IPFIX */
+void send_template(int sock, enum protocol p, uint32_t sequence);
+
+/* A datagram that is no NetFlow v5; another kind each time */
+void send_junk(int sock, long sent);
+
+/* ---- exporter_sessions.c ---- */
+
+/* Whether that protocol has sessions */
+int has_sessions(enum protocol p);
+
+/* Keeps n sessions up until SIGTERM */
+void run_sessions(int family, int port, int n);
+
+#endif
