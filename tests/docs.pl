@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # docs.pl ROOT: checks that docs/troubleshooting.md has every error line of the daemons and of reuseportctl, and no other; and that
-# what the documents name exists: commands, options, keys, metrics, links, files, make targets, functions. Prints a line for
+# what the documents name exists: commands, options, keys, metrics, links, files, make targets, functions, figures. Prints a line for
 # each thing that is wrong, and fails then; otherwise prints a line of figures.
 #
 # An error line is a string literal, of two words or more, in one of the calls below: its format, or what a ?: of it adds; and
@@ -11,7 +11,7 @@ use warnings;
 
 my $root = shift // die "no root given\n";
 my $document = 'docs/troubleshooting.md';
-my $calls = qr/\b(?:Log|rp_fail|report_error|warn|key_error|finish|perror)\s*\(/;
+my $calls = qr/\b(?:Log|rp_fail|report_error|warn|key_error|end_daemon|perror)\s*\(/;
 my $literal = qr/"(?:[^"\\]|\\.)*"/;
 my $varies = qr/ ?(?:[A-Z][A-Z0-9_]*|\x{2026})?/;
 my ($wrong, %lines) = (0);
@@ -218,7 +218,15 @@ for my $file ('README.md', 'CHANGELOG.md', files('docs/*.md')) {
 		for my $function (map { /(\w+)\(\)/g } @code) { wrong("$file: no such function: $function()") if $sources !~ /\b\Q$function\E\(/ }
 	}
 }
-printf "%d lines, %d items, %d names of keys and metrics, %d calls, %d links, %d files\n", scalar(keys %lines), scalar(@items),
-	$keys_seen, $calls_seen, $links_seen, $paths_seen
+# What the README's table of costs says is from the benchmark's tables
+my ($cost) = text_of('README.md') =~ /\n## Cost\n(.*?)\n## /s or die "README.md has no '## Cost'\n";
+my ($benchmark, $figures_seen) = (text_of('docs/benchmark.md'), 0);
+for my $figure (map { /\| ([\d,.]+)(?= \|)/g } grep { /^\|/ } split /\n/, $cost) {
+	$figures_seen++;
+	wrong("README.md: docs/benchmark.md has no figure $figure") if $benchmark !~ /(?<![\d,.])\Q$figure\E(?![\d,.])/;
+}
+wrong("README.md has no figures of cost") if !$figures_seen;
+printf "%d lines, %d items, %d names of keys and metrics, %d calls, %d links, %d files, %d figures\n", scalar(keys %lines), scalar(@items),
+	$keys_seen, $calls_seen, $links_seen, $paths_seen, $figures_seen
 	if !$wrong;
 exit($wrong ? 1 : 0);
