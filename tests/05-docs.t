@@ -1,6 +1,7 @@
 #!/bin/sh
-# docs/troubleshooting.md has every error line of the daemons and of reuseportctl, and none that they do not have any more;
-# commands, options, keys and metrics that the documents name exist. And the check notices when that is not so.
+# docs/troubleshooting.md has every error line of the daemons and of reuseportctl, and none that they no longer have.
+# Commands, options, keys, metrics, links, files, make targets and functions that the documents name exist. The README
+# stays short. And the check notices whatever is not so.
 . "${0%/*}/lib.sh"
 need perl
 make_tmp
@@ -8,15 +9,16 @@ cd "$root"
 
 ok "docs.pl, on this tree" perl tests/docs.pl .
 
-# A copy of what it reads, to spoil
+ok "the README has at most 150 lines" [ "$(wc -l <README.md)" -le 150 ]
+is "documents of more than 400 lines" "$(wc -l docs/*.md | awk '$1 > 400 && $2 != "total" { print $2 }')" ""
+
+# A copy of what it reads, to spoil; what is only looked for is linked
 copy=$tmp/copy
 fresh() {
 	rm -rf "$copy"
 	mkdir "$copy"
-	cp -R README.md docs configure.ac.patch patches "$copy"
-	mkdir -p "$copy/reuseportctl" "$copy/pmacct/src/reuseport"
-	cp reuseportctl/*.c "$copy/reuseportctl"
-	cp pmacct/src/reuseport/*.c "$copy/pmacct/src/reuseport"
+	cp -R README.md CHANGELOG.md docs configure.ac.patch patches reuseportctl pmacct "$copy"
+	for there in COPYING Makefile bench bpf bpftrace examples scripts systemd tests; do ln -s "$root/$there" "$copy"; done
 }
 
 # notices NAME REGEX FILE TEXT: with TEXT at the end of FILE it fails, and says so in one line
@@ -40,25 +42,37 @@ notices "one of the daemons" "$lacks""WARN \( %s/core \): reuseport: all is well
 	'Log(LOG_WARNING, "WARN ( %s/core ): reuseport: all is well.\n", config.name);'
 notices "one of a patch" "$lacks""ERROR \( %s/core \): reuseport: not here\." patches/nfacctd-listener.patch \
 	'+    Log(LOG_ERR, "ERROR ( %s/core ): reuseport: not here.\n", config.name);'
-notices "a refusal of reuseportctl" "$lacks""%s is too late" reuseportctl/steer.c 'report_error(FAILED, "%s is too late", word);'
-notices "a mark of status" "$lacks""%u buckets are blue" reuseportctl/status.c 'warn(g, "%u buckets are blue", n);'
+notices "a refusal of reuseportctl" "$lacks""%s is too late" reuseportctl/override.c 'report_error(FAILED, "%s is too late", word);'
+notices "a mark of status" "$lacks""%u buckets are blue" reuseportctl/diagnose.c 'warn(s, "%u buckets are blue", n);'
 
 # shellcheck disable=SC2016 # Markdown's code spans
 {
 	notices "a line that no source has" "has, but no source: cannot load PATH: it is Monday" docs/troubleshooting.md '- `cannot load PATH: it is Monday`'
 	notices "a line, and a word more" "has, but no source: no random nonce today" docs/troubleshooting.md '- `no random nonce today (WHY)`'
 	notices "a command" "README.md: reuseportctl has no command repair" README.md 'Or `reuseportctl -p /sys/fs/bpf/x repair`.'
-	notices "an option" "docs/example.md: reuseportctl has no option --jsn" docs/example.md 'Or `reuseportctl status --jsn`.'
-	notices "an option of another command" "docs/example.md: 'pin' does not take --json" docs/example.md 'Or `reuseportctl --json pin 192.0.2.7 2`.'
+	notices "an option" "docs/deployment.md: reuseportctl has no option --jsn" docs/deployment.md 'Or `reuseportctl status --jsn`.'
+	notices "an option of another command" "docs/deployment.md: 'override add' does not take --json" docs/deployment.md 'Or `reuseportctl --json override add 192.0.2.7 2`.'
+	notices "a command of two words" "README.md: reuseportctl has no command override remove" README.md 'Or `reuseportctl override remove 192.0.2.7`.'
 	notices "a key" "README.md: no such key, nor metric: reuseport_bucket_count" README.md 'Set `reuseport_bucket_count`.'
+	notices "a link to a file" "README.md: a link to nothing: docs/nothing.md" README.md 'See [there](docs/nothing.md).'
+	notices "a link to a heading" "docs/install.md: a link to no heading of docs/tracing.md: tracing.md#nothing" docs/install.md \
+		'See [there](tracing.md#nothing).'
+	notices "a link to a heading of the same file" "README.md: a link to no heading of README.md: #nothing" README.md 'See [there](#nothing).'
+	notices "a file" "docs/install.md: no such file: scripts/uninstall" docs/install.md 'Or `scripts/uninstall --all`.'
+	notices "a target of make" "docs/install.md: make has no target everything" docs/install.md 'Or `make everything`.'
+	notices "a function" "docs/architecture.md: no such function: rp_dance\(\)" docs/architecture.md 'Then `rp_dance()` is called.'
 }
 
 fresh
-sed -i 's/! nobody is live/! somebody is live/' "$copy/docs/troubleshooting.md"
-like "a mark of status, in a table" "$(perl tests/docs.pl "$copy" || true)" "has, but no source: ! somebody is live in this group"
+sed -i '/^## Cost/,/^## /s/| 6.53 |/| 6.54 |/' "$copy/README.md"
+like "a figure of the README" "$(perl tests/docs.pl "$copy" || true)" "README.md: docs/benchmark.md has no figure 6.54"
 
-# An INFO line, and a comment, are no errors
+fresh
+sed -i 's/! no instance is live/! every instance is live/' "$copy/docs/troubleshooting.md"
+like "a mark of status, in a table" "$(perl tests/docs.pl "$copy" || true)" "has, but no source: ! every instance is live in this group"
+
+# An INFO line and a comment are no errors
 fresh
 printf '%s\n' 'Log(LOG_INFO, "INFO: all is well.\n"); /* rp_fail(m, err, "not at all well"); */' >>"$copy/$group"
-ok "nothing else is taken for one" quietly perl tests/docs.pl "$copy"
+ok "neither an INFO line nor a comment is taken for an error line" quietly perl tests/docs.pl "$copy"
 done_testing

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
-# docs.pl ROOT: whether docs/troubleshooting.md has every error line of daemons and companion, and no other; and whether what
-# the documents call by name exists. Prints a line for each thing that is wrong, and fails then; else a line of figures.
+# docs.pl ROOT: checks that docs/troubleshooting.md has every error line of the daemons and of reuseportctl, and no other; and that
+# what the documents name exists: commands, options, keys, metrics, links, files, make targets, functions, figures. Prints a line for
+# each thing that is wrong, and fails then; otherwise prints a line of figures.
 #
 # An error line is a string literal, of two words or more, in one of the calls below: its format, or what a ?: of it adds; and
 # what is kept in a variable, or returned, to become part of one. In the document it is a code span, in full, with a word in
@@ -10,7 +11,7 @@ use warnings;
 
 my $root = shift // die "no root given\n";
 my $document = 'docs/troubleshooting.md';
-my $calls = qr/\b(?:Log|rp_fail|report_error|warn|key_error|finish|perror)\s*\(/;
+my $calls = qr/\b(?:Log|rp_fail|report_error|warn|key_error|end_daemon|perror)\s*\(/;
 my $literal = qr/"(?:[^"\\]|\\.)*"/;
 my $varies = qr/ ?(?:[A-Z][A-Z0-9_]*|\x{2026})?/;
 my ($wrong, %lines) = (0);
@@ -69,7 +70,7 @@ sub words { return scalar(() = $_[0] =~ s/%(?:%|[-0-9.*]*[hlz]*[a-zA-Z])/ /gr =~
 
 sub take { my ($file, @found) = @_; $lines{$_} //= $file for grep { words($_) >= 2 } @found }
 
-for my $file (files('pmacct/src/reuseport/*.c', 'reuseportctl/reuseportctl.c', 'reuseportctl/status.c', 'reuseportctl/steer.c', 'reuseportctl/pair.c', 'reuseportctl/sockets.c')) {
+for my $file (files('pmacct/src/reuseport/*.c', 'reuseportctl/*.c')) {
 	my $c = source_of($file);
 	while ($c =~ /$calls/g) {
 		my $call = call_at($c, $+[0] - 1);
@@ -116,19 +117,25 @@ for my $mark (grep { s/^! // } spans($text =~ s/\n## Every error line\n.*//sr)) 
 
 # ---- what the documents call by name ----
 
-my ($ctl, $keys, $shared) = (text_of('reuseportctl/reuseportctl.c'), text_of('patches/config-keys.patch'), text_of('reuseportctl/status.c'));
-my %key = map { $_ => 1 } $keys =~ /^\+.*"(reuseport_\w+)"/mg, $shared =~ /\{?"(reuseport_\w+)"/g;
-my (%option, %by_id, %command);
-while ($ctl =~ /\{"([a-z-]+)", (no|required|optional)_argument, NULL, (\w+)\}/g) {
-	$option{"--$1"} = $2;
-	$by_id{$3} = "--$1";
+my $tool = join '', map { text_of($_) } files('reuseportctl/*.c');
+my $keys = text_of('patches/config-keys.patch');
+my %key = map { $_ => 1 } $keys =~ /^\+.*"(reuseport_\w+)"/mg, $tool =~ /"(reuseport_\w+)"/g;
+# The entries of a table of the tool, each as the text between its braces
+sub entries { return $tool =~ /^const struct \w+ \Q$_[0]\E\[\] = \{\n(.*?)^\};/ms ? $1 =~ /^\t\{\n(.*?)^\t\},/msg : die "no table $_[0]\n" }
+my (%option, %by_id, %command, %first_word);
+for my $entry (entries('option_specs')) {
+	my ($id, $name) = $entry =~ /\.id = (\w+),\s+\.name = "([a-z-]+)"/ or die "an option without a name: $entry\n";
+	$option{"--$name"} = $entry =~ /\.value_is_optional = 1/ ? 'optional' : $entry =~ /\.value = / ? 'required' : 'no';
+	$by_id{$id} = "--$name";
 }
 @option{'-p', '-l', '-h'} = ('required', 'required', 'no');
-while ($ctl =~ /\{"(\w+)", \d+, \w+, \{([A-Z, ]*)\}\}/g) {
-	my ($name, $ids) = ($1, $2);
-	$command{$name} = {map { $by_id{$_} => 1 } $ids =~ /\w+/g};
+for my $entry (entries('commands')) {
+	my ($name) = $entry =~ /\.name = "([a-z ]+)"/ or die "a command without a name: $entry\n";
+	my ($ids) = $entry =~ /\.options = \{([A-Z, ]*)\}/;
+	$command{$name} = {map { $by_id{$_} => 1 } ($ids // '') =~ /\w+/g};
 	$command{$name}{$_} = 1 for '--pin-path', '-p', '--help', '-h';
 	$command{$name}{'-l'} = 1 if $command{$name}{'--listener'};
+	$first_word{$1} = 1 if $name =~ /^(\w+) /;
 }
 
 # One call of reuseportctl, its words
@@ -141,29 +148,85 @@ sub check_call {
 			my $kind = $option{$1} // return wrong("$file: reuseportctl has no option $1: $call");
 			push @given, $1;
 			$skip = $kind eq 'required' && !defined $2;
-		} elsif (!defined $command && $word =~ /^[a-z]+$/) {
-			$command = $word;
-			$command{$command} or return wrong("$file: reuseportctl has no command $command: $call");
+		} elsif ($word =~ /^[a-z]+$/ && (!defined $command || $first_word{$command})) {
+			$command = defined $command ? "$command $word" : $word;
+			$command{$command} || $first_word{$command} or return wrong("$file: reuseportctl has no command $command: $call");
 		}
 	}
-	return if !defined $command;
+	return if !defined $command || !$command{$command};
 	for my $given (@given) { wrong("$file: '$command' does not take $given: $call") if !$command{$command}{$given} }
 }
 
-my ($calls_seen, $keys_seen) = (0, 0);
-for my $file ('README.md', files('docs/*.md')) {
+# How GitHub names the anchor of a heading
+sub anchor { return lc($_[0]) =~ s/`|[^\w\s-]//gr =~ s/ /-/gr }
+
+# Headings of a document; "#" in a block of code begins none
+sub anchors { return map { anchor($_) => 1 } (text_of($_[0]) =~ s/^```.*?^```//msgr) =~ /^#+ (.*)/mg }
+
+sub check_link {
+	my ($file, $link) = @_;
+	return if $link =~ /^https?:/;
+	my ($path, $anchor) = $link =~ /^([^#]*)#?(.*)$/;
+	my $to = $path eq '' ? $file : $file =~ m{^docs/} ? "docs/$path" : $path;
+	1 while $to =~ s{[^/]+/\.\./}{};
+	return wrong("$file: a link to nothing: $link") if !-e "$root/$to";
+	return if $anchor eq '';
+	my %has = anchors($to);
+	wrong("$file: a link to no heading of $to: $link") if !$has{$anchor};
+}
+
+my $makefile = text_of('Makefile');
+my %target = map { $_ => 1 } map { split ' ' } $makefile =~ /^([a-z][a-z -]*):(?!=)/mg, $makefile =~ /^\.PHONY: (.*)/mg;
+my %built = map { $_ => 1 } qw(bpf/reuseport.o bpf/reuseport-debug.o reuseportctl/reuseportctl);
+my $sources = join '', map { text_of($_) } files('pmacct/src/reuseport/*.[ch]', 'bpf/*.[ch]', 'patches/*.patch');
+
+# A file of this project, as a piece of code names it; also by a pattern, or what is made of a .in file
+sub check_path {
+	my ($file, $path) = @_;
+	my @found = files($path);
+	wrong("$file: no such file: $path") if !$built{$path} && !grep({ -e "$root/$_" } @found) && !-e "$root/$path.in";
+}
+
+my ($calls_seen, $keys_seen, $links_seen, $paths_seen) = (0, 0, 0, 0);
+for my $file ('README.md', 'CHANGELOG.md', files('docs/*.md')) {
 	my $all = text_of($file);
-	while ($all =~ /\b(reuseport_\w+\b)(?!\.[ch]\b|\*)/g) {
+	my $prose = $all =~ s/^```.*?^```//msgr;
+	for my $link ($prose =~ /\]\(([^)\s]+)\)/g) {
+		$links_seen++;
+		check_link($file, $link);
+	}
+	# a changelog has what is no more
+	next if $file eq 'CHANGELOG.md';
+	while ($all =~ /\b(reuseport_\w+\b)(?!\.[ch]\b|\*|\()/g) {
 		$keys_seen++;
-		wrong("$file: no such key, nor metric: $1") if !$key{$1};
+		wrong("$file: no such key, nor metric: $1") if !$key{$1} && !($file eq 'docs/architecture.md' && $sources =~ /\b$1\b/);
 	}
 	my @code = $all =~ /^```\w*\n(.*?)^```/msg;
-	push @code, spans($all =~ s/^```.*?^```//msgr);
-	for my $call (map { /\breuseportctl[ \t]+([^\n#|;'">&]+)/g } @code) {
+	push @code, spans($prose);
+	for my $call (map { /\breuseportctl[ \t]+(?=[a-z-])([^\n#|;'">&]+)/g } @code) {
 		$calls_seen++;
 		check_call($file, $call);
 	}
+	for my $path (map { m{(?<![\w/.\$~-])((?:bpf|bpftrace|bench|examples|patches|pmacct|reuseportctl|scripts|systemd|tests)/[\w*?.\[\]/@-]*[\w*\]/])}g } @code) {
+		$paths_seen++;
+		check_path($file, $path);
+	}
+	for my $target (map { /(?<!cannot )\bmake ((?:[a-z-]+(?:, | |$))+)/mg } @code) {
+		for (split /[, ]+/, $target) { wrong("$file: make has no target $_") if !/^-/ && !$target{$_} }
+	}
+	if ($file eq 'docs/architecture.md') {
+		for my $function (map { /(\w+)\(\)/g } @code) { wrong("$file: no such function: $function()") if $sources !~ /\b\Q$function\E\(/ }
+	}
 }
-printf "%d lines, %d items, %d names of keys and metrics, %d calls\n", scalar(keys %lines), scalar(@items), $keys_seen, $calls_seen
+# What the README's table of costs says is from the benchmark's tables
+my ($cost) = text_of('README.md') =~ /\n## Cost\n(.*?)\n## /s or die "README.md has no '## Cost'\n";
+my ($benchmark, $figures_seen) = (text_of('docs/benchmark.md'), 0);
+for my $figure (map { /\| ([\d,.]+)(?= \|)/g } grep { /^\|/ } split /\n/, $cost) {
+	$figures_seen++;
+	wrong("README.md: docs/benchmark.md has no figure $figure") if $benchmark !~ /(?<![\d,.])\Q$figure\E(?![\d,.])/;
+}
+wrong("README.md has no figures of cost") if !$figures_seen;
+printf "%d lines, %d items, %d names of keys and metrics, %d calls, %d links, %d files, %d figures\n", scalar(keys %lines), scalar(@items),
+	$keys_seen, $calls_seen, $links_seen, $paths_seen, $figures_seen
 	if !$wrong;
 exit($wrong ? 1 : 0);
