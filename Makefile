@@ -110,7 +110,7 @@ demo: build build/.deps-demo
 
 vpath %.c tests bench
 
-tests/bin/%: %.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h tests/*.h) | build/.deps-build
+tests/bin/%: %.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h tests/*.h bench/*.h) | build/.deps-build
 	@mkdir -p tests/bin
 	$(CC) $(TOOL_CFLAGS) -Itests -o $@ $< $(OVERLAY)/group.c -lbpf
 
