@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * How evenly exporters are spread over buckets, and how many move when a bucket is added or one is
- * empty: the selector's hash, beside the same hash modulo the number of buckets, and the best that
- * could be. From the header that kernel and daemons share; no daemon is needed.
+ * Computes how evenly exporters are spread over buckets, and how many of them move when a bucket is
+ * added or becomes empty: by the selector's hash ("ours"), by the same hash modulo the number of
+ * buckets, and in the best case ("optimum"). Uses the header that kernel and daemons share, and
+ * needs no daemon.
  *
- * usage: balance ROUNDS, each of which has a seed of its own. Prints samples.
+ * usage: balance ROUNDS
+ *
+ * Each round has a nonce of its own. Prints samples in the format of bench/lib.sh.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -18,63 +21,65 @@ static const int exporters[] = {50, 1000, 10000, MOST};
 static const __u32 buckets[] = {2, 4, 8, 16, 32, 64, 128};
 static __u64 hashes[MOST];
 
-typedef __u32 place(__u64 hash, __u32 n, __u32 dead);
+/* Returns the bucket, of n, that receives an exporter; empty: the bucket that is empty, or n if
+ * none is */
+typedef __u32 select_bucket(__u64 hash, __u32 n, __u32 empty);
 
-/* dead: a bucket that is empty, or n: none is */
-static __u32 by_selector(__u64 hash, __u32 n, __u32 dead)
+static __u32 by_selector(__u64 hash, __u32 n, __u32 empty)
 {
 	__u32 bucket = rp_draw(hash, 0, n);
 
-	for (int draw = 1; bucket == dead && draw <= RP_FAILOVER_DRAWS; draw++)
+	for (int draw = 1; bucket == empty && draw <= RP_FAILOVER_DRAWS; draw++)
 		bucket = rp_draw(hash, draw, n);
 
-	return bucket == dead ? (bucket + 1) % n : bucket;
+	return bucket == empty ? (bucket + 1) % n : bucket;
 }
 
-/* Over those that are left, as a list of destinations is that one is taken from */
-static __u32 by_modulo(__u64 hash, __u32 n, __u32 dead)
+/* An empty bucket is removed from the list of buckets, as a load balancer does it. */
+static __u32 by_modulo(__u64 hash, __u32 n, __u32 empty)
 {
 	__u32 bucket;
 
-	if (dead >= n)
+	if (empty >= n)
 		return hash % n;
 	bucket = hash % (n - 1);
 
-	return bucket < dead ? bucket : bucket + 1;
+	return bucket < empty ? bucket : bucket + 1;
 }
 
-static double fullest(place *where, int count, __u32 n)
+/* The exporters in the fullest bucket, divided by the mean */
+static double fullest(select_bucket *select, int count, __u32 n)
 {
-	int load[RP_MAX_BUCKETS] = {0}, most = 0;
+	int in_bucket[RP_MAX_BUCKETS] = {0}, most = 0;
 
 	for (int i = 0; i < count; i++) {
-		int in_bucket = ++load[where(hashes[i], n, n)];
+		int now = ++in_bucket[select(hashes[i], n, n)];
 
-		most = in_bucket > most ? in_bucket : most;
+		most = now > most ? now : most;
 	}
 
 	return most * (double)n / count;
 }
 
-/* The share, in percent, that is elsewhere in a group of n buckets, one of which may be dead, than
- * in one of n2 */
-static double moved(place *where, int count, __u32 n, __u32 dead, __u32 n2)
+/* The share of exporters, in percent, whose bucket in a group of n buckets, one of which may be
+ * empty, is not their bucket in a complete group of n2 buckets */
+static double moved(select_bucket *select, int count, __u32 n, __u32 empty, __u32 n2)
 {
 	int movers = 0;
 
 	for (int i = 0; i < count; i++)
-		movers += where(hashes[i], n, dead) != where(hashes[i], n2, n2);
+		movers += select(hashes[i], n, empty) != select(hashes[i], n2, n2);
 
 	return movers * 100.0 / count;
 }
 
 static void measure(int count, __u32 n, int round)
 {
-	const __u32 dead = round % n;
-	int best = (count + n - 1) / n, in_dead = 0;
+	const __u32 empty = round % n;
+	int best = (count + n - 1) / n, in_empty = 0;
 
 	for (int i = 0; i < count; i++)
-		in_dead += by_selector(hashes[i], n, n) == dead;
+		in_empty += by_selector(hashes[i], n, n) == empty;
 #define SAMPLE(table, metric, value)                                                               \
 	printf(table "\t%d exporters, %u buckets\t" metric "\t%d\t%.3f\n", count, n, round, value)
 	SAMPLE("balance", "ours", fullest(by_selector, count, n));
@@ -83,9 +88,9 @@ static void measure(int count, __u32 n, int round)
 	SAMPLE("growth", "ours", moved(by_selector, count, n, n, n - 1));
 	SAMPLE("growth", "modulo", moved(by_modulo, count, n, n, n - 1));
 	SAMPLE("growth", "optimum", 100.0 / n);
-	SAMPLE("loss", "ours", moved(by_selector, count, n, dead, n));
-	SAMPLE("loss", "modulo", moved(by_modulo, count, n, dead, n));
-	SAMPLE("loss", "optimum", in_dead * 100.0 / count);
+	SAMPLE("loss", "ours", moved(by_selector, count, n, empty, n));
+	SAMPLE("loss", "modulo", moved(by_modulo, count, n, empty, n));
+	SAMPLE("loss", "optimum", in_empty * 100.0 / count);
 }
 
 int main(int argc, char **argv)
@@ -99,7 +104,7 @@ int main(int argc, char **argv)
 	for (int round = 1; round <= atoi(argv[1]); round++) {
 		__u32 nonce = next_random(&state);
 
-		/* routers in sequence, as loopbacks are numbered */
+		/* consecutive addresses, as operators number the loopbacks of routers */
 		for (int i = 0; i < MOST; i++) {
 			union rp_addr a;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What the selector is measured against: nothing at all, the least that a selector can do, and the
- * plain way to spread addresses, by modulo.
+ * The programs that bench/decision.c compares the selector with: one that does nothing, one that
+ * does the least that a selector by source address must do, and one that selects by modulo.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -43,15 +43,15 @@ static __always_inline int load_source(struct sk_reuseport_md *ctx, __u32 words[
 					   BPF_HDR_START_NET);
 }
 
-static __always_inline int select(struct sk_reuseport_md *ctx, __u32 slot)
+static __always_inline int select(struct sk_reuseport_md *ctx, __u32 bucket)
 {
 	void *targets = ctx->ip_protocol == IPPROTO_TCP ? (void *)&tcp_balancing_targets
 							: (void *)&udp_balancing_targets;
 
-	return bpf_sk_select_reuseport(ctx, targets, &slot, 0) ? SK_DROP : SK_PASS;
+	return bpf_sk_select_reuseport(ctx, targets, &bucket, 0) ? SK_DROP : SK_PASS;
 }
 
-/* What a run costs whatever it does. The only socket of its group gets all. */
+/* What every run costs. Its group has one socket, which receives everything. */
 SEC("sk_reuseport")
 int nothing(struct sk_reuseport_md *ctx)
 {
@@ -59,7 +59,7 @@ int nothing(struct sk_reuseport_md *ctx)
 	return SK_PASS;
 }
 
-/* Without either of the two calls there is no selector by source address */
+/* A selector by source address needs both of these calls. */
 SEC("sk_reuseport")
 int irreducible(struct sk_reuseport_md *ctx)
 {

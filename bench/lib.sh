@@ -1,26 +1,28 @@
-# What the benchmark's sections share; sourced first. A section prints samples on stdout, and what it is at on stderr.
+# What the sections of the benchmark share; each sources this file first. A section prints samples on stdout, messages on stderr.
 # shellcheck shell=sh disable=SC2034
 . "${0%/*}/../tests/lib.sh"
 
-# How often everything is measured, in turn
+# How many times everything is measured
 rounds=${ROUNDS:-5}
 
-# sample TABLE ROW METRIC ROUND VALUE: bench/report makes tables of them
+# sample TABLE ROW METRIC ROUND VALUE: prints a sample; bench/report.pl makes tables of them
 sample() {
 	printf '%s\t%s\t%s\t%s\t%s\n' "$@"
 }
 
-# thrown_out WORDS: a run that is not counted, because something was lost that should not be; too many end the section
-thrown_out() {
-	echo "$prog: THROWN OUT, and run again: $*" >&2
-	thrown=$((${thrown:-0} + 1))
-	[ "$thrown" -le "$rounds" ] || die "$thrown runs were thrown out: this machine is too busy to measure here"
+# discard_run REASON: reports a run that does not count, since something was lost that should not be, or a rate was not kept. The
+# section fails after more of them than there are rounds.
+discard_run() {
+	echo "$prog: run discarded, will be repeated: $*" >&2
+	discarded=$((${discarded:-0} + 1))
+	[ "$discarded" -le "$rounds" ] || die "$discarded runs were discarded: this machine is too busy for measurements"
 }
 
-# What pmacct's documents advise for high rates: the core wakes its plugin for many flows at once
+# For high rates: plugin_buffer_size as in pmacct's QUICKSTART (1.7.8), so that the core wakes its plugin once for many flows, and ten
+# times its plugin_pipe_size
 buffers="plugin_buffer_size[p]: 10240\nplugin_pipe_size[p]: 10240000"
 
-# plain_config NAME PORT [LINE...]: as config, without our keys
+# plain_config NAME PORT [LINE...]: as config, without the keys that begin with reuseport_
 plain_config() {
 	plain=$1 port=$2
 	shift 2
@@ -28,18 +30,18 @@ plain_config() {
 	sed -i '/^reuseport_/d' "$tmp/$plain.conf"
 }
 
-# start_plain NAME INDEX: an instance of that; waits until it reads
+# start_plain NAME INDEX: starts an instance of that config, and waits until it reads
 start_plain() {
-	# or what a former one said may be read
+	# else a line of an earlier instance may be taken for one of this
 	: >"$tmp/$1-$2.log"
 	"$nfacctd" -f "$tmp/$1.conf" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
 	echo $! >"$tmp/$1-$2.pid"
 	wait_for 20 reads "$1" "$2" || die "$1 $2 does not start: $(cat "$tmp/$1-$2.log")"
 }
 
-# start_tee NAME PORT FIRST COUNT: an nfacctd that forwards what comes to PORT to COUNT others, at the ports FIRST and up, by
-# exporter, under the exporter's own address, with buffers as in pmacct's QUICKSTART. hash-agent, which is meant for that, is
-# broken up to the development branch.
+# start_tee NAME PORT FIRST COUNT: starts an nfacctd that forwards datagrams from PORT to COUNT others, on ports FIRST and up, with
+# the exporter's source address. It selects by a checksum of that address; pmacct also has hash-agent for this, but up to the
+# development branch Tee_hash_agent_balance() (tee_plugin.c) takes the address AND the count for an index, and does not know IPv6.
 start_tee() {
 	cat >"$tmp/$1.conf" <<-EOF
 		nfacctd_port: $2

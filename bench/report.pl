@@ -1,17 +1,21 @@
-# report.pl DIR FILE...: makes tables of the samples in these files, on stdout and as DIR/bench.json, a short one, which the README
-# has, and a plot of them, DIR/bench.svg.
+# usage: report.pl DIR FILE...
 #
-# A sample is a line: table, row, metric, round, value. A cell is the median over the rounds, and the least and the most.
+# Makes tables of the samples in the files. Prints them, and a short table for the README; writes them to DIR/bench.json, and a plot
+# to DIR/bench.svg.
+#
+# A sample is a line of TABLE, ROW, METRIC, ROUND and VALUE, with tabs between. A cell shows the median over the rounds, the least and
+# the most.
 use strict;
 use warnings;
 use JSON::PP;
 use POSIX ();
 
-# What is shown above and below a table; turned: its columns are lines; ratios are of samples of the same round: [row, other row,
-# what it is to be]
+# How a table is shown. title, note: the text above and below it. turned: metrics are rows. ratios: two rows and the aim for their
+# ratio, which is shown for each of the metrics, from samples of the same round.
 my %about = (
 	decision => {
-		title => 'One decision: ns by bpf_stats, and what is above the empty program over what the irreducible one has above it',
+		title => 'One decision: ns by bpf_stats',
+		note => 'over irreducible: the time above the empty program, relative to that of the irreducible program.',
 	},
 	program => {title => 'The programs'},
 	datagrams => {
@@ -21,17 +25,17 @@ my %about = (
 			['selector', 'tee', 'less than 0.5'],
 		],
 		metrics => ['daemons', 'daemons and exporters'],
-		note => "a rate at the exporters' own limit, 1, is theirs: these cores do not suffice to saturate the daemons. CPU time says more.",
+		note => "at the exporters' own limit, 1: the exporters could not send faster, so the rate is theirs; compare the CPU time instead.",
 	},
-	templates => {title => 'Flow records that arrive decoded, of exporters that change their source port, %'},
+	templates => {title => 'Flow records decoded, of exporters that change their source port, %'},
 	disturbance => {title => 'Datagrams lost'},
-	balance => {title => 'The fullest bucket over the mean'},
+	balance => {title => 'Exporters in the fullest bucket, divided by the mean'},
 	growth => {title => 'Exporters that move when the last of the buckets is added, %'},
 	loss => {title => 'Exporters that move when one bucket is empty, %'},
 	size => {title => 'Groups of N instances'},
 	sessions => {title => 'BMP sessions over four instances, one of which stops: ms until all are up again'},
 	hosts => {
-		title => 'Three hosts with two instances each, one of which is lost and comes back: of 200 exporters',
+		title => 'Three hosts with two instances each; one host is lost and comes back: of 200 exporters',
 		turned => 1,
 	},
 );
@@ -46,7 +50,7 @@ while (<>) {
 	push @{$t->{rows}}, $row unless $t->{row}{$row}++;
 	push @{$t->{metrics}}, $metric unless $t->{metric}{$metric}++;
 	$value{$table}{$row}{$metric}{$round} = $value;
-	close ARGV if eof; # begins to count lines anew
+	close ARGV if eof; # resets $., the line number
 }
 
 sub spread {
@@ -56,7 +60,7 @@ sub spread {
 	return {median => $median + 0, least => $sorted[0] + 0, most => $sorted[-1] + 0, samples => scalar @sorted};
 }
 
-# Three digits, and no exponents
+# Rounds to three digits, without an exponent
 sub short {
 	my ($n) = @_;
 	my $text = abs $n >= 100 ? sprintf '%.0f', $n : sprintf '%.3g', $n;
@@ -116,14 +120,14 @@ for my $table (@tables) {
 	print "\n$about{$table}{note}\n" if $about{$table}{note};
 }
 
-# found TABLE ROW METRIC: that cell of the first row that matches
-sub found {
+# find_cell TABLE ROW METRIC: the cell of the first row that matches the regex ROW
+sub find_cell {
 	my ($table, $row, $metric) = @_;
 	my ($name) = grep { /$row/ } @{$seen{$table}{rows} // []};
 	return $name && $report{tables}{$table}{$name}{$metric};
 }
 
-# Those that are compared, by what the sections call them
+# What the short table and the plot compare: the name, and the regex of the sections' rows
 my @ways = (['one instance', '^one instance'], ["kernel's hash", "kernel's hash"], ['selector', 'selector'], ['tee in front', '^tee']);
 my @short = (
 	['CPU seconds for a million datagrams, daemons', 'datagrams', '', 'daemons'],
@@ -138,8 +142,8 @@ my @short = (
 print "\n|  |", join('|', map { " $_->[0] " } @ways), "|\n|", ' --- |' x (@ways + 1), "\n";
 for my $line (@short) {
 	my ($label, $table, $more, $metric) = @$line;
-	my @cells = map { found($table, $_->[1] . $more, $metric) } @ways;
-	my @limited = map { my $s = found($table, $_->[1], "at the exporters' own limit"); $metric =~ /rate/ && $s && $s->{median} } @ways;
+	my @cells = map { find_cell($table, $_->[1] . $more, $metric) } @ways;
+	my @limited = map { my $s = find_cell($table, $_->[1], "at the exporters' own limit"); $metric =~ /rate/ && $s && $s->{median} } @ways;
 	print '| ', join(' | ', $label, map { ($limited[$_] ? '≥ ' : '') . cell($cells[$_]) } 0 .. $#cells), " |\n" if grep { $_ } @cells;
 }
 
@@ -166,15 +170,15 @@ close $json or die "report.pl: $dir/bench.json: $!\n";
 
 # ---- the plot ----
 
-# panel TITLE TABLE METRIC MORE PART: bars with their spread, as gnuplot wants them, of those ways that have that row; PART: the metric
-# that is the lower, darker part of the bar, or all of it
+# panel TITLE TABLE METRIC MORE [PART]: adds a panel of bars with their spread, one for each way that has a row followed by MORE. PART:
+# the metric that the lower, darker part of a bar shows; by default the whole bar is dark.
 my @panels;
 sub panel {
 	my ($title, $table, $metric, $more, $part) = @_;
 	my @lines;
 	for my $way (@ways) {
-		my $s = found($table, $way->[1] . $more, $metric) or next;
-		my $p = found($table, $way->[1] . $more, $part // $metric) or next;
+		my $s = find_cell($table, $way->[1] . $more, $metric) or next;
+		my $p = find_cell($table, $way->[1] . $more, $part // $metric) or next;
 		push @lines, sprintf qq{%d %s %s %s "%s" "%s" %s\n}, scalar @lines, @$s{qw(median least most)}, $way->[0], short($s->{median}),
 			$p->{median};
 	}

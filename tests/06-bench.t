@@ -35,7 +35,7 @@ rm -r "$tmp/out"
 samples "x;one;ms;1;5" "y;one;ms;1"
 like "a line that is no sample is named" "$(report)" "datagrams.tsv, line 2: not a sample: y"
 rm -r "$tmp/out"
-like "without samples" "$(report)" "^bench: there is nothing in $tmp/out: measure first"
+like "without samples" "$(report)" "^bench: there are no samples in $tmp/out: measure first"
 like "a section that is none" "$(scripts/bench nonsense 2>&1 || true)" "^bench: unknown section nonsense; see "
 like "no rounds" "$(scripts/bench --rounds 0 2>&1 || true)" "^bench: --rounds takes a number from 1, not '0'"
 

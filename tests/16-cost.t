@@ -23,7 +23,7 @@ bounds='1.4 IPv4 ours, 4 buckets
 1.4 IPv6 ours, 4 buckets
 2.0 IPv4 ours, 4 buckets, CAP_BPF alone
 2.5 IPv4 ours, 4 buckets, 10,000 overrides
-3.0 IPv4 ours, 4 buckets, the wanted one empty'
+3.0 IPv4 ours, 4 buckets, failover'
 
 # kept: whether all of them are, and $tmp/ratios has lines "ratio bound family row"
 kept() {
