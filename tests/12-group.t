@@ -281,7 +281,7 @@ rehearsed_and_refused "$(variant small '/BPF_MAP_TYPE_REUSEPORT_SOCKARRAY/,/max_
 like "a map of another size" "$said" "map 'udp_balancing_targets' of .*small.o has another type or size"
 rehearsed_and_refused "$(variant hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /')" "$pins" 2 0
 like "a map of another type" "$said" "map 'size' of .*hash.o has another type or size \(type 1,"
-rehearsed_and_refused "$(variant loop 's/count(&key, RP_UNREADABLE);/for (;;) count(\&key, RP_OWN);/')" "$pins" 2 0
+rehearsed_and_refused "$(variant loop 's/count(key, outcome);/for (;;) count(key, outcome);/')" "$pins" 2 0
 like "an object that the verifier refuses" "$said" "the kernel refuses .*loop.o"
 rehearsed_and_refused "$(variant beyond 's/n\[outcome\]++/n[outcome + 4000]++/')" "$pins" 2 0
 like "not to be taken for a lack of privilege" "$said" "the kernel refuses .*beyond.o \(.*: use the reuseport.o that belongs"
