@@ -87,12 +87,13 @@ struct {
 } counters SEC(".maps");
 
 /*
- * One variable is the key of all look-ups, in a stack slot of its own. If the loader has no
+ * One variable is the key of all look-ups, in 8 bytes of stack of its own. If the loader has no
  * CAP_PERFMON, the kernel makes the CPU wait after the first write to each part of the stack, which
  * adds up to tens of nanoseconds. Kernels up to 6.1 at least also refuse two small stores into one
- * 8-byte slot, as an attack on a spilled register. Wider variables are stored 8 bytes at a time.
+ * aligned 8 bytes, as an attack on a spilled register. Wider variables are stored 8 bytes at a
+ * time.
  */
-#define OWN_SLOT __attribute__((aligned(8)))
+#define OWN_8_BYTES __attribute__((aligned(8)))
 
 /* Returns: the group's setting, 0 if it is not set. *key is 0. */
 static __always_inline __u32 setting(void *map, const __u32 *key)
@@ -189,7 +190,7 @@ __attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw, __u32 n)
  * so that the common path does not pay for its stack. */
 static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u64 hash, __u32 n)
 {
-	__u32 bucket OWN_SLOT = 0, i;
+	__u32 bucket OWN_8_BYTES = 0, i;
 
 	RP_UNROLL
 	for (i = 1; i <= RP_FAILOVER_DRAWS; i++) {
@@ -232,7 +233,7 @@ static __always_inline int decide(struct sk_reuseport_md *ctx, const struct bpf_
  * that waits to be accepted, or NULL. */
 static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating)
 {
-	__u32 key OWN_SLOT = 0, n = setting(&size, &key), flags = setting(&policy, &key),
+	__u32 key OWN_8_BYTES = 0, n = setting(&size, &key), flags = setting(&policy, &key),
 		  group_nonce = setting(&nonce, &key);
 	union rp_addr source;
 	int wanted, got;

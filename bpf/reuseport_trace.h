@@ -87,7 +87,7 @@ __attribute__((noinline)) int debug_print(__u64 address0, __u64 address1, int wa
 					  __u32 protocol_outcome)
 {
 	const union rp_addr addr = {.q = {address0, address1}};
-	__u32 zero OWN_SLOT = 0, len = 0;
+	__u32 zero OWN_8_BYTES = 0, len = 0;
 	char *text = bpf_map_lookup_elem(&debug_text, &zero);
 
 	if (!text)

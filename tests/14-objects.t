@@ -1,6 +1,6 @@
 #!/bin/sh
-# The objects that compilers made load, for UDP and for TCP, as root and with CAP_BPF alone, which has the verifier look
-# harder: ours, and those of scripts/check-compilers, if it was run.
+# Our object, and those that scripts/check-compilers has made, load for UDP and for TCP, as root and with CAP_BPF alone: without
+# CAP_PERFMON the verifier refuses more.
 . "${0%/*}/lib.sh"
 need_root
 need setpriv

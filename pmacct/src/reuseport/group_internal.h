@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the group library use of each other, and nobody else. A file calls only files that stand below it here:
+ * What the files of the group library use of each other, and no other file uses. A file calls only files that stand below it here:
  *
  *   group              opens, rehearses, preloads, joins, leaves
  *   object             the BPF object: read, checked, loaded
