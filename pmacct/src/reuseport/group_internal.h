@@ -125,7 +125,7 @@ int rp_open_object(struct rp_member *m);
 
 /*
  * Loads the program and makes the maps that rp_reuse_pin() has not found. Without the privilege, opens the program and the maps
- * that `reuseportctl load` or another instance has pinned.
+ * that `reuseportctl preload` or another instance has pinned.
  */
 int rp_load_object(struct rp_member *m);
 
