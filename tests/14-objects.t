@@ -1,6 +1,6 @@
 #!/bin/sh
-# Our object, and those that scripts/check-compilers has made, load for UDP and for TCP, as root and with CAP_BPF alone: without
-# CAP_PERFMON the verifier refuses more.
+# The objects that compilers made load, for UDP and for TCP, as root and with CAP_BPF alone, which has the verifier look
+# harder: ours, and those of scripts/ci/check-compilers, if it was run.
 . "${0%/*}/lib.sh"
 need_root
 need setpriv

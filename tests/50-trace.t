@@ -99,7 +99,7 @@ crash live 1
 ok "index 1 dies, with its pid and name" wait_for 5 said death 1
 send
 printed
-decided failover >"$tmp/standin"
+decided stand-in >"$tmp/standin"
 decided own >"$tmp/stayed"
 grep ' 1 ' "$tmp/own" | sed 's/ 1 / 0 /' >"$tmp/orphans"
 ok "the debug object says that index 0 stands in for exactly those of index 1 ($(wc -l <"$tmp/orphans"))" \
