@@ -3,16 +3,16 @@
  * The selector: hands each exporter's traffic to one fixed instance of a reuseport group.
  *
  * 1. The exporter is its source address; ports and transport do not matter.
- * 2. An override, if there is one for the address, else the hash names the bucket.
+ * 2. An override of the address names the bucket; without one, the hash does.
  * 3. The socket in that bucket gets the datagram or SYN.
- * 4. If the bucket is empty, a live one stands in, the same for UDP and TCP; with RP_NO_FAILOVER
- *    nobody does.
- * 5. Whatever reaches nobody is refused: SK_DROP, which senders hear (port unreachable, RST).
- * 6. A listener that closes leaves connections that nobody has accepted: the kernel asks for each,
- *    too, if the program is the one that can migrate (Linux 5.14).
+ * 4. If the bucket is empty, a live one gets it by failover, the same for UDP and TCP. With
+ *    RP_NO_FAILOVER it is refused.
+ * 5. What no bucket gets is dropped: SK_DROP, which senders notice (port unreachable, RST).
+ * 6. A listener that closes leaves connections that it has not accepted. The kernel asks _migrator
+ *    for a new socket for each of them, in Linux 5.14 and newer.
  *
- * SK_PASS without a selected socket would fall back to the kernel's hash over every socket of the
- * group, those that are still starting or already draining too: it must never happen here.
+ * SK_PASS without a selected socket would have the kernel hash over all sockets of the group, also
+ * those that are still starting or already draining: it must never be returned so.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -26,14 +26,15 @@
 #include "reuseport_abi.h"
 #include "reuseport_hash.h"
 
-#define AF_INET 2
-#define NOBODY	-1
+#define AF_INET	  2
+#define NO_BUCKET -1
 
 char _license[] SEC("license") = "GPL";
 
 /*
- * The pinning is for who loads the object by libbpf alone, as pmacct's own nfacctd_rp_ebpf_prog
- * does: without it, every instance would have maps of its own. group.c pins by rules of its own.
+ * LIBBPF_PIN_BY_NAME is for loaders that leave pinning to libbpf, such as pmacct's own
+ * nfacctd_rp_ebpf_prog (1.7.8): without it, each instance would have maps of its own. Our group
+ * library ignores it, and pins in a directory for each group.
  */
 #define ARRAY_OF_ONE_U32(map_name)                                                                 \
 	struct {                                                                                   \
@@ -68,7 +69,7 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } overrides SEC(".maps");
 
-/* Written by the daemons alone; declared here so that it is made and pinned with the rest. */
+/* The daemons alone write it; declared here, it is made and pinned with the other maps. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
@@ -86,14 +87,15 @@ struct {
 } counters SEC(".maps");
 
 /*
- * The key of every look-up is one variable. Without CAP_PERFMON, the kernel has the CPU wait after
- * each first write to a part of the stack, for tens of nanoseconds in all if there are some; and
- * kernels up to 6.1 at least take two small stores into one 8-byte slot of it for an attack on what
- * is spilled there. So nothing shares that slot, and what is wider is stored by 8 bytes.
+ * One variable is the key of all look-ups, in 8 bytes of stack of its own. If the loader has no
+ * CAP_PERFMON, the kernel makes the CPU wait after the first write to each part of the stack, which
+ * adds up to tens of nanoseconds. Kernels up to 6.1 at least also refuse two small stores into one
+ * aligned 8 bytes, as an attack on a spilled register. Wider variables are stored 8 bytes at a
+ * time.
  */
-#define OWN_SLOT __attribute__((aligned(8)))
+#define OWN_8_BYTES __attribute__((aligned(8)))
 
-/* *key is 0 */
+/* Returns: the group's setting, 0 if it is not set. *key is 0. */
 static __always_inline __u32 setting(void *map, const __u32 *key)
 {
 	__u32 *value = bpf_map_lookup_elem(map, key);
@@ -109,7 +111,7 @@ static __always_inline void count(const __u32 *bucket, enum rp_outcome outcome)
 		c->n[outcome]++;
 }
 
-/* The bucket's socket, if it is not empty */
+/* Selects the socket in that bucket. Returns: false if the bucket is empty. */
 static __always_inline bool select(struct sk_reuseport_md *ctx, __u32 *bucket)
 {
 	void *targets = ctx->ip_protocol == IPPROTO_TCP ? (void *)&tcp_balancing_targets
@@ -120,7 +122,7 @@ static __always_inline bool select(struct sk_reuseport_md *ctx, __u32 *bucket)
 
 #include "reuseport_trace.h"
 
-/* Relative to the network header: ctx->data starts at the transport header */
+/* Reads relative to the network header, since ctx->data starts at the transport header. */
 static __always_inline bool read_source(struct sk_reuseport_md *ctx, union rp_addr *a)
 {
 	union rp_addr buffer; /* *a itself can stay in registers */
@@ -144,8 +146,9 @@ static __always_inline bool read_source(struct sk_reuseport_md *ctx, union rp_ad
 }
 
 /*
- * A connection that waits to be accepted comes without a packet. An IPv4 one that is only half open
- * may be unreadable here: then it goes anywhere, and the daemon sends it home.
+ * A connection that waits to be accepted comes without a packet. The address of an IPv4 one that is
+ * only half open may be missing here: it goes to any bucket, and the daemon there closes it so that
+ * the router connects to its owner.
  */
 static __always_inline void read_peer(const struct bpf_sock *sk, union rp_addr *a)
 {
@@ -157,7 +160,7 @@ static __always_inline void read_peer(const struct bpf_sock *sk, union rp_addr *
 	a->q[1] = rp_pair(sk->dst_ip6[2], sk->dst_ip6[3]);
 }
 
-/* An override may name a bucket that a shrunk group no longer has: then it does not count */
+/* An override counts only if the group still has the bucket that it names. */
 static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *bucket)
 {
 	union {
@@ -177,17 +180,17 @@ static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *b
 	return true;
 }
 
-/* A global function: the verifier walks it once, not once per way to get there. */
+/* A global function: the verifier walks it once, not once for each path that leads to a call. */
 __attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw, __u32 n)
 {
 	return rp_draw(hash, draw, n);
 }
 
-/* Selects a live bucket in the place of an empty one, and returns it, or NOBODY. A function of its
- * own: what it needs does not weigh on the way of the others. */
+/* Selects a live bucket in place of an empty one. Returns: that bucket, or NO_BUCKET. Out of line,
+ * so that the common path does not pay for its stack. */
 static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u64 hash, __u32 n)
 {
-	__u32 bucket OWN_SLOT = 0, i;
+	__u32 bucket OWN_8_BYTES = 0, i;
 
 	RP_UNROLL
 	for (i = 1; i <= RP_FAILOVER_DRAWS; i++) {
@@ -197,7 +200,7 @@ static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u6
 	}
 	RP_UNROLL
 	for (i = 1; i < RP_MAX_BUCKETS; i++) {
-		/* or clang sees one loop that ends at n, and cannot unroll it */
+		/* Without this, clang makes it one loop up to n, which it cannot unroll. */
 		asm volatile("" : "+r"(n));
 		if (i >= n)
 			break;
@@ -206,59 +209,69 @@ static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u6
 			return bucket;
 	}
 
-	return NOBODY;
+	return NO_BUCKET;
 }
 
+/*
+ * The one exit: counts the outcome at *key, prints it in a debug build, and returns the verdict.
+ * wanted: the exporter's own bucket, or NO_BUCKET. Inlined where outcome is a constant: if the
+ * loader has no CAP_PERFMON, the verifier refuses an offset into the counters that differs by path.
+ */
+static __always_inline int decide(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating,
+				  const union rp_addr *source, int wanted, const __u32 *key,
+				  enum rp_outcome outcome)
+{
+	bool selected = outcome == RP_OWN || outcome == RP_FAILOVER;
+
+	count(key, outcome);
+	debug_decision(ctx, migrating, source, wanted, selected ? (int)*key : NO_BUCKET, outcome);
+
+	return selected ? SK_PASS : SK_DROP;
+}
+
+/* Selects a socket for the source address, by the numbered rules above. migrating: a connection
+ * that waits to be accepted, or NULL. */
 static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating)
 {
-	__u32 key OWN_SLOT = 0, n = setting(&size, &key), flags = setting(&policy, &key),
-		  seed = setting(&nonce, &key);
+	__u32 key OWN_8_BYTES = 0, n = setting(&size, &key), flags = setting(&policy, &key),
+		  group_nonce = setting(&nonce, &key);
 	union rp_addr source;
 	int wanted, got;
 	__u64 hash;
 
-	/* Not set, by a loader that does not know it: all slots count, failover finds the live */
-	if (n == 0 || n > RP_MAX_BUCKETS)
+	/* 0, which wraps: a loader does not know the map. Then all buckets count, and failover
+	 * finds the live ones. */
+	if (n - 1 >= RP_MAX_BUCKETS)
 		n = RP_MAX_BUCKETS;
 
 	if (!read_source(ctx, &source)) {
 		if (!migrating) {
 			key = RP_NO_BUCKET;
-			count(&key, RP_UNREADABLE);
-			debug_decision(ctx, migrating, &source, NOBODY, NOBODY, RP_UNREADABLE);
-			return SK_DROP;
+			return decide(ctx, migrating, &source, NO_BUCKET, &key, RP_UNREADABLE);
 		}
 		read_peer(migrating, &source);
 	}
 
 	if (flags & RP_OVERRIDDEN && overridden(&source, n, &key)) {
-		hash = rp_hash_overridden(key, seed);
+		hash = rp_hash_overridden(key, group_nonce);
 	} else {
-		hash = rp_hash(&source, seed);
-		/* draw 0, mostly spared the call */
+		hash = rp_hash(&source, group_nonce);
+		/* draw 0, which mostly needs no call */
 		key = rp_pick(hash, rp_fill(n - 1));
 		if (key >= n)
 			key = draw_bucket(hash, 0, n);
 	}
 
 	wanted = key;
-	if (select(ctx, &key)) {
-		count(&key, RP_OWN);
-		debug_decision(ctx, migrating, &source, wanted, wanted, RP_OWN);
-		return SK_PASS;
-	}
+	if (select(ctx, &key))
+		return decide(ctx, migrating, &source, wanted, &key, RP_OWN);
 
-	got = flags & RP_NO_FAILOVER ? NOBODY : fail_over(ctx, hash, n);
-	if (got == NOBODY) {
-		count(&key, RP_REFUSED);
-		debug_decision(ctx, migrating, &source, wanted, NOBODY, RP_REFUSED);
-		return SK_DROP;
-	}
+	got = flags & RP_NO_FAILOVER ? NO_BUCKET : fail_over(ctx, hash, n);
+	if (got == NO_BUCKET)
+		return decide(ctx, migrating, &source, wanted, &key, RP_REFUSED);
+
 	key = got;
-	count(&key, RP_FAILOVER);
-	debug_decision(ctx, migrating, &source, wanted, got, RP_FAILOVER);
-
-	return SK_PASS;
+	return decide(ctx, migrating, &source, wanted, &key, RP_FAILOVER);
 }
 
 SEC("sk_reuseport")
@@ -267,7 +280,7 @@ int _selector(struct sk_reuseport_md *ctx)
 	return choose(ctx, NULL);
 }
 
-/* Not loaded unless asked for, because older kernels cannot. */
+/* The "?" keeps loaders from loading it unasked: kernels before 5.14 refuse it. */
 SEC("?sk_reuseport/migrate")
 int _migrator(struct sk_reuseport_md *ctx)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * 'make debug': the selector says each decision in the kernel's trace, in the words of select.bt:
+ * 'make debug': a selector that prints each decision to the kernel's trace, in select.bt's words:
  *
- *   reuseport: udp 10.0.0.1: wants 2, gets 1, stand-in
+ *   reuseport: udp 10.0.0.1: wants 2, gets 1, failover
  *   reuseport: tcp 2001:0db8:0000:0000:0000:0000:0000:0001: wants 2, gets 2, own
  *   reuseport: waiting 10.0.0.1: wants 2, gets -1, refused
  *
- * Without RP_DEBUG, nothing of this is in the object. Up to Linux 5.12, bpf_printk() takes three
- * values, one string among them, and no widths: so addresses are spelt here.
+ * Without RP_DEBUG, the object has nothing of this. Up to Linux 5.12, bpf_printk() takes at most
+ * three values, one of them a string, and no widths: so addresses are made text here.
  */
 #ifndef REUSEPORT_TRACE_H
 #define REUSEPORT_TRACE_H
@@ -24,14 +24,14 @@
 		break
 #define DEBUG_LINES(protocol, name)                                                                \
 	DEBUG_LINE(protocol, name, RP_OWN, "own");                                                 \
-	DEBUG_LINE(protocol, name, RP_FAILOVER, "stand-in");                                       \
+	DEBUG_LINE(protocol, name, RP_FAILOVER, "failover");                                       \
 	DEBUG_LINE(protocol, name, RP_REFUSED, "refused");                                         \
 	DEBUG_LINE(protocol, name, RP_UNREADABLE, "unreadable")
 
 #define LOOP _Pragma("clang loop unroll(disable)")
 
-/* RP_MAP_DEBUG. Not on the stack, where the verifier before Linux 5.12 wants to know where each
- * byte goes */
+/* RP_MAP_DEBUG, text under construction. Not on the stack, where the verifier before Linux 5.12
+ * refuses a write at an index that varies. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
@@ -54,7 +54,7 @@ static __always_inline void put_decimal(char *text, __u32 *len, __u8 n)
 	put(text, len, '0' + n % 10);
 }
 
-/* By shifting, in loops that stay loops: unrolled, this needs more than the stack has */
+/* Shifts, in loops that are not unrolled: unrolled, they would need more stack than there is. */
 static __always_inline void put_v4(char *text, __u32 *len, __u32 addr)
 {
 	LOOP for (__u32 i = 0; i < 4; i++)
@@ -80,25 +80,25 @@ static __always_inline void put_half_v6(char *text, __u32 *len, __u64 half)
 }
 
 /*
- * A global function, as draw_bucket(); those take five arguments, and before Linux 5.12 no
- * pointers. protocol: IPPROTO_*, or DEBUG_WAITING.
+ * A global function, as draw_bucket(). Such functions take five arguments, and before Linux 5.12 no
+ * pointers. protocol_outcome: a DEBUG_CASE() of IPPROTO_*, or DEBUG_WAITING, and enum rp_outcome.
  */
 __attribute__((noinline)) int debug_print(__u64 address0, __u64 address1, int wanted, int got,
 					  __u32 protocol_outcome)
 {
-	__u64 high = rp_be64(address0), low = rp_be64(address1);
-	__u32 zero OWN_SLOT = 0, len = 0;
+	const union rp_addr addr = {.q = {address0, address1}};
+	__u32 zero OWN_8_BYTES = 0, len = 0;
 	char *text = bpf_map_lookup_elem(&debug_text, &zero);
 
 	if (!text)
 		return 0;
 
-	if (!high && low >> 32 == 0xffff) {
-		put_v4(text, &len, low);
+	if (rp_addr_is_v4(&addr)) {
+		put_v4(text, &len, rp_be64(addr.q[1]));
 	} else {
-		put_half_v6(text, &len, high);
+		put_half_v6(text, &len, rp_be64(addr.q[0]));
 		put(text, &len, ':');
-		put_half_v6(text, &len, low);
+		put_half_v6(text, &len, rp_be64(addr.q[1]));
 	}
 	put(text, &len, '\0');
 
@@ -117,6 +117,7 @@ __attribute__((noinline)) int debug_print(__u64 address0, __u64 address1, int wa
 		    DEBUG_CASE((migrating) ? DEBUG_WAITING : (ctx)->ip_protocol, outcome))
 
 #else
-#define debug_decision(ctx, migrating, source, wanted, got, outcome) ((void)(wanted))
+#define debug_decision(ctx, migrating, source, wanted, got, outcome)                               \
+	((void)(ctx), (void)(migrating), (void)(source), (void)(wanted), (void)(got))
 #endif
 #endif

@@ -1,5 +1,5 @@
 #!/bin/sh
-# How the hash spreads exporters, and what growth moves: figures of the header that selector and daemons share.
+# How evenly the hash spreads exporters, and how many move when a group grows: reuseport_hash.h by itself.
 . "${0%/*}/lib.sh"
 make_tmp
 program "([0-9]" "$tools/hash"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The selector in the kernel: the same bucket as in userspace, failover, refusal, overrides, counters.
+# The selector in the kernel: the same bucket as in user space, failover, refusal, overrides, counters.
 . "${0%/*}/lib.sh"
 need_root
 sandbox

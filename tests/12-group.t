@@ -1,5 +1,5 @@
 #!/bin/sh
-# The group library without a daemon: who may join, who is refused and in which words, what leftovers do.
+# The group library without a daemon: which instances join, which are refused and in which words, what becomes of leftovers.
 . "${0%/*}/lib.sh"
 need_root
 need clang bpftool jq flock setpriv
@@ -79,25 +79,25 @@ like "the first makes the group" "$said" "^joined index 0 of 3 nonce [1-9][0-9]*
 nonce=$(echo "$said" | sed 's/.*nonce \([0-9]*\).*/\1/')
 member "$object" "$pins" 3 2
 third=$pid
-is "the next finds its settings, and who is there" "$said" \
+is "the next finds its settings and the live instances" "$said" \
 	"joined index 2 of 3 nonce $nonce failover on live 0:member:$first 2:member:$third"
 member "$object" "$pins" 3 1 protocol=tcp
 tcp=$pid
-is "another listener has slots of its own, and the group's seed" "$said" \
+is "another listener has buckets of its own and the group's nonce" "$said" \
 	"joined index 1 of 3 nonce $nonce failover on live 1:member:$tcp"
 
 rehearsed_and_refused "$object" "$pins" 3 2
 like "an index in use names its owner and what to do" "$said" \
 	"reuseport_hashbucket_index 2 is in use in $pins by member pid $third at index 2 of listener nfacctd: .*reuseport_takeover"
 rehearsed_and_refused "$object" "$pins" 4 1
-like "another count names both and who is live" "$said" \
+like "another count: both are named, and a live instance" "$said" \
 	"reuseport_hashbucket_count is 4 here, but 3 in the running group $pins \(member pid [0-9]+ at index"
 rehearsed_and_refused "$object" "$pins" 3 1 nonce=77
-like "another nonce names both" "$said" "reuseport_nonce is 77 here, but $nonce in the running group"
+like "another nonce: both are named" "$said" "reuseport_nonce is 77 here, but $nonce in the running group"
 rehearsed_and_refused "$object" "$pins" 3 1 failover=false
-like "another failover names both" "$said" "reuseport_failover is false here, but true in the running group"
+like "another failover: both are named" "$said" "reuseport_failover is false here, but true in the running group"
 member "$object" "$pins" 3 1 nonce="$nonce" failover=true
-like "the same settings, spelt out, are welcome" "$said" "^joined index 1 of 3 nonce $nonce failover on"
+like "the same settings, spelt out, are accepted" "$said" "^joined index 1 of 3 nonce $nonce failover on"
 stop "$pid"
 
 # ---- a crash, a takeover ----
@@ -106,23 +106,23 @@ member "$object" "$pins" 3 2
 third=$pid
 like "after SIGKILL the index is free, nothing to clean up" "$said" "^joined index 2 of 3 nonce $nonce"
 member "$object" "$pins" 3 2 takeover=true
-is "takeover: the newcomer owns the bucket, the old process lives on" "$said $(kill -0 "$third" && echo yes)" \
+is "takeover: the new instance owns the bucket, the old process lives on" "$said $(kill -0 "$third" && echo yes)" \
 	"joined index 2 of 3 nonce $nonce failover on live 0:member:$first 2:member:$pid yes"
 said_by() {
 	wait_for 5 grep -q "$2" "$tmp/member$1" || diag "member $1: $(cat "$tmp/member$1")"
 }
 kill -TERM "$third"
 said_by $((members - 1)) left
-is "the ousted one leaves, and takes nothing with it" "$(tail -n 1 "$tmp/member$((members - 1))")" \
+is "the replaced instance leaves, and the bucket keeps its socket" "$(tail -n 1 "$tmp/member$((members - 1))")" \
 	"left, its bucket was in other hands"
 stop "$third"
 kill -TERM "$pid"
 said_by $members left
-is "who leaves empties its bucket" "$(tail -n 1 "$tmp/member$members")" "left, its bucket is empty"
+is "an instance that leaves empties its bucket" "$(tail -n 1 "$tmp/member$members")" "left, its bucket is empty"
 leaver=$pid
 stop "$first"
 member "$object" "$pins" 3 0
-like "its socket, still bound, does not pass for a stranger when nobody else is live" "$said" "^joined index 0 of 3"
+like "its socket, still bound, is not taken for a foreign one when no other instance is live" "$said" "^joined index 0 of 3"
 first=$pid
 member "$object" "$pins" 3 2
 like "and its bucket is free" "$said" "^joined index 2 of 3"
@@ -132,14 +132,14 @@ stop "$pid" "$leaver" "$tcp"
 # later COUNT: starts one that waits; what follows changes the group, until lastly: what it says then is in $said
 later() {
 	member "$object" "$pins" "$1" 1 wait=2
-	is "who is bound waits, served by others" "$said" "bound, others serve"
+	is "an instance that is bound waits while others are ready" "$said" "bound, others serve"
 }
 lastly() {
 	wait_for 15 grep -qv bound "$tmp/member$members" || diag "member $members: says no more"
 	said=$(tail -n 1 "$tmp/member$members")
 }
 later 3
-ok "and locks nobody out meanwhile" flock -n "$pins" true
+ok "and does not hold the lock meanwhile" flock -n "$pins" true
 lastly
 like "then it joins" "$said" "^joined index 1 of 3"
 stop "$pid"
@@ -155,7 +155,7 @@ first=$pid
 later 3
 is "a group is resized" "$("$reuseportctl" --pin-path "$pins" resize 2)" "$pins: 2 buckets, 3 before"
 lastly
-like "who waited meanwhile takes what it finds" "$said" "^joined index 1 of"
+like "an instance that waited meanwhile takes the size it finds" "$said" "^joined index 1 of"
 like "a bucket in use is not cut off" "$("$reuseportctl" --pin-path "$pins" resize 1 2>&1)" \
 	"^reuseportctl: cannot shrink the group $pins to 1 buckets: a bucket beyond is in use by member pid $pid at index 1"
 stop "$pid"
@@ -175,7 +175,7 @@ for n in 0 129 x '' 3x -1; do
 	said=$("$reuseportctl" --pin-path "$pins" resize "$n" 2>&1) && status=0 || status=$?
 	is "resize '$n' is not understood" "$status $(printf '%s\n' "$said" | wc -l)" "2 1"
 done
-like "nobody live" "$("$reuseportctl" --pin-path "$pins" resize 3 2>&1)" "nobody is live in the group $pins: .* start the instances"
+like "no instance live" "$("$reuseportctl" --pin-path "$pins" resize 3 2>&1)" "nobody is live in the group $pins: .* start the instances"
 like "no group" "$("$reuseportctl" --pin-path "$bpffs/nowhere" resize 3 2>&1)" "no group at $bpffs/nowhere"
 like "no bpffs" "$("$reuseportctl" --pin-path /tmp resize 3 2>&1)" "nobody is live"
 member "$object" "$pins" 3 1 protocol=tcp
@@ -187,7 +187,7 @@ like "a live BMP listener alone keeps the group's settings in force" "$said" "is
 stop "$tcp"
 rehearses "of other settings with no instance live" "$object" "$pins" 5 4 nonce=99 failover=false
 member "$object" "$pins" 5 4 nonce=99 failover=false
-is "with nobody live, leftovers give way to another count, seed and policy" "$said" \
+is "with no instance live, another count, nonce and policy replace leftovers" "$said" \
 	"joined index 4 of 5 nonce 99 failover off live 4:member:$pid"
 stop "$pid"
 
@@ -203,9 +203,9 @@ while [ $i -lt "$n" ]; do
 done
 everyone_said() { [ "$(cat "$tmp"/same? "$tmp"/rival? | wc -l)" -eq $((2 * n)) ]; }
 ok "$((2 * n)) at the same instant, two for each of $n buckets: all come to an end" wait_for 15 everyone_said
-is "one of each two wins, with one seed for all" \
+is "one of each two wins, with one nonce for all" \
 	"$(cat "$tmp"/same? "$tmp"/rival? | grep -c '^joined') $(cat "$tmp"/same? "$tmp"/rival? | sed -n 's/.*nonce \([0-9]*\) .*/\1/p' | sort -u | wc -l)" "$n 1"
-is "the others are told who has it" "$(cat "$tmp"/same? "$tmp"/rival? | grep -c 'is in use .* by member pid')" "$n"
+is "the others are told which instance has it" "$(cat "$tmp"/same? "$tmp"/rival? | grep -c 'is in use .* by member pid')" "$n"
 others=$(cat "$tmp"/same? "$tmp"/rival? | grep -vE '^joined|is in use .* by member pid' || true)
 [ -z "$others" ] || diag "$others"
 # shellcheck disable=SC2086
@@ -223,7 +223,7 @@ most=$((30 + 5 * ${SLOWER:-1}))
 ok "within $most s" [ $(($(date +%s) - began)) -le $most ]
 stop "$holder"
 member "$object" "$pins" 2 1
-like "killed between locking and joining, it blocks nobody" "$said" "^joined index 1 of 2"
+like "killed between locking and joining, it blocks no other" "$said" "^joined index 1 of 2"
 stop "$pid"
 
 # ---- objects ----
@@ -236,9 +236,9 @@ like "one without our own maps is taken, and what it lacks is named" "$said" \
 	"^joined index 0 of 2 .*failover off lacks policy, overrides, owners, counters"
 foreign=$pid
 rehearsed_and_refused "$foreign_object" "$bpffs/foreign" 2 0
-like "in use, by somebody who left no name" "$said" "in use in $bpffs/foreign by a process that left no name at index 0"
+like "in use, by a process that left no name" "$said" "in use in $bpffs/foreign by a process that left no name at index 0"
 refused "$foreign_object" "$bpffs/foreign" 2 1 port=2200
-like "at another port, which nobody uses" "$said" "listener nfacctd of the group $bpffs/foreign is live .*, but not at this address"
+like "at another port, which is free" "$said" "listener nfacctd of the group $bpffs/foreign is live .*, but not at this address"
 rehearsed_and_refused "$foreign_object" "$bpffs/foreign" 2 1 failover=true
 like "failover asked of an object that cannot is refused" "$said" "has no map 'policy' and cannot honour reuseport_failover"
 rehearsed_and_refused "$object" "$bpffs/foreign" 2 1
@@ -281,27 +281,27 @@ rehearsed_and_refused "$(variant small '/BPF_MAP_TYPE_REUSEPORT_SOCKARRAY/,/max_
 like "a map of another size" "$said" "map 'udp_balancing_targets' of .*small.o has another type or size"
 rehearsed_and_refused "$(variant hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /')" "$pins" 2 0
 like "a map of another type" "$said" "map 'size' of .*hash.o has another type or size \(type 1,"
-rehearsed_and_refused "$(variant loop 's/count(&key, RP_UNREADABLE);/for (;;) count(\&key, RP_OWN);/')" "$pins" 2 0
+rehearsed_and_refused "$(variant loop 's/count(key, outcome);/for (;;) count(key, outcome);/')" "$pins" 2 0
 like "an object that the verifier refuses" "$said" "the kernel refuses .*loop.o"
 rehearsed_and_refused "$(variant beyond 's/n\[outcome\]++/n[outcome + 4000]++/')" "$pins" 2 0
 like "not to be taken for a lack of privilege" "$said" "the kernel refuses .*beyond.o \(.*: use the reuseport.o that belongs"
 
 # ---- pins ----
 mkdir "$bpffs/taken"
-bpftool map create "$bpffs/taken/size" type hash key 4 value 4 entries 1 name somebodys
+bpftool map create "$bpffs/taken/size" type hash key 4 value 4 entries 1 name foreign
 rehearsed_and_refused "$object" "$bpffs/taken" 2 0
 like "something else is pinned there" "$said" "something else than map 'size' is pinned at $bpffs/taken/size: remove it"
-is "and it is left alone" "$(bpftool -j map show pinned "$bpffs/taken/size" | jq -r .name)" somebodys
+is "and it is left alone" "$(bpftool -j map show pinned "$bpffs/taken/size" | jq -r .name)" foreign
 
 mkdir "$bpffs/stale" "$bpffs/stale/nfacctd"
 bpftool map create "$bpffs/stale/nfacctd/counters" type percpu_array key 4 value 8 entries 4 name counters
 rehearses "beside a leftover of another version" "$object" "$bpffs/stale" 2 0
 member "$object" "$bpffs/stale" 2 0
-like "a leftover of another version of ours gives way, with nobody live" "$said" "^joined index 0 of 2"
+like "a leftover of another version is replaced, with no instance live" "$said" "^joined index 0 of 2"
 rm "$bpffs/stale/nfacctd/counters"
 bpftool map create "$bpffs/stale/nfacctd/counters" type percpu_array key 4 value 8 entries 4 name counters
 rehearsed_and_refused "$object" "$bpffs/stale" 2 1
-like "but not while somebody is" "$said" "the live instances \(member pid $pid at .*\) use another version of map 'counters'"
+like "but not while one is" "$said" "the live instances \(member pid $pid at .*\) use another version of map 'counters'"
 stop "$pid"
 
 # ---- pin paths ----

@@ -105,7 +105,7 @@ bad "a map of another type" "map 'size' of .*hash.o has another type or size" \
 bad "a map of another size" "map 'udp_balancing_targets' of .*small.o has another type or size" \
 	"$free" "reuseport_bpf_prog: $(variant small '/BPF_MAP_TYPE_REUSEPORT_SOCKARRAY/,/max_entries/s/RP_MAX_BUCKETS/64/')"
 bad "refused by the verifier" "the kernel refuses .*loop.o" \
-	"$free" "reuseport_bpf_prog: $(variant loop 's/count(&key, RP_UNREADABLE);/for (;;) count(\&key, RP_OWN);/')"
+	"$free" "reuseport_bpf_prog: $(variant loop 's/count(key, outcome);/for (;;) count(key, outcome);/')"
 
 # ---- the pin path ----
 bad "no bpffs there" "reuseport_pin_path $tmp/pins is not on a bpffs: mount one" "$free" "reuseport_pin_path: $tmp/pins"

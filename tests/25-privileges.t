@@ -82,7 +82,7 @@ if kernel_before 5 19; then
 	refused pinned $user
 	like "pinned: this kernel does not allow it" "$said" "^1 ERROR: .* reuseport: cannot open .*: no privilege for BPF: run as root, or with CAP_BPF"
 else
-	like "none: refused, and how to help it" "$said" "^1 ERROR: .* no privilege for BPF: .*, or have 'reuseportctl load' pin it for this listener beforehand"
+	like "none: refused, and how to help it" "$said" "^1 ERROR: .* no privilege for BPF: .*, or have 'reuseportctl preload' pin it for this listener beforehand"
 	own_group pinned 2104
 	ok "pinned: by one who may" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/pinned" --prog "$tmp/reuseport.o" load nfacctd
 	launch pinned $user
@@ -101,7 +101,7 @@ else
 	bpftool prog pin pinned "$bpffs/user-bpf/nfacctd/_selector" "$bpffs/pinned/nfacctd/_selector"
 	chown 65534 "$bpffs/pinned/nfacctd/_selector"
 	refused pinned $user
-	like "pinned: it does not pass for this one's" "$said" "^1 ERROR: .*what is pinned at $bpffs/pinned/nfacctd/_selector is not a selector for the maps beside it: run 'reuseportctl load' again"
+	like "pinned: it does not pass for this one's" "$said" "^1 ERROR: .*what is pinned at $bpffs/pinned/nfacctd/_selector is not a selector for the maps beside it: run 'reuseportctl preload' again"
 fi
 
 # ---- memory ----

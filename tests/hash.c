@@ -11,7 +11,7 @@
 #define MANY	  50 /* for their mean, where one alone is mostly noise */
 
 static union rp_addr exporters[EXPORTERS];
-static __u64 digest; /* of every bucket that is asked for, to be compared among machines */
+static __u64 digest; /* of all buckets asked for, to compare machines */
 
 static void random_v4(int i, __u64 *state)
 {
@@ -133,10 +133,10 @@ static void spread(const char *name, void (*make)(int, __u64 *))
 	   fullest(128));
 }
 
-/* With bucket 1 of 4 empty: who stands in for its exporters */
-static void stand_ins(void)
+/* With bucket 1 of 4 empty: which buckets get its exporters */
+static void failover(void)
 {
-	int load[4] = {0}, homeless = 0;
+	int load[4] = {0}, n = 0;
 
 	for (int i = 0; i < EXPORTERS; i++) {
 		__u64 hash = rp_hash(&exporters[i], nonce_of(0));
@@ -144,17 +144,29 @@ static void stand_ins(void)
 
 		if (bucket != 1)
 			continue;
-		homeless++;
+		n++;
 		for (int draw = 1; draw <= RP_FAILOVER_DRAWS && bucket == 1; draw++)
 			bucket = rp_draw(hash, draw, 4);
 		load[bucket]++;
 	}
-	ok(load[0] * 3 < homeless * 1.1 && load[2] * 3 < homeless * 1.1 &&
-		   load[3] * 3 < homeless * 1.1,
-	   "the %d exporters of an empty bucket spread over the three others (%d, %d, %d)",
-	   homeless, load[0], load[2], load[3]);
-	ok(load[1] < homeless / 1000, "eight draws find one for nearly all of them (not for %d)",
+	ok(load[0] * 3 < n * 1.1 && load[2] * 3 < n * 1.1 && load[3] * 3 < n * 1.1,
+	   "the %d exporters of an empty bucket spread over the three others (%d, %d, %d)", n,
+	   load[0], load[2], load[3]);
+	ok(load[1] < n / 1000, "eight draws find a live one for nearly all of them (not for %d)",
 	   load[1]);
+}
+
+static void v4_mapped(void)
+{
+	union rp_addr v4, bad = {};
+
+	rp_addr_v4(&v4, htonl(0xc0000201));
+	bad.w[3] = v4.w[3]; /* ::192.0.2.1 */
+	ok(rp_addr_is_v4(&v4) && v4.b[11] == 0xff && v4.b[12] == 192 && !rp_addr_is_v4(&bad),
+	   "::ffff:192.0.2.1 is an IPv4 address, ::192.0.2.1 is none");
+	memcpy(&bad, &v4, sizeof(bad));
+	bad.b[0] = 0x20;
+	ok(!rp_addr_is_v4(&bad), "nor is 2000::ffff:192.0.2.1");
 }
 
 int main(void)
@@ -166,9 +178,10 @@ int main(void)
 	spread("random IPv6", random_v6);
 	spread("sequential IPv6", sequential_v6);
 	spread("IPv6 permutations of the same words", permuted_v6);
-	stand_ins();
+	failover();
+	v4_mapped();
 
-	/* Fixed for good: hosts of different byte order and version must place alike */
+	/* These never change: hosts of different byte order and version must agree */
 	rp_addr_v4(&v4, htonl(0xc0000201));
 	ok(rp_hash(&v4, 1) == 0x852e53a66187fe2eULL && rp_draw(rp_hash(&v4, 1), 0, 128) == 48,
 	   "192.0.2.1 with nonce 1 hashes to %#llx, bucket %u of 128", rp_hash(&v4, 1),

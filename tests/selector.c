@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The selector in the kernel, loaded and joined by the group library: does each datagram, and each
- * connection, arrive where userspace says it must? Runs in a sandbox, where any address is local.
+ * connection, arrive where user space says it must? Runs in a sandbox, where any address is local.
  *
  * usage: selector OBJECT BPFFS
  */
@@ -20,7 +20,7 @@
 
 #define EXPORTERS 10000
 #define BATCH	  50 /* fits any receive buffer */
-#define NOBODY	  -1
+#define NO_BUCKET -1
 #define REFUSED	  -2
 
 static const char *object, *bpffs;
@@ -111,7 +111,7 @@ static int send_from(int sender, const union rp_addr *from, int i, int payload)
 	return sendmsg(sender, &m, 0) < 0 ? -errno : 0;
 }
 
-/* Reads all that is queued anywhere; payloads are start..end-1. Returns how many were odd: seen
+/* Reads all sockets empty; payloads are start..end-1. Returns how many datagrams were odd: seen
  * before, or never sent.
  */
 static int drain(int start, int end, int *got)
@@ -121,7 +121,7 @@ static int drain(int start, int end, int *got)
 	for (int bucket = 0; bucket < RP_MAX_BUCKETS; bucket++) {
 		while (g.udp[bucket] >= 0 &&
 		       recv(g.udp[bucket], &payload, sizeof(payload), 0) == sizeof(payload)) {
-			if (payload < start || payload >= end || got[payload] != NOBODY)
+			if (payload < start || payload >= end || got[payload] != NO_BUCKET)
 				odd++;
 			else
 				got[payload] = bucket;
@@ -131,18 +131,18 @@ static int drain(int start, int end, int *got)
 	return odd;
 }
 
-/* Sends one datagram from each of n exporters. got[i]: the bucket that received it, or NOBODY.
+/* Sends one datagram from each of n exporters. got[i]: the bucket that received it, or NO_BUCKET.
  * Returns how many arrived more than once, or with another content than was sent.
  */
 static int arrivals(const union rp_addr *from, int n, int *got)
 {
-	int sender = new_sender(is_v4(from), SOCK_DGRAM), odd = 0;
+	int sender = new_sender(rp_addr_is_v4(from), SOCK_DGRAM), odd = 0;
 
 	for (int start = 0; start < n; start += BATCH) {
 		int end = start + BATCH < n ? start + BATCH : n, missing = 0;
 
 		for (int i = start; i < end; i++) {
-			got[i] = NOBODY;
+			got[i] = NO_BUCKET;
 			must(!send_from(sender, &from[i], i, sizeof(i)));
 		}
 		odd += drain(start, end, got);
@@ -150,7 +150,7 @@ static int arrivals(const union rp_addr *from, int n, int *got)
 		 * ksoftirqd has to run first
 		 */
 		for (int i = start; i < end; i++)
-			missing += got[i] == NOBODY;
+			missing += got[i] == NO_BUCKET;
 		if (missing) {
 			usleep(20000);
 			odd += drain(start, end, got);
@@ -161,7 +161,7 @@ static int arrivals(const union rp_addr *from, int n, int *got)
 	return odd;
 }
 
-/* The first live bucket that draws `draw` and up, and then the scan, come to */
+/* The first live bucket that the draws from `draw` on find, or the scan after them */
 static int first_live(__u64 hash, __u32 draw, __u32 size)
 {
 	__u32 bucket = 0;
@@ -175,10 +175,10 @@ static int first_live(__u64 hash, __u32 draw, __u32 size)
 		if (g.udp[(bucket + i) % size] >= 0)
 			return (bucket + i) % size;
 
-	return NOBODY;
+	return NO_BUCKET;
 }
 
-/* Where userspace says that an exporter belongs, given which buckets are live */
+/* Where user space says that an exporter arrives, given which buckets are live */
 static int predict(const union rp_addr *a, __u32 size)
 {
 	return first_live(rp_hash(a, g.nonce), 0, size);
@@ -229,22 +229,22 @@ static int accepted_by(void)
 		}
 	}
 
-	return NOBODY;
+	return NO_BUCKET;
 }
 
 /* Which bucket's listener gets a connection from this address: REFUSED if it is */
 static int connects_to(const union rp_addr *from)
 {
-	int sock = connect_from(from, g.port), got = NOBODY;
+	int sock = connect_from(from, g.port), got = NO_BUCKET;
 
 	if (sock < 0) {
 		must(errno == ECONNREFUSED);
 		return REFUSED;
 	}
 	/* As with datagrams, the listener may have to wait for ksoftirqd */
-	for (int tries = 0; got == NOBODY && tries < 50; tries++) {
+	for (int tries = 0; got == NO_BUCKET && tries < 50; tries++) {
 		got = accepted_by();
-		if (got == NOBODY)
+		if (got == NO_BUCKET)
 			usleep(20000);
 	}
 	close(sock);
@@ -252,7 +252,7 @@ static int connects_to(const union rp_addr *from)
 	return got;
 }
 
-static void same_in_kernel_and_userspace(void)
+static void same_in_kernel_and_user_space(void)
 {
 	static int on_v4[EXPORTERS], on_dual[EXPORTERS], got[EXPORTERS];
 	__u32 nonce;
@@ -262,13 +262,13 @@ static void same_in_kernel_and_userspace(void)
 	nonce = g.nonce;
 	odd = arrivals(v4, EXPORTERS, on_v4);
 	ok(!odd && !unlike_predicted(v4, EXPORTERS, on_v4, 7),
-	   "%d IPv4 exporters, 0.0.0.0: kernel and userspace agree on the bucket", EXPORTERS);
+	   "%d IPv4 exporters, 0.0.0.0: kernel and user space agree on the bucket", EXPORTERS);
 
 	start_group(AF_INET6, 7, 0, 6, RP_UNSET);
 	odd = arrivals(v6, EXPORTERS, got);
 	ok(!odd && !unlike_predicted(v6, EXPORTERS, got, 7),
-	   "%d IPv6 exporters, [::]: kernel and userspace agree on the bucket", EXPORTERS);
-	ok(g.nonce != nonce, "each group has a seed of its own");
+	   "%d IPv6 exporters, [::]: kernel and user space agree on the bucket", EXPORTERS);
+	ok(g.nonce != nonce, "each group has a nonce of its own");
 
 	start_group(AF_INET6, 7, 0, 0, RP_UNSET);
 	leave(0);
@@ -278,14 +278,14 @@ static void same_in_kernel_and_userspace(void)
 	odd = arrivals(v4, EXPORTERS, on_dual);
 	for (int i = 0; i < EXPORTERS; i++)
 		moved += on_dual[i] != on_v4[i];
-	ok(!odd && !moved, "the same %d IPv4 exporters, [::], same seed: the same buckets",
+	ok(!odd && !moved, "the same %d IPv4 exporters, [::], same nonce: the same buckets",
 	   EXPORTERS);
 }
 
 static void failover(void)
 {
 	static int before[EXPORTERS], after[EXPORTERS], back[EXPORTERS];
-	int strays = 0, homeless = 0, not_home = 0, apart = 0;
+	int strays = 0, lost = 0, not_back = 0, apart = 0;
 
 	start_group(AF_INET6, 4, 0, 3, RP_UNSET);
 	must(!arrivals(v6, EXPORTERS, before));
@@ -293,10 +293,11 @@ static void failover(void)
 	must(!arrivals(v6, EXPORTERS, after));
 	for (int i = 0; i < EXPORTERS; i++) {
 		strays += before[i] != 2 && after[i] != before[i];
-		homeless += after[i] == NOBODY;
+		lost += after[i] == NO_BUCKET;
 	}
-	ok(!strays && !homeless, "bucket 2 of 4 dies: only its exporters move, and all are served");
-	ok(!unlike_predicted(v6, EXPORTERS, after, 4), "to the stand-ins that userspace predicts");
+	ok(!strays && !lost, "bucket 2 of 4 dies: only its exporters move, and all arrive");
+	ok(!unlike_predicted(v6, EXPORTERS, after, 4),
+	   "failover: to the buckets that user space predicts");
 	for (int i = 0; i < 200; i++)
 		apart += connects_to(&v6[i]) != after[i] || connects_to(&v6[i]) != after[i];
 	ok(!apart, "TCP of 200 of them fails over to the same buckets, twice from other ports");
@@ -305,20 +306,20 @@ static void failover(void)
 	g.tcp[2] = join(2, SOCK_STREAM);
 	must(!arrivals(v6, EXPORTERS, back));
 	for (int i = 0; i < EXPORTERS; i++)
-		not_home += back[i] != before[i];
-	ok(!not_home, "it is back: all are home");
+		not_back += back[i] != before[i];
+	ok(!not_back, "bucket 2 is back: all exporters are with their owners");
 	for (int i = 0; i < 200; i++)
 		apart += connects_to(&v6[i]) != before[i];
 	ok(!apart, "TCP too");
 	ok(counted(RP_OWN) + counted(RP_FAILOVER) == 3 * EXPORTERS && counted(RP_FAILOVER) > 0 &&
 		   !counted(RP_REFUSED) && !counted(RP_UNREADABLE),
-	   "counters: %llu own + %llu stood in for = all that was sent", counted(RP_OWN),
+	   "counters: %llu own + %llu failover = all that was sent", counted(RP_OWN),
 	   counted(RP_FAILOVER));
 
 	start_group(AF_INET6, RP_MAX_BUCKETS, 127, 127, RP_UNSET);
 	must(!arrivals(v4, 1000, after));
 	ok(!unlike_predicted(v4, 1000, after, RP_MAX_BUCKETS) && after[0] == 127,
-	   "127 of 128 buckets empty: the one that is live serves all");
+	   "127 of 128 buckets empty: the live one gets all");
 }
 
 static void refusal(void)
@@ -332,12 +333,12 @@ static void refusal(void)
 	must(!arrivals(v4, 1000, after));
 	for (int i = 0; i < 1000; i++) {
 		refused += before[i] == 1;
-		wrong += after[i] != (before[i] == 1 ? NOBODY : before[i]);
+		wrong += after[i] != (before[i] == 1 ? NO_BUCKET : before[i]);
 	}
 	for (int i = 0; i < 200; i++)
 		tcp_wrong += connects_to(&v4[i]) != (before[i] == 1 ? REFUSED : before[i]);
 	ok(refused && !wrong,
-	   "failover off: the %d exporters of the empty bucket are refused, nobody else", refused);
+	   "failover off: the %d exporters of the empty bucket are refused, no others", refused);
 	ok(!tcp_wrong, "their TCP connections too, at once (RST)");
 	ok(counted(RP_REFUSED) == (__u64)refused, "counters: %d refused", refused);
 
@@ -345,8 +346,8 @@ static void refusal(void)
 	leave(0);
 	must(!arrivals(v4, 100, after));
 	for (int i = 0; i < 100; i++)
-		wrong += after[i] != NOBODY;
-	ok(!wrong, "nobody live: nobody is served, nothing hangs");
+		wrong += after[i] != NO_BUCKET;
+	ok(!wrong, "no bucket live: all are refused");
 	close(sender);
 }
 
@@ -423,8 +424,8 @@ static void unset_size(void)
 	set_u32(RP_MAP_SIZE, 0);
 	must(!arrivals(v6, 1000, got));
 	for (int i = 0; i < 1000; i++)
-		lost += got[i] == NOBODY;
-	ok(!lost, "size not set, as by a loader that does not know it: all are served");
+		lost += got[i] == NO_BUCKET;
+	ok(!lost, "size not set, as by a loader that does not know it: all arrive");
 }
 
 /* What no exporter sends, but a network may deliver */
@@ -471,7 +472,7 @@ int main(int argc, char **argv)
 		v6[i].b[0] = 0x20 | (v6[i].b[0] & 0x1f);
 	}
 
-	same_in_kernel_and_userspace();
+	same_in_kernel_and_user_space();
 	failover();
 	refusal();
 	overrides();

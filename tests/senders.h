@@ -15,11 +15,6 @@
 #define IPV6_FREEBIND 78
 #endif
 
-static inline int is_v4(const union rp_addr *a)
-{
-	return !a->q[0] && !a->b[8] && !a->b[9] && a->b[10] == 0xff && a->b[11] == 0xff;
-}
-
 /* A socket address of the exporter's family; addr NULL: loopback */
 static inline socklen_t fill_sockaddr(struct sockaddr_in6 *s, const union rp_addr *addr, int four,
 				      int port)
@@ -69,7 +64,7 @@ static inline struct msghdr address_datagram(struct datagram *d, const union rp_
 			   .msg_iovlen = 1,
 			   .msg_control = d->control};
 	struct cmsghdr *c = (void *)d->control;
-	int four = is_v4(from);
+	int four = rp_addr_is_v4(from);
 
 	d->payload = (struct iovec){(void *)payload, size};
 	m.msg_namelen = fill_sockaddr(&d->to, NULL, four, port);
@@ -95,7 +90,7 @@ static inline struct msghdr address_datagram(struct datagram *d, const union rp_
 /* A connection from that address; -1, with errno, if it is refused */
 static inline int connect_from(const union rp_addr *from, int port)
 {
-	int four = is_v4(from), sock = new_sender(four, SOCK_STREAM);
+	int four = rp_addr_is_v4(from), sock = new_sender(four, SOCK_STREAM);
 	struct sockaddr_in6 addr;
 	socklen_t len = fill_sockaddr(&addr, from, four, 0);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the group library use of each other, and nobody else. A file calls only files that stand below it here:
+ * What the files of the group library use of each other, and no other file uses. A file calls only files that stand below it here:
  *
  *   group              opens, rehearses, preloads, joins, leaves
  *   object             the BPF object: read, checked, loaded
@@ -125,7 +125,7 @@ int rp_open_object(struct rp_member *m);
 
 /*
  * Loads the program and makes the maps that rp_reuse_pin() has not found. Without the privilege, opens the program and the maps
- * that `reuseportctl load` or another instance has pinned.
+ * that `reuseportctl preload` or another instance has pinned.
  */
 int rp_load_object(struct rp_member *m);
 

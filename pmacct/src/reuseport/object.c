@@ -159,7 +159,7 @@ static int borrow_maps(struct rp_member *m)
     rp_map_path(m, id, path);
     m->fds[id] = rp_get_pin(path, 0);
     if (m->fds[id] < 0)
-      return rp_fail(m, m->fds[id], "cannot open %s (%s): run 'reuseportctl load' again", path, strerror(-m->fds[id]));
+      return rp_fail(m, m->fds[id], "cannot open %s (%s): run 'reuseportctl preload' again", path, strerror(-m->fds[id]));
   }
 
   return 0;
@@ -182,7 +182,7 @@ static int borrow_pins(struct rp_member *m)
   if (err) return err;
   if (uses_map(m->prog, m->fds[RP_TARGETS])) return 1;
 
-  return rp_fail(m, -EEXIST, "what is pinned at %s is not a selector for the maps beside it: run 'reuseportctl load' again", path);
+  return rp_fail(m, -EEXIST, "what is pinned at %s is not a selector for the maps beside it: run 'reuseportctl preload' again", path);
 }
 
 static int is_debug_build(const struct rp_member *m)

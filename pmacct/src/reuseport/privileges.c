@@ -115,7 +115,7 @@ int rp_fail_load(struct rp_member *m)
   struct rlimit limit;
 
   if (!rp_may_load())
-    return rp_fail(m, -EPERM, "cannot load %s: %s, or have 'reuseportctl load' pin it for this listener beforehand", path, no_privilege);
+    return rp_fail(m, -EPERM, "cannot load %s: %s, or have 'reuseportctl preload' pin it for this listener beforehand", path, no_privilege);
   if (charges_memlock() && !getrlimit(RLIMIT_MEMLOCK, &limit) && limit.rlim_cur != RLIM_INFINITY)
     return rp_fail(m, -EPERM, "cannot load %s: before Linux 5.11 that takes memory from RLIMIT_MEMLOCK, which is %lu bytes: set it to %lu (LimitMEMLOCK= in a systemd unit, 'ulimit -l %lu' in a shell)", path, (unsigned long) limit.rlim_cur, needed, needed / 1024);
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Exporter -> bucket: the same C in the selector, in userspace and in the tests.
+ * Exporter -> bucket: the same C in the selector, in user space and in the tests.
  *
  * 1. The address alone decides, all 16 bytes of it; an IPv4 exporter is the same on a dual-stack listener.
  * 2. The same address, nonce and size give the same bucket on every machine, whatever its byte order.
- * 3. Consistent: growing from n to n+1 buckets moves 1/(n+1) of the exporters, and those to the new bucket.
- * 4. The stand-ins of an empty bucket are spread over the others like exporters over buckets.
+ * 3. Consistent: growing from n to n+1 buckets moves 1/(n+1) of the exporters, all of them to the new bucket.
+ * 4. Failover spreads the exporters of an empty bucket over the other buckets as evenly.
  */
 #ifndef REUSEPORT_HASH_H
 #define REUSEPORT_HASH_H
 
 #include <linux/types.h>
 
-/* How many buckets are drawn for an exporter whose own one is empty, before all of them are tried in turn */
+/* How many buckets failover draws for an exporter before it tries all buckets in turn */
 #define RP_FAILOVER_DRAWS 8
 
 /* A source address in network order; IPv4 is ::ffff:a.b.c.d */
@@ -22,7 +22,7 @@ union rp_addr {
   __u64 q[2];
 };
 
-/* Two words as they follow each other in memory */
+/* Returns: two words as one, in the order of memory. */
 static inline __u64 rp_pair(__u32 first, __u32 second)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -32,6 +32,7 @@ static inline __u64 rp_pair(__u32 first, __u32 second)
 #endif
 }
 
+/* Makes a v4-mapped address; addr_be: the IPv4 address in network order. */
 static inline void rp_addr_v4(union rp_addr *a, __u32 addr_be)
 {
   a->q[0] = 0;
@@ -61,7 +62,7 @@ static inline __u64 rp_be64(__u64 x)
 #endif
 }
 
-/* David Stafford's "Mix13" finalizer (2011): every input bit reaches every output bit */
+/* Source: David Stafford's "Mix13" finalizer (2011). Each bit of the input reaches each bit of the output. */
 static inline __u64 rp_mix(__u64 x)
 {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -69,21 +70,22 @@ static inline __u64 rp_mix(__u64 x)
   return x ^ (x >> 31);
 }
 
-/* Hash of all that is overridden to a bucket: whose addresses these are, they stay together if that bucket is empty */
+/* Returns: the hash of all exporters with an override to that bucket. One hash for all: if the bucket is empty, the addresses of one
+   router fail over together. */
 static inline __u64 rp_hash_overridden(__u32 bucket, __u32 nonce)
 {
   return rp_mix((__u64) bucket << 32 | nonce);
 }
 
-/* Hash of an exporter. The halves are mixed one after the other, so that permuted words differ. */
+/* Returns: the hash of an exporter. The halves are mixed one after the other, so that permuted words differ. */
 static inline __u64 rp_hash(const union rp_addr *a, __u32 nonce)
 {
   return rp_mix(rp_mix(rp_be64(a->q[0]) + nonce) ^ rp_be64(a->q[1]));
 }
 
 /*
- * The verifier follows a loop's counter beyond its end, speculatively, when the loader has no CAP_PERFMON, and
- * gives up: "too complex". Without a counter there is nothing to follow.
+ * Unrolls a loop for the verifier: if the loader has no CAP_PERFMON, it follows the loop's counter speculatively beyond its end
+ * until the program is "too complex".
  */
 #ifdef __clang__
 #define RP_UNROLL _Pragma("clang loop unroll(full)")
@@ -91,7 +93,7 @@ static inline __u64 rp_hash(const union rp_addr *a, __u32 nonce)
 #define RP_UNROLL
 #endif
 
-/* All bits up to the highest one of x, which is below 256 */
+/* Returns: x with all bits below its highest one set; x is below 256. */
 static inline __u32 rp_fill(__u32 x)
 {
   x |= x >> 1;
@@ -100,9 +102,9 @@ static inline __u32 rp_fill(__u32 x)
 }
 
 /*
- * A number within mask, which is 2^k - 1 and below RP_MAX_BUCKETS: the key's lowest bits say how long it is, others are the
- * number. Each length takes them from a place of its own in the key, so that one says nothing of another; and the same place
- * whatever the mask, so that a larger mask moves nothing but to its new numbers.
+ * Returns: a number from 0 to mask, which is 2^k - 1 and below RP_MAX_BUCKETS. The lowest bits of the key say how many bits the
+ * number has, others are these bits. Each length takes them from its own place in the key, so that numbers of different length are
+ * independent. The place does not depend on the mask, so that a larger mask moves keys to its new numbers only.
  */
 static inline __u32 rp_pick(__u64 key, __u32 mask)
 {
@@ -112,10 +114,13 @@ static inline __u32 rp_pick(__u64 key, __u32 mask)
 }
 
 /*
- * BinomialHash (Coluzzi, Brocco, Antonucci and Leidi, 2024), a consistent hash in constant time: no table, no division, and
- * mostly one pick, of the n that 2^k buckets would be. If the picked one does not exist, draw again: a number in the upper
- * half, where n ends, or else the pick of the lower half. n: 1..RP_MAX_BUCKETS. Returns a bucket below n. One key in 2^32 has
- * draws to go after these 32, and gets the lower half's.
+ * A consistent hash in constant time, without a table and without a division. n: 1..RP_MAX_BUCKETS. Returns: a bucket below n.
+ *
+ * It picks one of 2^k buckets, the next power of two, and mostly that bucket exists. If not, it draws again: numbers that hit the
+ * upper half, where n ends, count if they are below n; one that hits the lower half stands for the pick of that half. After 32
+ * draws, which leaves one key in 2^32 undecided, the lower half's pick is taken.
+ *
+ * Source: BinomialHash (Coluzzi, Brocco, Antonucci and Leidi, 2024).
  */
 static inline __u32 rp_spread(__u64 key, __u32 n)
 {
@@ -135,7 +140,7 @@ static inline __u32 rp_spread(__u64 key, __u32 n)
   return rp_pick(key, mask >> 1);
 }
 
-/* The bucket of draw 0 is the exporter's own, those of draws 1..RP_FAILOVER_DRAWS may stand in for it */
+/* Returns: the bucket of that draw. Draw 0 is the exporter's own bucket, draws 1..RP_FAILOVER_DRAWS are for failover. */
 static inline __u32 rp_draw(__u64 hash, __u32 draw, __u32 n)
 {
   return rp_spread(draw ? rp_mix(hash + draw) : hash, n);
