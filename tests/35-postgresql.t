@@ -1,5 +1,5 @@
 #!/bin/sh
-# The worked example of docs/example.md: four nfacctd with BMP write to one table of a real PostgreSQL, by the files of
+# The worked example of docs/deployment.md: four nfacctd with BMP write to one table of a real PostgreSQL, by the files of
 # examples/ and scripts/instances. What 200 exporters sent is what the table has, exporter by exporter, each from one
 # instance and with the AS of a route from the exporter's own BMP session; also when an instance restarts meanwhile.
 . "${0%/*}/lib.sh"
