@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Exporters for the tests in C: datagrams and connections from any address to a port on loopback.
- */
+/* Exporters for the tests and the benchmark in C: datagrams and connections from any address to a
+ * port on loopback. */
 #ifndef SENDERS_H
 #define SENDERS_H
 
@@ -15,7 +15,7 @@
 #define IPV6_FREEBIND 78
 #endif
 
-/* A socket address of the exporter's family; addr NULL: loopback */
+/* Fills in a socket address of IPv4, if four, or IPv6; addr NULL: loopback. Returns its length. */
 static inline socklen_t fill_sockaddr(struct sockaddr_in6 *s, const union rp_addr *addr, int four,
 				      int port)
 {
@@ -37,7 +37,7 @@ static inline socklen_t fill_sockaddr(struct sockaddr_in6 *s, const union rp_add
 	return sizeof(*s);
 }
 
-/* A socket that may have any address of that family. type: SOCK_* */
+/* Returns a socket that can send from any address of the family. type: SOCK_* */
 static inline int new_sender(int four, int type)
 {
 	int sender = socket(four ? AF_INET : AF_INET6, type, 0), yes = 1;
@@ -48,14 +48,15 @@ static inline int new_sender(int four, int type)
 	return sender;
 }
 
-/* One datagram, and all that its message points to */
+/* One datagram: what its message points to */
 struct datagram {
 	struct sockaddr_in6 to;
 	char control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 	struct iovec payload;
 };
 
-/* For sendmsg() by a new_sender(); the message is valid as long as d and the payload are */
+/* Returns a message for sendmsg() on a socket of new_sender(), valid as long as d and the payload.
+ * It goes from that address to the port on loopback. */
 static inline struct msghdr address_datagram(struct datagram *d, const union rp_addr *from,
 					     int port, const void *payload, size_t size)
 {
@@ -87,7 +88,8 @@ static inline struct msghdr address_datagram(struct datagram *d, const union rp_
 	return m;
 }
 
-/* A connection from that address; -1, with errno, if it is refused */
+/* Connects from that address to the port on loopback. Returns the socket, or -1 with errno if the
+ * connection is refused. */
 static inline int connect_from(const union rp_addr *from, int port)
 {
 	int four = rp_addr_is_v4(from), sock = new_sender(four, SOCK_STREAM);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* TAP for the tests in C, and what they all do with addresses and sockets. */
+/* TAP for the tests in C, and random numbers that are the same in every run. */
 #ifndef TAP_H
 #define TAP_H
 
@@ -11,6 +11,7 @@
 
 static int tap_count, tap_failed;
 
+/* One assertion, named by the format. Returns good. */
 __attribute__((format(printf, 2, 3))) static inline int ok(int good, const char *format, ...)
 {
 	va_list args;
@@ -26,7 +27,7 @@ __attribute__((format(printf, 2, 3))) static inline int ok(int good, const char 
 	return good;
 }
 
-/* Stops the test: what it stands on is missing */
+/* Ends the program if the condition, without which it cannot go on, does not hold */
 #define must(condition)                                                                            \
 	do {                                                                                       \
 		if (!(condition)) {                                                                \
@@ -35,6 +36,7 @@ __attribute__((format(printf, 2, 3))) static inline int ok(int good, const char 
 		}                                                                                  \
 	} while (0)
 
+/* Prints the plan. Returns the exit code: 1 if an assertion has failed. */
 static inline int tap_done(void)
 {
 	printf("1..%d\n", tap_count);
@@ -42,7 +44,7 @@ static inline int tap_done(void)
 	return tap_failed != 0;
 }
 
-/* The same sequence in every run: a failure can be looked at again */
+/* The same sequence in every run, so that a failure can be reproduced */
 static inline __u64 next_random(__u64 *state)
 {
 	return rp_mix(*state += 0x9e3779b97f4a7c15ULL);
