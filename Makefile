@@ -202,8 +202,6 @@ build/.deps-%: scripts/deps
 	CONFIGURE='$(CONFIGURE)' scripts/deps $(if $(INSTALL_DEPS),,--check) $*
 	@mkdir -p build && touch $@
 
-build/.deps-build: build/.deps-bpf
-
 demo: build build/.deps-demo
 	scripts/demo
 

@@ -40,7 +40,7 @@ only_its() {
 	ok "$1: a host is lost, its exporters move (${moved:=0})" [ "$moved" -gt 0 ]
 	is "$1: others do not" "$(counted "$1" "moved, of the others")" 0
 	is "$1: it is back, and not at home are, of its and of others'" \
-		"$(counted "$1" "not back home, of the lost host") $(counted "$1" "not back home, of the others")" "0 0"
+		"$(counted "$1" "not returned, of the lost host") $(counted "$1" "not returned, of the others")" "0 0"
 }
 
 # what a lab might leave behind
