@@ -42,7 +42,7 @@ build: $(TREE)/.built bpf
 
 bpf: bpf/reuseport.o reuseportctl/reuseportctl
 
-CTL := $(patsubst %,reuseportctl/%.c,reuseportctl status steer pair sockets) $(OVERLAY)/group.c
+CTL := $(wildcard reuseportctl/*.c) $(OVERLAY)/group.c
 
 reuseportctl/reuseportctl: $(CTL) $(wildcard reuseportctl/*.h $(OVERLAY)/*.h) | build/.deps-build
 	$(CC) $(TOOL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -o $@ $(CTL) $(LDFLAGS) -lbpf -lmnl -ljansson
@@ -110,9 +110,11 @@ demo: build build/.deps-demo
 
 vpath %.c tests bench
 
-tests/bin/%: %.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h tests/*.h) | build/.deps-build
+tests/bin/member: reuseportctl/listener_socket.c
+
+tests/bin/%: %.c $(OVERLAY)/group.c $(wildcard $(OVERLAY)/*.h tests/*.h) reuseportctl/listener_socket.h | build/.deps-build
 	@mkdir -p tests/bin
-	$(CC) $(TOOL_CFLAGS) -Itests -o $@ $< $(OVERLAY)/group.c -lbpf
+	$(CC) $(TOOL_CFLAGS) -Itests -Ireuseportctl -o $@ $(filter %.c,$^) -lbpf
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
