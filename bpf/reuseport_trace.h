@@ -2,7 +2,7 @@
 /*
  * 'make debug': the selector says each decision in the kernel's trace, in the words of select.bt:
  *
- *   reuseport: udp 10.0.0.1: wants 2, gets 1, stand-in
+ *   reuseport: udp 10.0.0.1: wants 2, gets 1, failover
  *   reuseport: tcp 2001:0db8:0000:0000:0000:0000:0000:0001: wants 2, gets 2, own
  *   reuseport: waiting 10.0.0.1: wants 2, gets -1, refused
  *
@@ -24,7 +24,7 @@
 		break
 #define DEBUG_LINES(protocol, name)                                                                \
 	DEBUG_LINE(protocol, name, RP_OWN, "own");                                                 \
-	DEBUG_LINE(protocol, name, RP_FAILOVER, "stand-in");                                       \
+	DEBUG_LINE(protocol, name, RP_FAILOVER, "failover");                                       \
 	DEBUG_LINE(protocol, name, RP_REFUSED, "refused");                                         \
 	DEBUG_LINE(protocol, name, RP_UNREADABLE, "unreadable")
 

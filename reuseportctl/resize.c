@@ -31,7 +31,7 @@ static int check_instances(struct rp_member *m, __u32 size, const char *someone)
 	return live;
 }
 
-/* Refuses a size that cuts off an override: its exporters would go by the hash, and nobody told */
+/* Refuses a size that cuts off an override: its exporters would silently go by the hash */
 static int check_overrides(struct rp_member *m, __u32 size)
 {
 	struct overrides all = {};
