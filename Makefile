@@ -209,9 +209,11 @@ TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tes
 
 vpath %.c tests bench
 
+tests/bin/member: build/obj/reuseportctl/listener_socket.o
+
 tests/bin/%: %.c $(GROUP) | build/.deps-bpf
 	@mkdir -p tests/bin build/obj/tests/bin
-	$(CC) $(C_FLAGS) $(CPPFLAGS) -Itests $(CFLAGS) $(record) $(LDFLAGS) -o $@ $< $(GROUP) $(GROUP_LIBS) $(LDLIBS)
+	$(CC) $(C_FLAGS) $(CPPFLAGS) -Itests -Ireuseportctl $(CFLAGS) $(record) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(GROUP_LIBS) $(LDLIBS)
 
 # For scripts that compile the library by themselves
 group-sources:

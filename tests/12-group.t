@@ -175,9 +175,9 @@ for n in 0 129 x '' 3x -1; do
 	said=$("$reuseportctl" --pin-path "$pins" resize "$n" 2>&1) && status=0 || status=$?
 	is "resize '$n' is not understood" "$status $(printf '%s\n' "$said" | wc -l)" "2 1"
 done
-like "no instance live" "$("$reuseportctl" --pin-path "$pins" resize 3 2>&1)" "nobody is live in the group $pins: .* start the instances"
+like "no instance live" "$("$reuseportctl" --pin-path "$pins" resize 3 2>&1)" "no instance is live in the group $pins: .* start the instances"
 like "no group" "$("$reuseportctl" --pin-path "$bpffs/nowhere" resize 3 2>&1)" "no group at $bpffs/nowhere"
-like "no bpffs" "$("$reuseportctl" --pin-path /tmp resize 3 2>&1)" "nobody is live"
+like "no bpffs" "$("$reuseportctl" --pin-path /tmp resize 3 2>&1)" "no instance is live"
 member "$object" "$pins" 3 1 protocol=tcp
 tcp=$pid
 

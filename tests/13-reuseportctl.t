@@ -1,5 +1,5 @@
 #!/bin/sh
-# The companion without a daemon: its own pair, listen and connect, is the group and the exporters.
+# reuseportctl without a daemon: its own commands listen and connect are the group and the exporters.
 . "${0%/*}/lib.sh"
 need_root
 need jq strace flock script mandoc bash
@@ -12,7 +12,7 @@ ctl() {
 	"$reuseportctl" "$@" 2>&1
 }
 
-# says NAME STATUS REGEX ARGUMENT...: its one line, and its exit status
+# says NAME STATUS REGEX ARGUMENT...: it prints one line that matches, and exits with that status
 says() {
 	assertion=$1 wanted=$2 regex=$3
 	shift 3
@@ -20,11 +20,11 @@ says() {
 	like "$assertion" "$status, $(printf '%s\n' "$out" | wc -l) line: $out" "^$wanted, 1 line: (reuseportctl: )?$regex"
 }
 
-# listens ARGUMENT...: in the background, until it does; its pid in $pid, its output in $tmp/listen
+# listens ARGUMENT...: starts it in the background and waits until it listens; its pid is in $pid, its output in $tmp/listen
 listens() {
 	"$reuseportctl" "$@" >"$tmp/listen" 2>&1 &
 	pid=$!
-	wait_for 10 grep -q 'Ctrl-C ends it' "$tmp/listen" || die "listen does not: $(cat "$tmp/listen")"
+	wait_for 10 grep -q 'Ctrl-C ends it' "$tmp/listen" || die "listen does not start: $(cat "$tmp/listen")"
 }
 
 ends() {
@@ -32,12 +32,12 @@ ends() {
 	wait "$1" || die "listen ends with $?"
 }
 
-# live_at BUCKET...: the others' instances have ended
+# live_at BUCKET...: whether these buckets are live, and no others
 live_at() {
 	[ "$(ctl --json status | jq -r '[.listeners[0].buckets[] | select(.live).bucket] | join(" ")')" = "$*" ]
 }
 
-# received LISTENER: its counts by bucket
+# received LISTENER: what each of its buckets received
 received() {
 	ctl --json --listener "$1" status | jq -r '[.listeners[0].buckets[].received] | join(" ")'
 }
@@ -58,8 +58,8 @@ is "status counted 150 of each" "$(received listen_udp | tr ' ' '+' | jq -nR 'in
 out=$(ctl --exporters 300 --from 2001:db8::/64 connect ::1 5000)
 like "300 exporters, IPv6: none is split" "$out" "^300 exporters: .*split over buckets: 0$"
 out=$(ctl --exporters 50 --tcp connect 127.0.0.1 5001) && status=0 || status=$?
-like "nobody there: all are refused, exit status $status" "$status $out" "50 exporters: refused or failed: 150; split over buckets: 0$"
-is "and 3" "$status" 3
+like "a port without a socket: all are refused, exit status $status" "$status $out" "50 exporters: refused or failed: 150; split over buckets: 0$"
+is "its exit status" "$status" 3
 says "a second one of the same index" 1 "reuseport_hashbucket_index 1 is in use .* by reuseportctl pid $pid" --prog "$object" --index 1 listen 5000
 says "another count" 1 "reuseport_hashbucket_count is 4 here, but 3 in the running group" --prog "$object" --count 4 --index 3 listen 5000
 
@@ -100,52 +100,52 @@ says "a listener that is not there" 1 "no listener nfacct in $pins" --listener n
 
 # ---- overrides ----
 
-ok "pin" quietly "$reuseportctl" pin 127.0.0.0/24 1
-ok "pin a longer one" quietly "$reuseportctl" pin 127.0.0.7 2
-ok "pin IPv6" quietly "$reuseportctl" pin 2001:db8::/65 0
+ok "override add" quietly "$reuseportctl" override add 127.0.0.0/24 1
+ok "a longer prefix" quietly "$reuseportctl" override add 127.0.0.7 2
+ok "an IPv6 prefix" quietly "$reuseportctl" override add 2001:db8::/65 0
 like "effective at once, the longest prefix holds" "$(ctl connect 127.0.0.1 5000)" "^20 exporters: bucket 1: 114; bucket 2: 6; split over buckets: 0$"
 like "IPv6 too" "$(ctl --from 2001:db8::/64 connect ::1 5000)" "^20 exporters: bucket 0: 120; split"
 like "where says why" "$(ctl where 127.0.0.7 2001:db8:1::)" "^127.0.0.7 +2  listen_tcp +reuseportctl $pid +override$"
-like "and in JSON" "$(ctl --json where 127.0.0.7 | jq -c '.[0]')" '"bucket":2,"by":"override","live":true,"served_by":2,"standin":false'
-is "pins lists them" "$(ctl pins | tr '\n' ';')" "127.0.0.0/24 1;127.0.0.7/32 2;2001:db8::/65 0;"
-ctl pins >"$tmp/saved"
+like "and in JSON" "$(ctl --json where 127.0.0.7 | jq -c '.[0]')" '"bucket":2,"by":"override","live":true,"served_by":2,"failover":false'
+is "override list shows them" "$(ctl override list | tr '\n' ';')" "127.0.0.0/24 1;127.0.0.7/32 2;2001:db8::/65 0;"
+ctl override list >"$tmp/saved"
 cat >"$tmp/more" <<-END
 	# two more
 	10.0.0.0/8	2
 
-	::/0 1 # everybody else
+	::/0 1 # all others
 END
-says "a file replaces them" 0 "$pins: overrides: 2, 3 before" --load "$tmp/more" pins
-is "by what is in it" "$(ctl pins | tr '\n' ';')" "::/0 1;10.0.0.0/8 2;"
+says "override load: a file replaces them" 0 "$pins: overrides: 2, 3 before" override load "$tmp/more"
+is "by what is in it" "$(ctl override list | tr '\n' ';')" "::/0 1;10.0.0.0/8 2;"
 like "::/0 is IPv4 too" "$(ctl where 127.0.0.7)" "^127.0.0.7 +1  listen_tcp .*override$"
 for bad in "10.0.0.1/8 1" "10.0.0.0/33 1" "10.0.0.0/8" "10.0.0.0/8 x" "10.0.0.0/8 1 2" "10.0.0.0/8 128"; do
 	printf '10.1.0.0/16 0\n%s\n' "$bad" >"$tmp/bad"
-	out=$(ctl --load "$tmp/bad" pins) && status=0 || status=$?
+	out=$(ctl override load "$tmp/bad") && status=0 || status=$?
 	like "a file with '$bad': refused" "$status: $out" "$tmp/bad, line 2: not 'PREFIX BUCKET': nothing was changed"
 done
 printf '10.1.0.0/16 0\n10.2.0.0/16 3\n' >"$tmp/bad"
-says "a bucket that the group has not" 1 "bucket 3 for 10.2.0.0/16 is not one of the group $pins, which has 0 to 2: nothing was changed" --load "$tmp/bad" pins
+says "a bucket that the group has not" 1 "bucket 3 for 10.2.0.0/16 is not one of the group $pins, which has 0 to 2: nothing was changed" override load "$tmp/bad"
 printf '10.1.0.0/16 0\n::ffff:10.1.0.0/112 1\n' >"$tmp/bad"
-says "a prefix twice" 1 "$tmp/bad has 10.1.0.0/16 twice: nothing was changed" --load "$tmp/bad" pins
+says "a prefix twice" 1 "$tmp/bad has 10.1.0.0/16 twice: nothing was changed" override load "$tmp/bad"
 seq 0 65536 | awk '{printf "10.%d.%d.%d/32 1\n", $1 / 65536, $1 / 256 % 256, $1 % 256}' >"$tmp/many"
-says "one more than there is room for" 1 "65537 overrides are more than the 65536 that a group may have: nothing was changed" --load "$tmp/many" pins
-is "and nothing was" "$(ctl pins | tr '\n' ';')" "::/0 1;10.0.0.0/8 2;"
+says "one more than there is room for" 1 "65537 overrides are more than the 65536 that a group may have: nothing was changed" override load "$tmp/many"
+is "and nothing was" "$(ctl override list | tr '\n' ';')" "::/0 1;10.0.0.0/8 2;"
 head -n 65536 "$tmp/many" >"$tmp/all"
 for ms in 0.05 0.1 0.2; do
-	timeout "$ms" "$reuseportctl" --load "$tmp/all" pins >"$tmp/loaded" || true
-	n=$(ctl pins | wc -l)
+	timeout "$ms" "$reuseportctl" override load "$tmp/all" >"$tmp/loaded" || true
+	n=$(ctl override list | wc -l)
 	ok "ended after $ms s: all or nothing ($n)" [ "$n" = 2 -o "$n" = 65536 ]
-	quietly "$reuseportctl" --load "$tmp/more" pins
+	quietly "$reuseportctl" override load "$tmp/more"
 done
-says "as many as there is room for" 0 "$pins: overrides: 65536, 2 before" --load - pins <"$tmp/all"
-says "back to what was saved" 0 "$pins: overrides: 3, 65536 before" --load "$tmp/saved" pins
-is "is as it was" "$(ctl pins)" "$(cat "$tmp/saved")"
-ok "unpin" quietly "$reuseportctl" unpin 127.0.0.0/24
-says "not there" 1 "127.0.0.0/24 is not among the overrides of the group $pins" unpin 127.0.0.0/24
+says "as many as there is room for" 0 "$pins: overrides: 65536, 2 before" override load - <"$tmp/all"
+says "back to what was saved" 0 "$pins: overrides: 3, 65536 before" override load "$tmp/saved"
+is "is as it was" "$(ctl override list)" "$(cat "$tmp/saved")"
+ok "override delete" quietly "$reuseportctl" override delete 127.0.0.0/24
+says "not there" 1 "127.0.0.0/24 is not among the overrides of the group $pins" override delete 127.0.0.0/24
 says "shrinking past an override" 1 "cannot shrink the group $pins to 2 buckets: (an override has 127.0.0.7/32 in bucket 2|a bucket beyond)" resize 2
-says "a bucket that is not there" 1 "bucket 9 for 10.0.0.0/8 is not one of the group" pin 10.0.0.0/8 9
+says "a bucket that is not there" 1 "bucket 9 for 10.0.0.0/8 is not one of the group" override add 10.0.0.0/8 9
 : >"$tmp/none"
-says "an empty file takes all away" 0 "$pins: overrides: 0, 2 before" --load "$tmp/none" pins
+says "an empty file takes all away" 0 "$pins: overrides: 0, 2 before" override load "$tmp/none"
 like "and the hash decides again" "$(ctl where 127.0.0.7)" "^127.0.0.7 .*hash$"
 
 # ---- failover; a group whose bucket 2 is empty ----
@@ -157,16 +157,16 @@ listens --prog "$object" --index 1 listen 5000
 second=$pid
 is "a new group counts from zero" "$(received listen_udp)" "0 0 0"
 ctl connect 127.0.0.1 5000 >"$tmp/connect" && status=0 || status=$?
-is "stand-ins: nobody is refused" "$status $(tail -n 1 "$tmp/connect" | grep -c refused)" "0 0"
+is "failover: none is refused" "$status $(tail -n 1 "$tmp/connect" | grep -c refused)" "0 0"
 awk '/^udp/ {print $2, $4}' "$tmp/connect" | sort >"$tmp/arrived"
 cut -d' ' -f1 "$tmp/arrived" >"$tmp/exporters"
 ctl --listener listen_udp --load "$tmp/exporters" where | awk 'NR > 1 {print $1, $2}' | sort >"$tmp/where"
 ok "all are where 'where' says" diff "$tmp/arrived" "$tmp/where"
-standin=$(ctl --json where 127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 127.0.0.8 127.0.0.9 | jq -c '[.[] | select(.standin)][0] | .bucket, .by, .live' | tr '\n' ' ')
-is "which names stand-ins" "$standin" '2 "hash" true '
-is "status counts them" "$(ctl --json --listener listen_udp status | jq '[.listeners[0].buckets[].standin] | add > 0')" true
+failed_over=$(ctl --json where 127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 127.0.0.8 127.0.0.9 | jq -c '[.[] | select(.failover)][0] | .bucket, .by, .live' | tr '\n' ' ')
+is "which says that it is failover" "$failed_over" '2 "hash" true '
+is "status counts them" "$(ctl --json --listener listen_udp status | jq '[.listeners[0].buckets[].failover] | add > 0')" true
 out=$(ctl status) && status=0 || status=$?
-like "and marks the bucket, exit status $status" "$status $out" "^! bucket 2 is empty \(listen_tcp, listen_udp\): live ones stand in; start the instance with that index"
+like "and marks the bucket, exit status $status" "$status $out" "^! bucket 2 is empty \(listen_tcp, listen_udp\): its exporters fail over to live instances; start the instance with that index"
 is "which is 3" "$status" 3
 says "failover off" 0 "$pins: failover off, on before" failover off
 out=$(ctl connect 127.0.0.1 5000) && status=0 || status=$?
@@ -184,19 +184,19 @@ says "a group that is live is not reset" 1 "the group $pins is live \(reuseportc
 ends "$first"
 ok "index 1 alone" wait_for 5 live_at 1
 ends "$second"
-like "a dead group" "$(ctl status || true)" "^! nobody is live in this group: .*'reuseportctl reset'$"
-says "has nothing to steer" 1 "nobody is live in the group $pins: its settings come with the first instance" pin 10.0.0.0/8 1
-mkdir "$pins/somebodys"
+like "a dead group" "$(ctl status || true)" "^! no instance is live in this group: .*'reuseportctl reset'$"
+says "has no settings to change" 1 "no instance is live in the group $pins: its settings come with the first instance" override add 10.0.0.0/8 1
+mkdir "$pins/foreign"
 says "reset" 0 "$pins: [0-9]+ pins removed" reset
-is "leaves what is not ours, and nothing else" "$(cd "$pins" && find . | sort | tr '\n' ' ')" ". ./somebodys "
-rmdir "$pins/somebodys"
+is "leaves what is not ours, and nothing else" "$(cd "$pins" && find . | sort | tr '\n' ' ')" ". ./foreign "
+rmdir "$pins/foreign"
 says "reset again" 0 "$pins: 0 pins removed" reset
 ok "the directory stays: its user may not be able to make it again" [ -d "$pins" ]
 says "nothing of a group there" 1 "no listener in $pins: give the group's reuseport_pin_path" status
 says "nor for where" 1 "no listener in $pins: give the group's reuseport_pin_path" where 10.0.0.1
 rmdir "$pins"
 says "no group" 1 "no group at $pins" status
-says "no group to steer" 1 "no group at $pins" reset
+says "no group to reset" 1 "no group at $pins" reset
 
 # ---- without a selector ----
 
@@ -211,38 +211,101 @@ ends "$pid"
 says "no command" 2 "no command; see 'reuseportctl --help'"
 says "unknown command" 2 "unknown command 'stat'" stat
 says "unknown option" 2 "unknown option, or one without its value: --yaml" --yaml status
-says "an option of another command" 2 "pin does not take all of these options" --json pin 10.0.0.0/8 1
-says "too few words" 2 "pin takes other arguments" pin 10.0.0.0/8
-says "too many" 2 "status takes other arguments" status now
-says "not a prefix" 2 "'10.0.0.1/8' is not a prefix: .* no bits set beyond the length" pin 10.0.0.1/8 1
+says "half a command" 2 "'override' alone is not a command" override
+says "an unknown second word" 2 "unknown command 'override move'" override move
+says "help for an unknown command" 2 "unknown command 'stat'" stat --help
+says "an option of another command" 2 "override add does not take --json" --json override add 10.0.0.0/8 1
+says "too few words" 2 "wrong number of arguments: override add takes PREFIX BUCKET" override add 10.0.0.0/8
+says "too many" 2 "wrong number of arguments: status takes none" status now
+says "the commands' names of earlier versions" 2 "unknown command 'pins'" pins
+says "not a prefix" 2 "'10.0.0.1/8' is not a prefix: .* no bits set beyond the length" override add 10.0.0.1/8 1
 says "not an address" 2 "'10.0.0.0/8' is not an IP address" where 10.0.0.0/8
 says "not a number" 2 "--watch takes a number from 1 to 86400, not '0'" --watch=0 status
 says "not a port" 2 "'0' is not a port" connect 127.0.0.1 0
 says "more exporters than addresses" 2 "--from 127.0.0.0/30 is not a prefix with 20 addresses" --from 127.0.0.0/30 connect 127.0.0.1 5000
 says "a relative pin path" 2 "the pin path 'pmacct' is not absolute" -p pmacct status
 says "metrics, again and again" 2 "--watch or --openmetrics, not both" --watch --openmetrics status
-says "not a listener" 2 "no listener is called 'nfacct'; see" --prog "$object" load nfacct
+says "not a listener" 2 "no listener is called 'nfacct'; see" --prog "$object" preload nfacct
 
-# ---- its words ----
+# ---- its words: the table of commands, as --help prints it, the completion, and the manual page ----
 
 manual=$root/reuseportctl/reuseportctl.8.in
 ok "the manual page is well-formed" quietly mandoc -Tlint -W warning "$manual"
-mandoc -Tascii "$manual" | col -b >"$tmp/manual"
 ctl --help >"$tmp/help"
 is "help fits a terminal" "$(awk 'length > 90' "$tmp/help")" ""
-# proposed WORDS: what bash proposes for the last of them
+
+# commands_in_help: a line each
+commands_in_help() {
+	sed -n '1,/^Options:/s/^  \([a-z][a-z ]*[a-z]\)\( [^ a-z].*\|  .*\| on|off.*\)$/\1/p' "$tmp/help" | sort
+}
+
+# options_in_help COMMAND...: those that its own help has, a line each
+options_in_help() {
+	ctl "$@" --help | sed -nE 's/^(  -[a-z], |      )(--[a-z-]+).*/\2/p' | sort
+}
+
+# options_in_manual COMMAND: those of its item in the manual page; the page says of all commands that they take the other two
+options_in_manual() {
+	{
+		grep "^\.It Cm $1\( [A-Z].*\)*$" "$manual" | grep -oE 'Fl -[a-z-]+' | sed 's/Fl /-/'
+		printf -- '--help\n--pin-path\n'
+	} | sort
+}
+
+# proposed WORD...: what bash proposes for the last of them, a line each
 proposed() {
 	bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); PATH=${0%/*}:$PATH; _reuseportctl; printf "%s\n" "${COMPREPLY[@]}"' \
 		"$reuseportctl" "$root/reuseportctl/reuseportctl.bash" reuseportctl "$@"
 }
-is "completion knows the commands" "$(proposed '' | grep '^[a-z]' | sort)" "$(awk '/^  [a-z]+ / {print $1}' "$tmp/help" | sort -u)"
-for command in $(proposed ''); do
-	case $command in -*) continue ;; esac
-	ok "help and manual page have $command" sh -c "grep -qE '^  $command' '$tmp/help' && grep -qE '^     $command' '$tmp/manual'"
-	for option in $(proposed "$command" --); do
-		ok "$command $option: likewise" sh -c "grep -qe '$option' '$tmp/help' && grep -qe '$option' '$tmp/manual'"
-	done
-done
+
+# proposed_commands: those of two words too
+proposed_commands() {
+	proposed '' | grep -v '^-' | while read -r word; do
+		case $word in
+		override) proposed override '' | sed -n 's/^[a-z]/override &/p' ;;
+		*) echo "$word" ;;
+		esac
+	done | sort
+}
+
+commands_in_help >"$tmp/commands"
+is "commands in the help" "$(wc -l <"$tmp/commands")" 12
+is "completion has the same commands" "$(proposed_commands)" "$(cat "$tmp/commands")"
+is "the manual page has the same commands" \
+	"$(sed -nE '/^\.Sh DESCRIPTION/,/^\.Ss Options/s/^\.It Cm ([a-z]+( (add|delete|list|load))?).*/\1/p' "$manual" | sort)" "$(cat "$tmp/commands")"
+while read -r command; do
+	# shellcheck disable=SC2086 # a command of two words
+	options=$(options_in_help $command)
+	# shellcheck disable=SC2086
+	is "$command: completion has the same options" "$(proposed $command -- | sort)" "$options"
+	is "$command: the manual page has the same options" "$(options_in_manual "$command")" "$options"
+	is "$command: the help has it in one line" "$(ctl --help | grep -cE "^  $command ")" 1
+done <"$tmp/commands"
+is "the manual page explains each option" \
+	"$(sed -n '/^\.Ss Options/,/^\.Sh/s/^\.It //p' "$manual" | grep -oE 'Fl -[a-z-]+' | sed 's/Fl /-/' | sort)" \
+	"$(sed -nE '/^Options:/,$s/^(  -[a-z], |      )(--[a-z-]+).*/\2/p' "$tmp/help" | sort)"
 is "completion knows what else there is" "$(proposed failover o | tr '\n' ' ')$(proposed re | tr '\n' ' ')" "on off resize reset "
+ctl --help | sed -n '/^Listeners:/,/^$/{s/^Listeners://;s/,//g;p}' | tr -s ' ' '\n' | grep . | sort >"$tmp/listeners"
+is "completion knows the listeners" "$(proposed preload '' | grep -v '^-' | sort)" "$(cat "$tmp/listeners")"
+is "the manual page knows the listeners" \
+	"$(sed -n '/^\.Em listeners/{n;s/^\.Cm//;s/ [,.]//g;p}' "$manual" | tr -s ' ' '\n' | grep . | sort)" "$(cat "$tmp/listeners")"
+
+# Names on the disk are data: whoever may make a directory in a pin path must not have root run a command
+mkdir -p "$bpffs/hostile/nfacctd" "$bpffs/hostile/bmp"
+# shellcheck disable=SC2016 # as they are
+for name in '$(touch ran)' '`touch ran`' '$((1+1))' '*' 'a b' '${HOME}' 'nfacctd;touch ran' '-x'; do mkdir "$bpffs/hostile/$name"; done
+is "directories with hostile names are there" "$(find "$bpffs/hostile" -mindepth 1 -maxdepth 1 | wc -l)" 10
+mkdir "$tmp/empty"
+is "completion of --listener proposes listeners alone" "$(cd "$tmp/empty" && proposed -p "$bpffs/hostile" -l '' | sort | tr '\n' ' ')" "bmp nfacctd "
+is "by the beginning of their names" "$(cd "$tmp/empty" && proposed -p "$bpffs/hostile" --listener n)" "nfacctd"
+# shellcheck disable=SC2016
+for typed in '$(touch ran)' '`touch ran`' '*'; do
+	is "completion proposes nothing for --listener $typed" "$(cd "$tmp/empty" && proposed -p "$bpffs/hostile" -l "$typed")" ""
+	(cd "$tmp/empty" && proposed -p "$bpffs/$typed" -l '' && proposed -p "$bpffs/$typed" override delete '') >"$tmp/typed"
+	is "nor a listener or a prefix for the pin path $typed" "$(grep -v '^--' "$tmp/typed" | tr -d '\n')" ""
+done
+(cd "$tmp/empty" && proposed -p "$bpffs/hostile/" && proposed --load "$bpffs/hostile/") >"$tmp/typed"
+is "completion of paths proposes them as they are" "$(grep -cF "$bpffs/hostile/\$(touch ran)" "$tmp/typed")" 2
+is "no name was run as a command, or expanded" "$(find "$tmp/empty" -mindepth 1)" ""
 
 done_testing

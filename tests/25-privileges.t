@@ -78,25 +78,25 @@ refused none $user
 if kernel_before 5 19; then
 	like "none: refused" "$said" "^1 ERROR: .* reuseport: cannot open .*: no privilege for BPF: run as root, or with CAP_BPF"
 	own_group pinned 2104
-	ok "pinned: by one who may" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/pinned" --prog "$tmp/reuseport.o" load nfacctd
+	ok "pinned: by one who may" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/pinned" --prog "$tmp/reuseport.o" preload nfacctd
 	refused pinned $user
 	like "pinned: this kernel does not allow it" "$said" "^1 ERROR: .* reuseport: cannot open .*: no privilege for BPF: run as root, or with CAP_BPF"
 else
 	like "none: refused, and how to help it" "$said" "^1 ERROR: .* no privilege for BPF: .*, or have 'reuseportctl preload' pin it for this listener beforehand"
 	own_group pinned 2104
-	ok "pinned: by one who may" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/pinned" --prog "$tmp/reuseport.o" load nfacctd
+	ok "pinned: by one who may" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/pinned" --prog "$tmp/reuseport.o" preload nfacctd
 	launch pinned $user
 	wait_for 20 is_up pinned 0 || diag "$(cat "$tmp/pinned-0.log")"
 	is "pinned: the daemon has no capability" "$(awk '/^Cap(Eff|Prm|Amb|Bnd)/ {print $2}' "/proc/$(pid_of pinned 0)/status" | sort -u)" 0000000000000000
 	is "pinned: status needs none" "$($user "$tmp/reuseportctl" -p "$bpffs/pinned" --json status | jq '.listeners[0].buckets[0].pid')" "$(pid_of pinned 0)"
-	ok "pinned: nor does pin" quietly $user "$tmp/reuseportctl" -p "$bpffs/pinned" pin 10.0.0.0/8 0
-	ok "pinned: load again, while it is live" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/pinned" --prog "$tmp/reuseport.o" load nfacctd
+	ok "pinned: nor does override add" quietly $user "$tmp/reuseportctl" -p "$bpffs/pinned" override add 10.0.0.0/8 0
+	ok "pinned: preload again, while it is live" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/pinned" --prog "$tmp/reuseport.o" preload nfacctd
 	receives pinned 2104
 	launch pinned $user
 	receives pinned 2104
 	rm "$bpffs/pinned/nfacctd/_selector"
 	cp "$object" "$tmp/other.o"
-	ok "pinned: another group's" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/user-bpf" --prog "$tmp/other.o" load nfacctd
+	ok "pinned: another group's" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/user-bpf" --prog "$tmp/other.o" preload nfacctd
 	mkdir "$tmp/out/prog"
 	bpftool prog pin pinned "$bpffs/user-bpf/nfacctd/_selector" "$bpffs/pinned/nfacctd/_selector"
 	chown 65534 "$bpffs/pinned/nfacctd/_selector"
@@ -148,7 +148,7 @@ for what in "udp 2106" "tcp 1790"; do
 		done
 	done
 done
-for command in status "pin 10.0.0.0/8 0" "failover off" "resize 1" reset pins; do
+for command in status "override add 10.0.0.0/8 0" "failover off" "resize 1" reset "override list"; do
 	out=$($stranger "$tmp/reuseportctl" -p "$bpffs/victim" $command 2>&1) && status=0 || status=$?
 	like "another user: $command" "$status $out" "^1 reuseportctl: .*(Permission denied|Operation not permitted)"
 done

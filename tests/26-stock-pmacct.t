@@ -70,7 +70,7 @@ for name in stock patched; do
 	runs "$binary" $name
 	like "$name: the directory above" "$("$reuseportctl" --pin-path "${pins%/*}" resize 3 2>&1)" \
 		"no map 'size' is pinned in ${pins%/*}, where instances are live \(.* of listener nfacctd\): give the directory that has it"
-	like "$name: status says that it is not set" "$("$reuseportctl" --pin-path "$pins" status || true)" "^! nobody has set how many buckets there are"
+	like "$name: status says that it is not set" "$("$reuseportctl" --pin-path "$pins" status || true)" "^! the number of buckets is not set, so that all 128 count"
 	is "$name: the size is set" "$("$reuseportctl" --pin-path "$pins" resize 3 2>&1)" "$pins: 3 buckets, 0 before"
 	like "$name: a bucket in use is not cut off" "$("$reuseportctl" --pin-path "$pins" resize 2 2>&1)" \
 		"cannot shrink the group $pins to 2 buckets: .* at index 2 of listener $pins; stop that instance first"

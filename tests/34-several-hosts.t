@@ -68,7 +68,7 @@ printf '%s\n' 'ip -n router route get 203.0.113.1 from 10.0.0.7 iif eth0' \
 	SHELL=/bin/sh timeout $((30 * ${SLOWER:-1})) script -qec "scripts/lab --hosts 2 --shell ecmp" /dev/null >"$tmp/out" || status=$?
 is "lab --shell ends with its shell" "$status" 0
 like "where one can ask for the way" "$(cat "$tmp/out")" "via 192\.0\.2\.1[12] "
-like "and look at a host" "$(cat "$tmp/out")" "/sys/fs/bpf/h2: 2 buckets, seed 20260808"
+like "and look at a host" "$(cat "$tmp/out")" "/sys/fs/bpf/h2: 2 buckets, nonce 20260808"
 diag "$(($(date +%s) - since)) s"
 
 left >"$tmp/after"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tracing without kprobes: arrays.bt says who joins, leaves, takes over and dies, tcpstates.bt what becomes of sessions, and the
-# debug object what it decides; of real instances, which did just that.
+# Tracing without kprobes: arrays.bt shows which instances join, leave, take over and die, tcpstates.bt the states of sessions, and
+# the debug object its decisions. All are compared with what real instances did.
 . "${0%/*}/lib.sh"
 need_daemons
 [ -f "$root/bpf/reuseport-debug.o" ] || skip_all "not built: run make debug"
@@ -21,14 +21,14 @@ start_all live 2
 udp=$(bpftool -j map show pinned "$bpffs/live/nfacctd/udp_balancing_targets" | grep -oE '"id":[0-9]+' | cut -d: -f2)
 tcp=$(bpftool -j map show pinned "$bpffs/live/bmp/tcp_balancing_targets" | grep -oE '"id":[0-9]+' | cut -d: -f2)
 
-# said WORDS INDEX: of the instance that has this index now, for both of its listeners
+# said WORD INDEX: whether arrays.bt has printed it of both listeners of the instance that has this index now
 said() {
 	for line in "$1 $udp udp_balancing_t bucket $2" "$1 $tcp tcp_balancing_t bucket $2"; do
 		grep -qE "^[0-9:]+ $line by $(cat "$tmp/host-$2") nfacctd" "$tmp/arrays.out" || return 1
 	done
 }
 
-# note INDEX: its pid, while it lives
+# note INDEX: keeps its pid as the host sees it, in $tmp/host-INDEX, while it is alive
 note() {
 	host_pid "$(pid_of live "$1")" >"$tmp/host-$1"
 }
@@ -38,19 +38,19 @@ for i in 0 1; do
 	ok "index $i joins, with its pid and name" wait_for 5 said join $i
 done
 
-# printed: what the debug object printed since the last call, in $tmp/printed
+# printed: takes what the debug object has printed since the last call into $tmp/printed
 printed() {
 	cp "$buffer/trace" "$tmp/printed"
 	echo >"$buffer/trace"
 }
 
-# decided REGEX: such outcomes in it, lines "exporter bucket datagrams"
+# decided OUTCOME: the decisions in it with that outcome, lines "exporter bucket datagrams"
 decided() {
 	sed -n "s/.*reuseport: udp \(.*\): wants [0-9]*, gets \(-*[0-9]*\), $1\$/\1 \2/p" "$tmp/printed" | short | sort | uniq -c |
 		awk '{print $2, $3, $1}' | sort
 }
 
-# short: IPv6 addresses as everybody writes them. The test's are 2001:db8::N.
+# short: filters IPv6 addresses into their usual form. Those of the test are 2001:db8::N.
 short() {
 	sed -E 's/^2001:0db8(:0000){5}:0*/2001:db8::/'
 }
@@ -71,12 +71,12 @@ for family in 4 6; do
 	echo $! >>"$tmp/routers"
 done
 
-# state FROM TO: of how many connections
+# state FROM TO: prints how many connections made that change
 state() {
 	grep -cE "^[0-9:]+ tcp \[?(10\.0\.0\.|2001:db8::)[0-9a-f]+\]?:[0-9]+ to 17901: $1 > $2 after [0-9]+ ms$" "$tmp/states.out"
 }
 
-# states FROM TO: whether it is that of all
+# states FROM TO: whether all connections made that change
 states() {
 	[ "$(state "$1" "$2")" -eq 10 ]
 }
@@ -91,23 +91,23 @@ is "two listeners came up" "$(grep -c 'tcp \[::\]:0 to 17901: CLOSE > LISTEN' "$
 old=$(pid_of live 0)
 start_and_wait live 0
 note 0
-ok "a newcomer at index 0 takes over, with its pid and name" wait_for 5 said takeover 0
+ok "a new instance at index 0 takes over, with its pid and name" wait_for 5 said takeover 0
 wait "$old"
 
-# Death, and who stands in
+# Death, and failover
 crash live 1
 ok "index 1 dies, with its pid and name" wait_for 5 said death 1
 send
 printed
-decided stand-in >"$tmp/standin"
+decided failover >"$tmp/failover"
 decided own >"$tmp/stayed"
 grep ' 1 ' "$tmp/own" | sed 's/ 1 / 0 /' >"$tmp/orphans"
-ok "the debug object says that index 0 stands in for exactly those of index 1 ($(wc -l <"$tmp/orphans"))" \
-	diff "$tmp/orphans" "$tmp/standin"
+ok "the debug object has failover to index 0 for exactly the exporters of index 1 ($(wc -l <"$tmp/orphans"))" \
+	diff "$tmp/orphans" "$tmp/failover"
 ok "which are some, and not all" [ "$(wc -l <"$tmp/orphans")" -gt 0 -a "$(wc -l <"$tmp/orphans")" -lt 40 ]
 stop_all live
 ok "index 0 leaves, with its pid and name" wait_for 5 said leave 0
-sort "$tmp/own" "$tmp/stayed" "$tmp/standin" | awk '{sum[$1 " " $2] += $3} END {for (e in sum) print e, sum[e]}' | sort >"$tmp/said"
+sort "$tmp/own" "$tmp/stayed" "$tmp/failover" | awk '{sum[$1 " " $2] += $3} END {for (e in sum) print e, sum[e]}' | sort >"$tmp/said"
 received live >"$tmp/received"
 ok "each exporter's datagrams came where the debug object said" diff "$tmp/said" "$tmp/received"
 
@@ -119,15 +119,15 @@ printed
 decided refused >"$tmp/refused"
 stop_all off
 received off | awk '{print $1}' | sort >"$tmp/heard"
-is "without failover, it says who is refused" "$(wc -l <"$tmp/refused")" $((40 - $(wc -l <"$tmp/heard")))
-ok "none of them was heard" [ -z "$(cut -d' ' -f1 "$tmp/refused" | sort | comm -12 - "$tmp/heard")" ]
-ok "and some were" [ -s "$tmp/heard" ]
+is "without failover, it names the refused exporters" "$(wc -l <"$tmp/refused")" $((40 - $(wc -l <"$tmp/heard")))
+ok "no instance received any of theirs" [ -z "$(cut -d' ' -f1 "$tmp/refused" | sort | comm -12 - "$tmp/heard")" ]
+ok "and others were received" [ -s "$tmp/heard" ]
 
 traced arrays
 traced states
 is "none died but index 1" "$(grep -E " death ($udp|$tcp) " "$tmp/arrays.out" | grep -vc " bucket 1 by $(cat "$tmp/host-1") ")" 0
 
-# What it takes: CAP_PERFMON besides CAP_BPF
+# It needs CAP_PERFMON beside CAP_BPF
 denied=0
 setpriv --bounding-set -all,+bpf "$nfacctd" -f "$tmp/off.conf" -x 0 >"$tmp/denied" 2>&1 || denied=$?
 like "with CAP_BPF alone it is refused: $denied" "$denied $(grep ERROR "$tmp/denied")" \

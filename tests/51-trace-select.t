@@ -1,9 +1,9 @@
 #!/bin/sh
-# select.bt says who was selected for each datagram and SYN, and why not: the same as what instances received, while all are there,
-# one is dead, and without failover.
+# select.bt shows the bucket of each datagram and SYN, and why it is not its own: the same as what instances received, while all
+# are live, while one is dead, and without failover.
 . "${0%/*}/lib.sh"
 need_daemons
-# What a running kernel has not, no package brings: not a failure, even with CHECK_STRICT
+# No package can add this to a running kernel: not a failure, even with CHECK_STRICT
 [ -e /sys/bus/event_source/devices/kprobe ] || {
 	echo "1..0 # SKIP this kernel has no kprobes; 'make check-kernels' runs it on those that have"
 	exit 0
@@ -23,13 +23,13 @@ send() {
 	wait_for 20 queues_empty "$1"
 }
 
-# said PORT REGEX: the exporters of such lines, "exporter bucket lines"
+# said PORT REGEX: the lines of that port with such an outcome, counted: "exporter bucket lines"
 said() {
 	sed -nE "s/^[0-9:]+ (udp|tcp) (.*) to $1: wants -?[0-9]+, gets (-?[0-9]+), $2\$/\2 \3/p" "$tmp/all.out" | sort | uniq -c |
 		awk '{print $2, $3, $1}' | sort
 }
 
-# lines PORT N: whether there are so many of that port
+# lines PORT N: whether there are at least N lines of that port
 lines() {
 	[ "$(grep -c " to $1: " "$tmp/all.out")" -ge "$2" ]
 }
@@ -38,7 +38,7 @@ send 17900
 ok "a line for each of 160 datagrams" wait_for 10 lines 17900 160
 said 17900 own >"$tmp/own"
 is "all are for their own instance" "$(awk '{n += $3} END {print n}' "$tmp/own")" 160
-sed -E 's/ [0-9]+$//' "$tmp/own" >"$tmp/homes"
+sed -E 's/ [0-9]+$//' "$tmp/own" >"$tmp/owners"
 
 # Sessions, which meet the flows
 for family in 4 6; do
@@ -48,21 +48,21 @@ done
 ok "a line for each of 20 SYNs" wait_for 10 lines 17901 20
 said 17901 own | cut -d' ' -f1,2 >"$tmp/sessions"
 is "all are for their own instance" "$(wc -l <"$tmp/sessions")" 20
-ok "which is that of their flows" [ -z "$(comm -23 "$tmp/sessions" "$tmp/homes")" ]
+ok "which is that of their flows" [ -z "$(comm -23 "$tmp/sessions" "$tmp/owners")" ]
 while read -r p; do kill "$p" && wait "$p" || true; done <"$tmp/routers"
 
 crash live 1
 send 17900
 ok "index 1 is dead: 160 lines more" wait_for 10 lines 17900 320
-said 17900 'stand-in: empty' >"$tmp/standin"
+said 17900 'failover: empty' >"$tmp/failover"
 grep ' 1 ' "$tmp/own" | sed 's/ 1 / 0 /' >"$tmp/orphans"
-ok "index 0 stands in for its exporters ($(wc -l <"$tmp/orphans")), because its bucket is empty" diff "$tmp/orphans" "$tmp/standin"
+ok "its exporters fail over to index 0 ($(wc -l <"$tmp/orphans")), because its bucket is empty" diff "$tmp/orphans" "$tmp/failover"
 
 send 17902
 ok "without failover, too, a line for each of 160" wait_for 10 lines 17902 160
 said 17902 'refused: empty' >"$tmp/refused"
 stop_all live off
-said 17900 '(own|stand-in: empty)' >"$tmp/said"
+said 17900 '(own|failover: empty)' >"$tmp/said"
 received live >"$tmp/received"
 sed -nE 's/^[0-9:]+ udp (.*) to 17900: wants [0-9]+, gets ([0-9]+), .*/\1 \2/p' "$tmp/all.out" | sort | uniq -c |
 	awk '{print $2, $3, $1}' | sort >"$tmp/gets"
@@ -70,7 +70,7 @@ ok "instances received what the lines say" diff "$tmp/gets" "$tmp/received"
 received off | cut -d' ' -f1 >"$tmp/heard"
 is "all exporters without an instance are refused, because its bucket is empty" "$(wc -l <"$tmp/refused")" \
 	$((40 - $(wc -l <"$tmp/heard")))
-ok "nobody heard of them" [ -z "$(cut -d' ' -f1 "$tmp/refused" | comm -12 - "$tmp/heard")" ]
+ok "no instance received any of theirs" [ -z "$(cut -d' ' -f1 "$tmp/refused" | comm -12 - "$tmp/heard")" ]
 ok "but of others" [ -s "$tmp/heard" ]
 
 traced all
@@ -79,9 +79,9 @@ traced port
 sum() {
 	sed -nE "s/^@$1\[$2, [1-9][0-9]*\]: ([0-9]+)\$/\1/p" "$tmp/$3.out"
 }
-is "the sum of own" "$(sum own 17900 all)" $((320 - $(awk '{n += $3} END {print n}' "$tmp/standin")))
-is "the sum of stand-ins" "$(sum standin 17900 all)" "$(awk '{n += $3} END {print n}' "$tmp/standin")"
+is "the sum of own" "$(sum own 17900 all)" $((320 - $(awk '{n += $3} END {print n}' "$tmp/failover")))
+is "the sum of failover" "$(sum failover 17900 all)" "$(awk '{n += $3} END {print n}' "$tmp/failover")"
 is "the sum of refused" "$(sum refused 17902 all)" "$(awk '{n += $3} END {print n}' "$tmp/refused")"
-is "with a port given, nothing of the others" "$(grep -c ' to 1790[01]: ' "$tmp/port.out")" 0
-is "but all of its own" "$(grep -c ' to 17902: ' "$tmp/port.out")" 160
+is "with a port given, no line of another port" "$(grep -c ' to 1790[01]: ' "$tmp/port.out")" 0
+is "but all of that port" "$(grep -c ' to 17902: ' "$tmp/port.out")" 160
 done_testing

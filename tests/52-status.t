@@ -1,6 +1,6 @@
 #!/bin/sh
-# What reuseportctl says of real daemons, against what they did: who has what, shares, drops, full queues, heavy buckets,
-# sockets of others at the port; overrides that move flows and sessions; metrics, by promtool and node_exporter.
+# What reuseportctl shows of real daemons, against what they did: owners, shares, drops, full queues, heavy buckets, foreign
+# sockets at the port; overrides that move flows and sessions; metrics, as promtool and node_exporter read them.
 . "${0%/*}/lib.sh"
 need_daemons
 need jq promtool prometheus-node-exporter curl ss
@@ -29,16 +29,16 @@ sends() {
 
 config live 2100 3 "bmp_daemon: true" "bmp_daemon_port: 1790" "bmp_daemon_max_peers: 100"
 start_all live 3
-bmp_up() { [ "$(status '[.listeners[] | .buckets[] | select(.reads)] | length')" = 6 ]; }
+bmp_up() { [ "$(status '[.listeners[] | .buckets[] | select(.state == "ready")] | length')" = 6 ]; }
 wait_for 30 bmp_up || diag "$(cat "$tmp/json")"
 
-# ---- what is ----
+# ---- a group that is well ----
 
 is "all is well: exit status" "$(status . >/dev/null; echo "$said")" 0
 is "two listeners" "$(status '[.listeners[] | .name, .protocol, .address] | join(" ")')" "bmp tcp [::]:1790 nfacctd udp [::]:2100"
-is "who is who" "$(status '[.listeners[1].buckets[] | .process, .pid] | join(" ")')" \
+is "each bucket has its instance" "$(status '[.listeners[1].buckets[] | .process, .pid] | join(" ")')" \
 	"nfacctd $(pid_of live 0) nfacctd $(pid_of live 1) nfacctd $(pid_of live 2)"
-is "the group's seed and count" "$(status '.size, .nonce > 0, .failover, .overrides' | tr '\n' ' ')" "3 true true 0 "
+is "the group's nonce and count" "$(status '.size, .nonce > 0, .failover, .overrides' | tr '\n' ' ')" "3 true true 0 "
 sent=$(sends 5 4 200)
 "$tools/exporter" bmp 4 1790 exporters=50 ports=1 >"$tmp/routers" &
 routers=$!
@@ -51,12 +51,12 @@ for i in 0 1 2; do
 done
 seq -f 10.0.0.%g 200 >"$tmp/exporters"
 "$reuseportctl" --pin-path "$bpffs/live" --json --load "$tmp/exporters" -l nfacctd where >"$tmp/where"
-is "where: by the hash, nobody stands in" "$(jq -c '[.[] | .by, .standin] | unique' "$tmp/where")" '[false,"hash"]'
+is "where: all by the hash, none by failover" "$(jq -c '[.[] | .by, .failover] | unique' "$tmp/where")" '[false,"hash"]'
 
 # ---- metrics ----
 
 "$reuseportctl" --pin-path "$bpffs/live" --openmetrics status >"$tmp/reuseport.prom"
-ok "promtool has nothing to say" quietly sh -c "promtool check metrics <'$tmp/reuseport.prom' 2>&1 | tee '$tmp/promtool' && [ ! -s '$tmp/promtool' ]"
+ok "promtool finds nothing wrong" quietly sh -c "promtool check metrics <'$tmp/reuseport.prom' 2>&1 | tee '$tmp/promtool' && [ ! -s '$tmp/promtool' ]"
 is "it ends as OpenMetrics does" "$(tail -n 1 "$tmp/reuseport.prom")" "# EOF"
 prometheus-node-exporter --collector.disable-defaults --collector.textfile --collector.textfile.directory="$tmp" \
 	--web.listen-address=127.0.0.1:9100 >"$tmp/node_exporter" 2>&1 &
@@ -64,16 +64,16 @@ node_exporter=$!
 wait_for 20 curl -sf -o "$tmp/scraped" http://127.0.0.1:9100/metrics || diag "$(cat "$tmp/node_exporter")"
 kill $node_exporter
 is "node_exporter reads it" "$(awk '/^node_textfile_scrape_error/ {print $2}' "$tmp/scraped")" 0
-is "and tells on: all datagrams" "$(awk '/^reuseport_received_own_total.*listener="nfacctd"/ {n += $2} END {print n}' "$tmp/scraped")" "$sent"
+is "and exports it: all datagrams" "$(awk '/^reuseport_received_own_total.*listener="nfacctd"/ {n += $2} END {print n}' "$tmp/scraped")" "$sent"
 
 # ---- one exporter has too much ----
 
 heavy=$(jq -r '.[0].exporter' "$tmp/where") at=$(jq -r '.[0].bucket' "$tmp/where")
 n=$(sends 2000 10 1)
 sent=$((sent + n))
-marked "bucket $at of nfacctd \(pid $(pid_of live "$at")\) gets 2\.[0-9] times the mean: 'reuseportctl pin'"
+marked "bucket $at of nfacctd \(pid $(pid_of live "$at")\) gets 2\.[0-9] times the mean: move its heaviest exporters to another bucket by 'reuseportctl override add'"
 to=$(((at + 1) % 3))
-ok "its bucket by override" "$reuseportctl" --pin-path "$bpffs/live" pin "$heavy" $to
+ok "its bucket by override" "$reuseportctl" --pin-path "$bpffs/live" override add "$heavy" $to
 before=$(status ".listeners[0].buckets[$to].received" -l nfacctd)
 n=$(sends 10 10 1)
 sent=$((sent + n))
@@ -82,8 +82,8 @@ moved() { peers 1790 "$(pid_of live $to)" | grep -qx "$heavy"; }
 ok "its BMP session follows" wait_for 25 moved
 kill $routers
 wait $routers || true
-is "nobody else's ended" "$(awk '/ended/ {print $1}' "$tmp/routers")" 1
-ok "unpin" "$reuseportctl" --pin-path "$bpffs/live" unpin "$heavy"
+is "no other session ended" "$(awk '/ended/ {print $1}' "$tmp/routers")" 1
+ok "override delete" "$reuseportctl" --pin-path "$bpffs/live" override delete "$heavy"
 stop_all live
 received live | awk '{print $1, $2}' >"$tmp/received"
 is "each exporter was where 'where' said, but for the one that was moved" \
@@ -107,35 +107,35 @@ marked "bucket 1 of nfacctd \(pid $(pid_of live 1)\) has dropped $kernels datagr
 like "the table has a full queue" "$(cat "$tmp/table")" "^     1  nfacctd $(pid_of live 1) .* ([6-9][0-9]|1[0-9][0-9])% +$kernels$"
 kill -CONT "$(pid_of live 1)"
 
-# ---- others at the port ----
+# ---- foreign sockets at the port ----
 
-# outsider ADDRESS: one without our keys, of the same user
-outsider() {
-	"$reuseportctl" --plain --count 1 --udp listen "$1" 2100 >"$tmp/outsider" 2>&1 &
-	outsider=$!
-	wait_for 10 grep -q 'Ctrl-C' "$tmp/outsider" || diag "outsider $1: $(cat "$tmp/outsider")"
+# foreign ADDRESS: starts a socket of the same user that is not in the group; its pid is in $foreign
+foreign() {
+	"$reuseportctl" --plain --count 1 --udp listen "$1" 2100 >"$tmp/foreign" 2>&1 &
+	foreign=$!
+	wait_for 10 grep -q 'Ctrl-C' "$tmp/foreign" || diag "foreign socket at $1: $(cat "$tmp/foreign")"
 }
-# arrives ADDRESS [PREFIX]: sent there, has it arrived at the outsider?
+# arrives ADDRESS: sends there, and prints how much of it the foreign socket received
 arrives() {
-	: >"$tmp/outsider"
+	: >"$tmp/foreign"
 	"$reuseportctl" --udp --exporters 20 connect "$1" 2100 >"$tmp/connect" || true
-	grep -c '^udp' "$tmp/outsider" || true
+	grep -c '^udp' "$tmp/foreign" || true
 }
 for address in 0.0.0.0 127.0.0.1; do
-	outsider $address
-	is "an outsider at $address takes what is for the group" "$(arrives 127.0.0.1)" 60
-	marked "a socket outside the group takes traffic of nfacctd: reuseportctl pid $outsider, user id 0, at $address:2100: stop it"
-	is "in JSON" "$(status '.listeners[0].outsiders[0] | [.address, .pid, .takes_traffic]' -l nfacctd)" "[\"$address:2100\",$outsider,true]"
-	like "in the metrics" "$("$reuseportctl" --pin-path "$bpffs/live" --openmetrics status || true)" '^reuseport_group_outsiders.* 1$'
-	kill $outsider
-	wait $outsider
+	foreign $address
+	is "a foreign socket at $address takes what is for the group" "$(arrives 127.0.0.1)" 60
+	marked "a socket outside the group takes traffic of nfacctd: reuseportctl pid $foreign, user id 0, at $address:2100: stop it"
+	is "in JSON" "$(status '.listeners[0].foreign_sockets[0] | [.address, .pid, .takes_traffic]' -l nfacctd)" "[\"$address:2100\",$foreign,true]"
+	like "in the metrics" "$("$reuseportctl" --pin-path "$bpffs/live" --openmetrics status || true)" '^reuseport_group_foreign_sockets.* 1$'
+	kill $foreign
+	wait $foreign
 done
-outsider ::
-is "one in the group's own place gets nothing" "$(arrives 127.0.0.1)" 0
-is "and is told of, but not marked" "$(status '.listeners[0].outsiders[0].takes_traffic, [.warnings[] | select(test("outside"))]' -l nfacctd | tr '\n' ' ')" "false [] "
-like "in the table too" "$("$reuseportctl" --pin-path "$bpffs/live" status || true)" "reuseportctl $outsider: at this port, in no bucket, gets nothing"
-kill $outsider
-wait $outsider
+foreign ::
+is "one at the group's own address gets nothing" "$(arrives 127.0.0.1)" 0
+is "and is shown, but not marked" "$(status '.listeners[0].foreign_sockets[0].takes_traffic, [.warnings[] | select(test("outside"))]' -l nfacctd | tr '\n' ' ')" "false [] "
+like "in the table too" "$("$reuseportctl" --pin-path "$bpffs/live" status || true)" "reuseportctl $foreign: at this port, in no bucket, gets nothing"
+kill $foreign
+wait $foreign
 
 # ---- from elsewhere; and an object that does not count ----
 
@@ -146,7 +146,7 @@ config bare 2100 2 "reuseport_bpf_prog: $(foreign_object)"
 start_all bare 2
 out=$("$reuseportctl" --pin-path "$bpffs/bare" status)
 like "an object that keeps nothing" "$out" "^     1  live +- +- +- +- +0% +0$"
-like "nor can be given overrides" "$("$reuseportctl" --pin-path "$bpffs/bare" pin 10.0.0.0/8 1 2>&1 || true)" "no map 'overrides' is pinned in $bpffs/bare"
+like "nor can be given overrides" "$("$reuseportctl" --pin-path "$bpffs/bare" override add 10.0.0.0/8 1 2>&1 || true)" "no map 'overrides' is pinned in $bpffs/bare"
 stop_all bare
 
 done_testing

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A member of a group without a daemon around it: what group.c does, by hand and for the tests.
+ * A member of a group without a daemon behind it, for the tests: what the library does, by hand.
  *
  * usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]
  *   nonce=N failover=true|false takeover=true   as in the daemons' config
  *   protocol=tcp  port=N (2100)
- *   rehearse=true  opens the group by rp_rehearse(), says "rehearsed", and exits
- *   accept=true   takes all connections, and keeps them: a stand-in for a daemon with many sessions
- *   hold=SECONDS  between opening, which locks, and binding
- *   wait=SECONDS  between binding, when it unlocks, and joining; says "bound" in between
+ *   rehearse=true  checks the config by rp_rehearse(), prints "rehearsed", and exits
+ *   accept=true   accepts all connections and keeps them, as a daemon with many sessions does
+ *   hold=SECONDS  waits after it has opened and locked the group, before it binds
+ *   wait=SECONDS  unlocks the group after it has bound, prints "bound", and waits before it joins
  *
- * Says "joined ..." and stays until it is killed; on SIGTERM it leaves, says so, and keeps its
- * socket. Or prints the library's error, and exits with 1.
+ * Prints "joined ..." and runs until it is killed. On SIGTERM it leaves, prints "left ..." and
+ * keeps its socket. If the library refuses, it prints the error and exits with 1.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "group.h"
+#include "listener_socket.h"
 
 static struct rp_config config = {.failover = RP_UNSET};
 static int protocol = IPPROTO_UDP, port = 2100, hold, wait, accepting, rehearses;
@@ -85,73 +85,90 @@ static int die(const char *why)
 	return 1;
 }
 
-int main(int argc, char **argv)
+static void parse_arguments(int argc, char **argv)
 {
-	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
-	int sock, yes = 1;
-	struct rp_member m;
-	struct rp_bucket slot;
-	struct rlimit files;
-	const char *listener;
-	int held;
-
 	if (argc < 5)
-		return die("usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]");
+		exit(die("usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]"));
 	config.prog = argv[1];
 	config.pin_path = argv[2];
 	config.count = atoi(argv[3]);
 	config.index = atoi(argv[4]);
 	for (int i = 5; i < argc; i++)
 		if (!parse(argv[i]))
-			return die("member: unknown word");
-	listener = protocol == IPPROTO_TCP ? "bmp" : "nfacctd";
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	getrlimit(RLIMIT_NOFILE, &files);
-	files.rlim_cur = files.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &files);
+			exit(die("member: unknown word"));
+}
+
+static const char *listener_name(void)
+{
+	return protocol == IPPROTO_TCP ? "bmp" : "nfacctd";
+}
+
+static int rehearse(void)
+{
+	struct rp_member m;
 
 	rp_init(&m);
-	if (rehearses) {
-		if (rp_rehearse(&m, &config, listener, protocol))
-			return die(m.error);
-		printf("rehearsed\n");
-		return 0;
-	}
-	if (rp_open(&m, &config, listener, protocol))
+	if (rp_rehearse(&m, &config, listener_name(), protocol))
 		return die(m.error);
+	printf("rehearsed\n");
+
+	return 0;
+}
+
+static void join(struct listener_socket *l)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct rp_member *m = &l->member;
+
+	if (open_listener_socket(l, &config, listener_name(), protocol))
+		exit(die(m->error));
 	sleep(hold);
-	sock = socket(AF_INET6,
-		      (protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) |
-			      (accepting ? SOCK_NONBLOCK : 0),
-		      0);
-	any.sin6_port = htons(port);
-	if (sock >= 0 && rp_check_address(&m, sock, (void *)&any, sizeof(any)))
-		return die(m.error);
-	if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) ||
-	    bind(sock, (void *)&any, sizeof(any)) ||
-	    (protocol == IPPROTO_TCP && listen(sock, accepting ? SOMAXCONN : 8)))
-		return die("member: no socket");
+	if (bind_listener_socket(l, (void *)&any, sizeof(any)))
+		exit(die(m->error));
+	if (accepting)
+		fcntl(l->sock, F_SETFL, O_NONBLOCK);
 	if (wait) {
-		rp_unlock(&m);
-		printf("bound, %s\n", rp_has_ready_peer(&m) ? "others serve" : "nobody serves");
+		rp_unlock(m);
+		printf("bound, %s\n",
+		       rp_has_ready_peer(m) ? "others serve" : "no other instance serves");
 		sleep(wait);
 	}
-	if (rp_join(&m, sock, RP_READY))
-		return die(m.error);
+	if (join_listener_socket(l))
+		exit(die(m->error));
+}
+
+static void print_group(const struct rp_member *m)
+{
+	struct rp_bucket bucket;
 
 	printf("joined index %u of %u nonce %u failover %s%s%s live", config.index, config.count,
-	       m.nonce, rp_fails_over(&m) ? "on" : "off", m.missing[0] ? " lacks " : "", m.missing);
+	       m->nonce, rp_fails_over(m) ? "on" : "off", m->missing[0] ? " lacks " : "",
+	       m->missing);
 	for (__u32 i = 0; i < config.count; i++)
-		if (!rp_read_bucket(&m, i, &slot) && slot.cookie)
-			printf(" %u:%s:%u", i, slot.comm, slot.pid);
+		if (!rp_read_bucket(m, i, &bucket) && bucket.cookie)
+			printf(" %u:%s:%u", i, bucket.comm, bucket.pid);
 	printf("\n");
+}
 
+int main(int argc, char **argv)
+{
+	struct listener_socket l;
+	struct rp_bucket bucket;
+	int owned;
+
+	parse_arguments(argc, argv);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	raise_file_limit();
+	if (rehearses)
+		return rehearse();
+	join(&l);
+	print_group(&l.member);
 	for (;;) {
-		serve(sock);
-		held = rp_owns_bucket(&m, &slot);
-		if (rp_leave(&m))
-			return die(m.error);
+		serve(l.sock);
+		owned = rp_owns_bucket(&l.member, &bucket);
+		if (leave_listener_socket(&l))
+			return die(l.member.error);
 		printf("left, %s\n",
-		       held ? "its bucket is empty" : "its bucket was in other hands");
+		       owned ? "its bucket is empty" : "its bucket was in other hands");
 	}
 }

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The table of commands and that of options: see commands.h. */
+#include "commands.h"
+
+const struct option_spec option_specs[] = {
+	{
+		.id = PIN_PATH,
+		.name = "pin-path",
+		.value = "DIR",
+		.help = "the group's reuseport_pin_path (" RP_DEFAULT_PIN_PATH "); or where\n"
+			"pmacct's own nfacctd_rp_ebpf_prog has pinned the maps of our\n"
+			"object: " RP_DEFAULT_PIN_PATH "/CLUSTER_NAME/nfacctd",
+	},
+	{
+		.id = LISTENER,
+		.name = "listener",
+		.value = "NAME",
+		.help = "show this listener only",
+	},
+	{
+		.id = JSON,
+		.name = "json",
+		.help = "print JSON",
+	},
+	{
+		.id = OPENMETRICS,
+		.name = "openmetrics",
+		.help = "print metrics for Prometheus",
+	},
+	{
+		.id = WATCH,
+		.name = "watch",
+		.value = "SECONDS",
+		.value_is_optional = 1,
+		.help = "repeat every SECONDS (2), with what came in between",
+	},
+	{
+		.id = LOAD,
+		.name = "load",
+		.value = "FILE",
+		.help = "read addresses from FILE, one a line; -: stdin",
+	},
+	{
+		.id = PROG,
+		.name = "prog",
+		.value = "FILE",
+		.help = "the selector, reuseport.o",
+	},
+	{
+		.id = COUNT,
+		.name = "count",
+		.value = "N",
+		.help = "number of buckets; a live group's own, or 4",
+	},
+	{
+		.id = INDEX,
+		.name = "index",
+		.value = "N",
+		.help = "join with this bucket only",
+	},
+	{
+		.id = PLAIN,
+		.name = "plain",
+		.help = "no selector: the kernel selects by address and port",
+	},
+	{
+		.id = TCP,
+		.name = "tcp",
+		.help = "TCP only",
+	},
+	{
+		.id = UDP,
+		.name = "udp",
+		.help = "UDP only",
+	},
+	{
+		.id = FROM,
+		.name = "from",
+		.value = "PREFIX",
+		.help = "source addresses (127.0.0.0/8 if ADDRESS is in it,\n"
+			"else the host's own)",
+	},
+	{
+		.id = EXPORTERS,
+		.name = "exporters",
+		.value = "N",
+		.help = "number of source addresses (20)",
+	},
+	{
+		.id = PORTS,
+		.name = "ports",
+		.value = "N",
+		.help = "number of source ports of each (3)",
+	},
+	{
+		.id = HELP,
+		.name = "help",
+		.help = "this text; after a command, that command's",
+	},
+	{},
+};
+
+const struct command commands[] = {
+	{
+		.section = "Show a group",
+		.name = "status",
+		.options = {LISTENER, JSON, OPENMETRICS, WATCH},
+		.handler = command_status,
+		.help = "each bucket: its instance, its traffic, what is wrong",
+	},
+	{
+		.name = "where",
+		.arguments = "[ADDRESS...]",
+		.max_arguments = ANY_NUMBER,
+		.options = {LISTENER, JSON, LOAD},
+		.handler = command_where,
+		.help = "the bucket and the live instance of each exporter",
+		.details = "The address '-' reads addresses from stdin, one a line.",
+	},
+	{
+		.name = "override list",
+		.handler = command_override_list,
+		.help = "the overrides, a line 'PREFIX BUCKET' each",
+	},
+	{
+		.section = "Change a group while it runs",
+		.name = "override add",
+		.arguments = "PREFIX BUCKET",
+		.min_arguments = 2,
+		.max_arguments = 2,
+		.handler = command_override_add,
+		.help = "these exporters belong to that bucket, at once",
+		.details = "The longest prefix that has an exporter decides. ::/0 has IPv4 too.",
+	},
+	{
+		.name = "override delete",
+		.arguments = "PREFIX",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.handler = command_override_delete,
+		.help = "the hash decides again for these exporters",
+	},
+	{
+		.name = "override load",
+		.arguments = "FILE",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.handler = command_override_load,
+		.help = "the overrides in FILE (-: stdin) replace all others",
+		.details =
+			"FILE is as 'override list' prints it; '#' begins a comment. If it has a "
+			"mistake,\nnothing is changed.",
+	},
+	{
+		.name = "resize",
+		.arguments = "N",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.handler = command_resize,
+		.help = "sets the number of buckets",
+		.details = "To grow: resize, then start the new instances with "
+			   "reuseport_hashbucket_count: N.\n"
+			   "To shrink: stop the instances beyond N, then resize. Change the "
+			   "configs of "
+			   "the\n"
+			   "others before they start again. With failover on, no datagram is lost.",
+	},
+	{
+		.name = "failover",
+		.arguments = "on|off",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.handler = command_failover,
+		.help = "whether live instances serve an empty bucket's exporters",
+	},
+	{
+		.section = "Before a group starts, and after its end",
+		.name = "preload",
+		.arguments = "LISTENER...",
+		.min_arguments = 1,
+		.max_arguments = ANY_NUMBER,
+		.options = {PROG},
+		.handler = command_preload,
+		.help = "pins selector and maps, for daemons without CAP_BPF",
+	},
+	{
+		.name = "reset",
+		.handler = command_reset,
+		.help = "removes what a group has left in its pin path",
+		.details = "It is refused while the group is live.",
+	},
+	{
+		.section = "Try it without a daemon",
+		.name = "listen",
+		.arguments = "[ADDRESS] PORT",
+		.min_arguments = 1,
+		.max_arguments = 2,
+		.options = {PROG, COUNT, INDEX, PLAIN, TCP, UDP},
+		.handler = command_listen,
+		.help = "joins a group on any port; prints what each bucket gets",
+		.details = "It joins with all buckets, or with that of --index.",
+	},
+	{
+		.name = "connect",
+		.arguments = "ADDRESS PORT",
+		.min_arguments = 2,
+		.max_arguments = 2,
+		.options = {FROM, EXPORTERS, PORTS, TCP, UDP},
+		.handler = command_connect,
+		.help = "connects and sends from many addresses; prints the results",
+	},
+	{},
+};
+
+int takes_option(const struct command *command, int option)
+{
+	for (int i = 0; command->options[i]; i++)
+		if ((int)command->options[i] == option)
+			return 1;
+
+	return option == PIN_PATH || option == HELP;
+}

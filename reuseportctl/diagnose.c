@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What is wrong with a group, one sentence each: what, where, why, and what to do. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "snapshot.h"
+#include "text.h"
+
+#define ENOUGH 1000 /* datagrams or connections: with fewer, the share of a bucket is chance */
+
+static void warn(struct snapshot *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void warn(struct snapshot *s, const char *format, ...)
+{
+	va_list args;
+
+	s->warnings = grow(s->warnings, s->n_warnings, sizeof(*s->warnings));
+	va_start(args, format);
+	if (vasprintf(&s->warnings[s->n_warnings], format, args) < 0)
+		exit(report_error(FAILED, "no memory"));
+	va_end(args);
+	s->n_warnings++;
+}
+
+/* A bucket that is empty in some listeners, but not in those that were stopped as a whole: their
+ * pins are still there */
+static void diagnose_empty(struct snapshot *s, __u32 i)
+{
+	char where[256] = "";
+
+	for (size_t n = 0; n < s->n_listeners; n++) {
+		const struct listener *l = s->listeners[n];
+		size_t used = strlen(where);
+
+		if (l->n_live && i < l->n_buckets && !l->bucket[i].owner.cookie)
+			snprintf(where + used, sizeof(where) - used, "%s%s", used ? ", " : "",
+				 l->name);
+	}
+	if (where[0])
+		warn(s, "bucket %u is empty (%s): %s; start the instance with that index", i, where,
+		     s->failover ? "its exporters fail over to live instances"
+				 : "failover is off, its exporters are refused");
+}
+
+/* mean: of what the live instances received lately */
+static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 i, __u64 mean)
+{
+	const struct bucket *b = &l->bucket[i];
+	char whose[192];
+
+	if (!b->owner.cookie)
+		return;
+	if (b->owner.pid)
+		snprintf(whose, sizeof(whose), "bucket %u of %s (pid %u)", i, l->name,
+			 b->owner.pid);
+	else
+		snprintf(whose, sizeof(whose), "bucket %u of %s", i, l->name);
+	if (s->size && i >= s->size)
+		warn(s,
+		     "%s is beyond the group's %u buckets and gets nothing: stop that instance, or "
+		     "resize",
+		     whose, s->size);
+	if (l->n_live > 1 && l->recent_live >= ENOUGH && b->recent >= 2 * mean)
+		warn(s,
+		     "%s gets %.1f times the mean: move its heaviest exporters to another bucket "
+		     "by 'reuseportctl override add'",
+		     whose, (double)b->recent / mean);
+	if (b->recent_drops)
+		warn(s, "%s has dropped %llu %s at its socket: %s", whose,
+		     (unsigned long long)b->recent_drops, unit_of(l),
+		     l->protocol == IPPROTO_TCP ? "it accepts too slowly"
+						: "raise nfacctd_pipe_size and net.core.rmem_max, "
+						  "or the number of instances");
+}
+
+int refuses_now(const struct snapshot *s, const struct listener *l)
+{
+	return !l->n_live || (!s->failover && l->n_live < s->size);
+}
+
+static void diagnose_foreign(struct snapshot *s, const struct listener *l)
+{
+	char where[80];
+
+	for (size_t i = 0; i < l->n_foreign; i++) {
+		const struct foreign_socket *f = &l->foreign[i];
+
+		if (!f->takes_traffic)
+			continue;
+		endpoint_text(f->sock->addr, f->sock->port, where, sizeof(where));
+		warn(s,
+		     "a socket outside the group takes traffic of %s: %s pid %d, user id %u, at "
+		     "%s%s: stop it",
+		     l->name, f->comm, f->pid, f->sock->uid, where,
+		     f->sock->connected ? ", connected" : "");
+	}
+}
+
+static void diagnose_listener(struct snapshot *s, const struct listener *l)
+{
+	__u64 mean = l->n_live ? l->recent_live / l->n_live : 0;
+
+	for (__u32 i = 0; i < l->n_buckets; i++)
+		diagnose_bucket(s, l, i, mean);
+	if (l->refused && refuses_now(s, l))
+		warn(s,
+		     "%llu %s for %s were refused: their bucket was empty, and failover was off or "
+		     "no instance live",
+		     (unsigned long long)l->refused, unit_of(l), l->name);
+	if (l->unreadable)
+		warn(s, "%llu %s for %s were dropped: no source address could be read",
+		     (unsigned long long)l->unreadable, unit_of(l), l->name);
+	diagnose_foreign(s, l);
+}
+
+void diagnose(struct snapshot *s)
+{
+	if (s->sock_diag_error)
+		warn(s,
+		     "queues, drops and sockets outside the group are unknown: sock_diag does not "
+		     "answer (%s): 'modprobe -a udp_diag tcp_diag'",
+		     strerror(s->sock_diag_error));
+	if (!s->size)
+		warn(s,
+		     "the number of buckets is not set, so that all %d count: 'reuseportctl resize "
+		     "N', with the number of instances",
+		     RP_MAX_BUCKETS);
+	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
+		diagnose_empty(s, i);
+	for (size_t n = 0; n < s->n_listeners; n++)
+		diagnose_listener(s, s->listeners[n]);
+	if (!s->n_live)
+		warn(s, "no instance is live in this group: start its instances, or remove what is "
+			"left of it by 'reuseportctl reset'");
+	if (s->in_other_netns)
+		warn(s, "queues and drops are unknown here: the group is in another network "
+			"namespace, enter it by 'nsenter -t PID -n'");
+}

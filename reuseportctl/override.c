@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* override add, delete, list, load: which prefixes belong to which bucket, whatever their hash. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "commands.h"
+#include "live_group.h"
+#include "overrides.h"
+#include "text.h"
+
+/* Opens a live group's overrides to change them; before: takes them as they are */
+static int open_overrides(struct rp_member *m, struct options *o, struct overrides *before)
+{
+	char who[160];
+
+	if (open_live_group(m, &o->config, who, sizeof(who)))
+		return FAILED;
+	if (m->fds[RP_OVERRIDES] < 0 || m->fds[RP_POLICY] < 0)
+		return close_live_group(m, fail_no_map(m, RP_MAP_OVERRIDES, who));
+	read_overrides(m->fds[RP_OVERRIDES], before);
+
+	return DONE;
+}
+
+/* All of them but the one of that prefix */
+static void append_others(struct overrides *to, const struct overrides *all,
+			  const struct override *one)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (compare_prefixes(&all->list[i], one))
+			append_override(to, &all->list[i]);
+}
+
+static int check_bucket(struct rp_member *m, const struct override *one)
+{
+	char text[64];
+
+	if (one->bucket < rp_get_size(m))
+		return 0;
+	prefix_text(&one->prefix, text, sizeof(text));
+
+	return rp_fail(m, -ERANGE,
+		       "bucket %u for %s is not one of the group %s, which has 0 to %u: nothing "
+		       "was changed",
+		       one->bucket, text, m->config->pin_path, rp_get_size(m) - 1);
+}
+
+/* Returns 0 if the words are not an override, and reports why not */
+static int parse_override(const char *prefix, const char *bucket, struct override *one)
+{
+	unsigned long number = 0;
+
+	memset(one, 0, sizeof(*one));
+	if (!parse_prefix(prefix, &one->prefix)) {
+		report_error(
+			NOT_UNDERSTOOD,
+			"'%s' is not a prefix: give an address or ADDRESS/LENGTH with no bits set "
+			"beyond the length",
+			prefix);
+		return 0;
+	}
+	if (!parse_number(bucket, 0, RP_MAX_BUCKETS - 1, &number)) {
+		report_error(NOT_UNDERSTOOD, "'%s' is not a bucket, 0 to %d", bucket,
+			     RP_MAX_BUCKETS - 1);
+		return 0;
+	}
+	one->bucket = number;
+
+	return 1;
+}
+
+int command_override_add(struct options *o, char **arguments)
+{
+	struct overrides before, after = {};
+	struct override one;
+	struct rp_member m;
+	int err;
+
+	if (!parse_override(arguments[0], arguments[1], &one))
+		return NOT_UNDERSTOOD;
+	if (open_overrides(&m, o, &before))
+		return FAILED;
+
+	err = check_bucket(&m, &one);
+	append_others(&after, &before, &one);
+	append_override(&after, &one);
+	sort_overrides(&after);
+	if (!err)
+		err = replace_overrides(&m, &before, &after);
+	free(before.list);
+	free(after.list);
+
+	return close_live_group(&m, err);
+}
+
+int command_override_delete(struct options *o, char **arguments)
+{
+	struct overrides before, after = {};
+	struct override one;
+	struct rp_member m;
+	int err;
+
+	if (!parse_override(arguments[0], "0", &one))
+		return NOT_UNDERSTOOD;
+	if (open_overrides(&m, o, &before))
+		return FAILED;
+
+	append_others(&after, &before, &one);
+	if (after.n == before.n)
+		err = rp_fail(&m, -ENOENT,
+			      "%s is not among the overrides of the group %s: 'reuseportctl "
+			      "override list' shows them",
+			      arguments[0], o->config.pin_path);
+	else
+		err = replace_overrides(&m, &before, &after);
+	free(before.list);
+	free(after.list);
+
+	return close_live_group(&m, err);
+}
+
+/* The group's maps are the same for each listener: the first one will do */
+static int print_overrides(struct rp_member *m, void *none)
+{
+	struct overrides all;
+	char text[64];
+
+	(void)none;
+	if (m->fds[RP_OVERRIDES] < 0)
+		return 1;
+	read_overrides(m->fds[RP_OVERRIDES], &all);
+	for (size_t i = 0; i < all.n; i++) {
+		prefix_text(&all.list[i].prefix, text, sizeof(text));
+		printf("%s %u\n", text, all.list[i].bucket);
+	}
+	free(all.list);
+
+	return 1;
+}
+
+int command_override_list(struct options *o, char **arguments)
+{
+	struct rp_member m;
+
+	(void)arguments;
+	rp_init(&m);
+	if (rp_each_listener(&m, &o->config, print_overrides, NULL) < 0)
+		return report_error(FAILED, "%s", m.error);
+
+	return DONE;
+}
+
+/* The lines are "PREFIX BUCKET"; # begins a comment */
+static int parse_lines(FILE *file, const char *path, struct overrides *all)
+{
+	char line[256], prefix[128], bucket[32], rest[2];
+	struct override one;
+	int number = 0, words;
+
+	while (fgets(line, sizeof(line), file)) {
+		number++;
+		line[strcspn(line, "#\n")] = '\0';
+		words = sscanf(line, "%127s %31s %1s", prefix, bucket, rest);
+		if (words <= 0)
+			continue;
+		if (words != 2 || !parse_override(prefix, bucket, &one))
+			return report_error(FAILED,
+					    "%s, line %d: not 'PREFIX BUCKET': nothing was changed",
+					    path, number);
+		append_override(all, &one);
+	}
+	if (ferror(file))
+		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
+
+	return DONE;
+}
+
+/* path: "-" is stdin */
+static int read_file(const char *path, struct overrides *all)
+{
+	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	char prefix[64];
+	int status;
+
+	if (!file)
+		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
+	status = parse_lines(file, path, all);
+	if (file != stdin)
+		fclose(file);
+	if (status)
+		return status;
+
+	sort_overrides(all);
+	for (size_t i = 1; i < all->n; i++) {
+		if (compare_prefixes(&all->list[i - 1], &all->list[i]))
+			continue;
+		prefix_text(&all->list[i].prefix, prefix, sizeof(prefix));
+		return report_error(FAILED, "%s has %s twice: nothing was changed", path, prefix);
+	}
+
+	return DONE;
+}
+
+int command_override_load(struct options *o, char **arguments)
+{
+	struct overrides before, after = {};
+	struct rp_member m;
+	int err = 0;
+
+	if (read_file(arguments[0], &after) || open_overrides(&m, o, &before))
+		return FAILED;
+	for (size_t i = 0; !err && i < after.n; i++)
+		err = check_bucket(&m, &after.list[i]);
+	if (!err)
+		err = replace_overrides(&m, &before, &after);
+	if (!err)
+		printf("%s: overrides: %zu, %zu before\n", o->config.pin_path, after.n, before.n);
+	free(before.list);
+	free(after.list);
+
+	return close_live_group(&m, err);
+}

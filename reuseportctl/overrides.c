@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Sets of overrides: see overrides.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include "live_group.h"
+#include "overrides.h"
+
+__u32 count_overrides(int map)
+{
+	struct rp_prefix key, *before = NULL;
+	__u32 n = 0;
+
+	while (map >= 0 && n < RP_MAX_OVERRIDES && !bpf_map_get_next_key(map, before, &key)) {
+		before = &key;
+		n++;
+	}
+
+	return n;
+}
+
+void append_override(struct overrides *all, const struct override *one)
+{
+	all->list = grow(all->list, all->n, sizeof(*all->list));
+	all->list[all->n++] = *one;
+}
+
+int compare_prefixes(const struct override *one, const struct override *other)
+{
+	const struct rp_prefix *p = &one->prefix, *q = &other->prefix;
+	int differ = memcmp(p->addr, q->addr, sizeof(p->addr));
+
+	return differ ? differ : (int)p->bits - (int)q->bits;
+}
+
+static int compare(const void *one, const void *other)
+{
+	return compare_prefixes(one, other);
+}
+
+void sort_overrides(struct overrides *all)
+{
+	if (all->n)
+		qsort(all->list, all->n, sizeof(*all->list), compare);
+}
+
+void read_overrides(int map, struct overrides *all)
+{
+	struct override one;
+	struct rp_prefix *key = NULL;
+
+	memset(all, 0, sizeof(*all));
+	while (!bpf_map_get_next_key(map, key, &one.prefix)) {
+		if (!bpf_map_lookup_elem(map, &one.prefix, &one.bucket))
+			append_override(all, &one);
+		/* The kernel restarts at the first key if ours was deleted meanwhile: stop */
+		if (!all->n || all->n > RP_MAX_OVERRIDES)
+			break;
+		key = &all->list[all->n - 1].prefix;
+	}
+	sort_overrides(all);
+}
+
+static const struct override *find_override(const struct overrides *all, const struct override *one)
+{
+	return all->n ? bsearch(one, all->list, all->n, sizeof(*one), compare) : NULL;
+}
+
+/* Writes those that `there` lacks, or has with another bucket. Returns 0 or a negative errno. */
+static int write_new(int map, const struct overrides *all, const struct overrides *there)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		const struct override *one = &all->list[i], *other = find_override(there, one);
+
+		if (other && other->bucket == one->bucket)
+			continue;
+		if (bpf_map_update_elem(map, &one->prefix, &one->bucket, BPF_ANY))
+			return -errno;
+	}
+
+	return 0;
+}
+
+/* Deletes those that `kept` lacks. Returns 0 or a negative errno. */
+static int delete_old(int map, const struct overrides *all, const struct overrides *kept)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (!find_override(kept, &all->list[i]) &&
+		    bpf_map_delete_elem(map, &all->list[i].prefix) && errno != ENOENT)
+			return -errno;
+
+	return 0;
+}
+
+static int write_all(int map, const struct overrides *before, const struct overrides *after)
+{
+	int has_room = before->n + after->n <= RP_MAX_OVERRIDES, err = 0;
+
+	if (!has_room)
+		err = delete_old(map, before, after);
+	if (!err)
+		err = write_new(map, after, before);
+	if (!err && has_room)
+		err = delete_old(map, before, after);
+
+	return err;
+}
+
+/* There was room for them. Returns 0 or a negative errno. */
+static int restore(struct rp_member *m, const struct overrides *before,
+		   const struct overrides *after)
+{
+	int map = m->fds[RP_OVERRIDES], err = delete_old(map, after, before);
+
+	if (!err)
+		err = write_new(map, before, &(struct overrides){});
+
+	return err || before->n ? err : set_policy(m, RP_OVERRIDDEN, 0);
+}
+
+int replace_overrides(struct rp_member *m, const struct overrides *before,
+		      const struct overrides *after)
+{
+	const char *path = m->config->pin_path;
+	int err = 0;
+
+	if (after->n > RP_MAX_OVERRIDES)
+		return rp_fail(m, -E2BIG,
+			       "%zu overrides are more than the %d that a group may have: nothing "
+			       "was changed",
+			       after->n, RP_MAX_OVERRIDES);
+	if (after->n)
+		err = set_policy(m, RP_OVERRIDDEN, 1);
+	if (err)
+		return err;
+
+	err = write_all(m->fds[RP_OVERRIDES], before, after);
+	if (!err)
+		return after->n ? 0 : set_policy(m, RP_OVERRIDDEN, 0);
+	if (restore(m, before, after))
+		return rp_fail(m, err,
+			       "cannot write map '%s' in %s (%s), nor undo what was changed: see "
+			       "'reuseportctl override list'",
+			       RP_MAP_OVERRIDES, path, strerror(-err));
+
+	return rp_fail(m, err, "cannot write map '%s' in %s (%s): nothing was changed",
+		       RP_MAP_OVERRIDES, path, strerror(-err));
+}

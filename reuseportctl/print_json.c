@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A snapshot as JSON: the keys are those of reuseportctl(8). */
+#include <stdio.h>
+#include <stdlib.h>
+#include "json.h"
+#include "snapshot.h"
+#include "text.h"
+
+void write_json(json_t *value, int compact)
+{
+	char *text = json_dumps(value,
+				(compact ? JSON_COMPACT : JSON_INDENT(2)) | JSON_REAL_PRECISION(6));
+
+	if (!text)
+		exit(report_error(FAILED, "no memory for JSON"));
+	puts(text);
+	free(text);
+	json_decref(value);
+}
+
+static json_t *bucket_json(const struct listener *l, __u32 i)
+{
+	const struct bucket *b = &l->bucket[i];
+	json_t *object = json_pack("{s:i, s:b}", "bucket", (int)i, "live", b->owner.cookie != 0);
+
+	if (b->owner.pid)
+		json_object_update_new(
+			object,
+			json_pack("{s:i, s:s, s:I, s:s}", "pid", (int)b->owner.pid, "process",
+				  b->owner.comm, "since", (json_int_t)b->owner.since, "state",
+				  b->owner.state == RP_READY ? "ready" : "starting"));
+	if (l->has_counters)
+		json_object_update_new(
+			object,
+			json_pack("{s:I, s:I, s:I, s:f}", "received", (json_int_t)received_by(b),
+				  "failover", (json_int_t)b->counters.n[RP_FAILOVER], "refused",
+				  (json_int_t)b->counters.n[RP_REFUSED], "share", share_of(l, b)));
+	if (b->sock)
+		json_object_update_new(object, json_pack("{s:I, s:I, s:I}", "queue",
+							 (json_int_t)b->sock->queue, "queue_max",
+							 (json_int_t)b->sock->queue_max, "drops",
+							 (json_int_t)b->sock->drops));
+
+	return object;
+}
+
+static json_t *foreign_json(const struct foreign_socket *f)
+{
+	char text[80];
+
+	endpoint_text(f->sock->addr, f->sock->port, text, sizeof(text));
+
+	return json_pack("{s:s, s:i, s:s, s:I, s:b}", "address", text, "pid", f->pid, "process",
+			 f->comm, "uid", (json_int_t)f->sock->uid, "takes_traffic",
+			 f->takes_traffic);
+}
+
+static json_t *listener_json(const struct listener *l)
+{
+	json_t *buckets = json_array(), *foreign = json_array(), *object;
+	char text[80];
+
+	for (__u32 i = 0; i < l->n_buckets; i++)
+		json_array_append_new(buckets, bucket_json(l, i));
+	for (size_t i = 0; i < l->n_foreign; i++)
+		json_array_append_new(foreign, foreign_json(&l->foreign[i]));
+	object = json_pack("{s:s, s:s, s:o, s:o}", "name", l->name, "protocol",
+			   protocol_text(l->protocol), "buckets", buckets, "foreign_sockets",
+			   foreign);
+	if (l->endpoint.port) {
+		endpoint_text(l->endpoint.addr, l->endpoint.port, text, sizeof(text));
+		json_object_set_new(object, "address", json_string(text));
+	}
+	if (l->has_counters)
+		json_object_update_new(object, json_pack("{s:I, s:I, s:I}", "received",
+							 (json_int_t)l->received, "refused",
+							 (json_int_t)l->refused, "unreadable",
+							 (json_int_t)l->unreadable));
+
+	return object;
+}
+
+void print_json(const struct snapshot *s)
+{
+	json_t *listeners = json_array(), *warnings = json_array();
+
+	for (size_t i = 0; i < s->n_listeners; i++)
+		json_array_append_new(listeners, listener_json(s->listeners[i]));
+	for (size_t i = 0; i < s->n_warnings; i++)
+		json_array_append_new(warnings, json_string(s->warnings[i]));
+	write_json(json_pack("{s:f, s:s, s:I, s:I, s:b, s:I, s:o, s:o}", "time", s->time,
+			     "pin_path", s->options->config.pin_path, "size", (json_int_t)s->size,
+			     "nonce", (json_int_t)s->nonce, "failover", s->failover, "overrides",
+			     (json_int_t)s->n_overrides, "listeners", listeners, "warnings",
+			     warnings),
+		   s->options->watch != 0);
+}

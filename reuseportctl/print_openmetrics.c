@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A snapshot as metrics, in the text format that Prometheus, its node_exporter and OpenMetrics
+ * readers have in common: counters are declared by the name of their samples, which end in _total.
+ */
+#include <stdio.h>
+#include "snapshot.h"
+
+/* A value for each bucket of each listener. value() returns 0 if a bucket has none. */
+struct metric {
+	const char *name, *type, *help;
+	int (*value)(const struct listener *l, const struct bucket *b, double *value);
+};
+
+static int value_live(const struct listener *l, const struct bucket *b, double *value)
+{
+	(void)l;
+	*value = b->owner.cookie != 0;
+
+	return 1;
+}
+
+static int value_ready(const struct listener *l, const struct bucket *b, double *value)
+{
+	(void)l;
+	*value = b->owner.cookie && b->owner.state == RP_READY;
+
+	return 1;
+}
+
+static int value_joined(const struct listener *l, const struct bucket *b, double *value)
+{
+	(void)l;
+	*value = b->owner.since;
+
+	return b->owner.since != 0;
+}
+
+static int value_own(const struct listener *l, const struct bucket *b, double *value)
+{
+	*value = b->counters.n[RP_OWN];
+
+	return l->has_counters;
+}
+
+static int value_failover(const struct listener *l, const struct bucket *b, double *value)
+{
+	*value = b->counters.n[RP_FAILOVER];
+
+	return l->has_counters;
+}
+
+static int value_refused(const struct listener *l, const struct bucket *b, double *value)
+{
+	*value = b->counters.n[RP_REFUSED];
+
+	return l->has_counters;
+}
+
+static int value_queue(const struct listener *l, const struct bucket *b, double *value)
+{
+	(void)l;
+	*value = b->sock ? queue_fill(b->sock) : 0;
+
+	return b->sock != NULL;
+}
+
+static int value_drops(const struct listener *l, const struct bucket *b, double *value)
+{
+	(void)l;
+	*value = b->sock ? b->sock->drops : 0;
+
+	return b->sock != NULL;
+}
+
+static const struct metric metrics[] = {
+	{"reuseport_bucket_live", "gauge", "Whether an instance owns the bucket.", value_live},
+	{"reuseport_bucket_ready", "gauge", "Whether that instance reads its socket.", value_ready},
+	{"reuseport_bucket_joined_timestamp_seconds", "gauge", "When it joined.", value_joined},
+	{"reuseport_received_own_total", "counter",
+	 "Datagrams or connections of the bucket's own exporters.", value_own},
+	{"reuseport_received_failover_total", "counter",
+	 "Datagrams or connections of exporters whose own bucket was empty.", value_failover},
+	{"reuseport_refused_total", "counter",
+	 "Datagrams or connections refused because the bucket was empty.", value_refused},
+	{"reuseport_queue_ratio", "gauge",
+	 "Fill of the socket's receive buffer, or of its accept queue.", value_queue},
+	{"reuseport_socket_drops_total", "counter",
+	 "Datagrams or connections that the kernel dropped at the socket.", value_drops},
+};
+
+/* A label's value: pin paths and listener directories may have quotes and backslashes */
+static const char *quoted(const char *text, char *to, size_t len)
+{
+	size_t n = 0;
+
+	for (; *text && n + 3 < len; text++) {
+		if (*text == '"' || *text == '\\')
+			to[n++] = '\\';
+		to[n++] = *text;
+	}
+	to[n] = '\0';
+
+	return to;
+}
+
+static void print_gauge(const char *name, const char *help, const char *group, double value)
+{
+	printf("# HELP %s %s\n# TYPE %s gauge\n%s{group=\"%s\"} %.17g\n", name, help, name, name,
+	       group, value);
+}
+
+static void print_metric(const struct metric *metric, const struct snapshot *s, const char *group)
+{
+	char name[256];
+	double value;
+
+	printf("# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
+	       metric->type);
+	for (size_t n = 0; n < s->n_listeners; n++) {
+		const struct listener *l = s->listeners[n];
+
+		for (__u32 i = 0; i < l->n_buckets; i++)
+			if (metric->value(l, &l->bucket[i], &value))
+				printf("%s{group=\"%s\",listener=\"%s\",bucket=\"%u\"} %.17g\n",
+				       metric->name, group, quoted(l->name, name, sizeof(name)), i,
+				       value);
+	}
+}
+
+void print_openmetrics(const struct snapshot *s)
+{
+	char group[512];
+	size_t takers = 0;
+
+	for (size_t n = 0; n < s->n_listeners; n++)
+		for (size_t i = 0; i < s->listeners[n]->n_foreign; i++)
+			takers += s->listeners[n]->foreign[i].takes_traffic;
+
+	quoted(s->options->config.pin_path, group, sizeof(group));
+	print_gauge("reuseport_group_buckets", "Buckets of the group.", group, s->size);
+	print_gauge("reuseport_group_failover",
+		    "Whether live instances serve the exporters of an empty bucket.", group,
+		    s->failover);
+	print_gauge("reuseport_group_overrides", "Prefixes that have a bucket by override.", group,
+		    s->n_overrides);
+	print_gauge("reuseport_group_foreign_sockets",
+		    "Sockets outside the group that take its traffic.", group, takers);
+	for (size_t k = 0; k < sizeof(metrics) / sizeof(metrics[0]); k++)
+		print_metric(&metrics[k], s, group);
+	printf("# EOF\n");
+}

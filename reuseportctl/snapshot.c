@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A snapshot of a group: see snapshot.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "overrides.h"
+#include "snapshot.h"
+
+/* ---- from the maps ---- */
+
+static void read_counters(int map, __u32 bucket, struct rp_counters *sum)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct rp_counters *each = cpus > 0 ? calloc(cpus, sizeof(*each)) : NULL;
+
+	memset(sum, 0, sizeof(*sum));
+	if (!each)
+		exit(report_error(FAILED,
+				  "cannot tell how many CPUs there are, or has no memory for "
+				  "as many: is /sys/devices/system/cpu there?"));
+	if (map >= 0 && !bpf_map_lookup_elem(map, &bucket, each))
+		for (int cpu = 0; cpu < cpus; cpu++)
+			for (int i = 0; i < RP_OUTCOMES; i++)
+				sum->n[i] += each[cpu].n[i];
+	free(each);
+}
+
+const char *listener_name(const struct rp_member *m)
+{
+	const char *slash = strrchr(m->config->pin_path, '/');
+
+	/* upstream's *_rp_ebpf_prog: the directory is named by the listener */
+	if (!strcmp(m->listener, "."))
+		return slash ? slash + 1 : m->config->pin_path;
+
+	return m->listener;
+}
+
+int is_asked_for(const struct options *o, const struct rp_member *m)
+{
+	return !o->listener || !strcmp(o->listener, listener_name(m));
+}
+
+int fail_no_listener(struct rp_member *m, const struct options *o)
+{
+	if (o->listener)
+		return rp_fail(m, -ENOENT, "no listener %s in %s", o->listener, o->config.pin_path);
+
+	return rp_fail(m, -ENOENT, "no listener in %s: give the group's reuseport_pin_path",
+		       o->config.pin_path);
+}
+
+__u64 received_by(const struct bucket *b)
+{
+	return b->counters.n[RP_OWN] + b->counters.n[RP_FAILOVER];
+}
+
+static void read_settings(struct snapshot *s, const struct rp_member *m)
+{
+	s->size = rp_get_setting(m, RP_SIZE);
+	s->nonce = rp_get_setting(m, RP_NONCE);
+	s->failover = rp_fails_over(m);
+	s->n_overrides = rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN
+				 ? count_overrides(m->fds[RP_OVERRIDES])
+				 : 0;
+}
+
+static struct listener *read_listener(const struct rp_member *m, __u32 size)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+	struct rp_counters no_bucket;
+
+	if (!l)
+		exit(report_error(FAILED, "no memory"));
+	snprintf(l->name, sizeof(l->name), "%s", listener_name(m));
+	l->protocol = m->protocol;
+	l->has_counters = m->fds[RP_COUNTERS] >= 0;
+	l->n_buckets = size;
+	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++) {
+		struct bucket *b = &l->bucket[i];
+
+		rp_read_bucket(m, i, &b->owner);
+		read_counters(m->fds[RP_COUNTERS], i, &b->counters);
+		l->received += received_by(b);
+		l->refused += b->counters.n[RP_REFUSED];
+		if (!b->owner.cookie)
+			continue;
+		l->n_live++;
+		l->endpoint = b->owner.endpoint;
+		if (i >= l->n_buckets)
+			l->n_buckets = i + 1;
+	}
+	read_counters(m->fds[RP_COUNTERS], RP_NO_BUCKET, &no_bucket);
+	l->unreadable = no_bucket.n[RP_UNREADABLE];
+
+	return l;
+}
+
+static int add_listener(struct rp_member *m, void *arg)
+{
+	struct snapshot *s = arg;
+	struct listener *l;
+
+	read_settings(s, m);
+	l = read_listener(m, s->size);
+	s->n_live += l->n_live;
+	if (!is_asked_for(s->options, m)) {
+		free(l);
+		return 0;
+	}
+	s->listeners = grow(s->listeners, s->n_listeners, sizeof(*s->listeners));
+	s->listeners[s->n_listeners++] = l;
+
+	return 0;
+}
+
+/* ---- from the sockets ---- */
+
+static int is_any(const __u8 addr[16])
+{
+	static const union rp_addr any6;
+	union rp_addr any4;
+
+	rp_addr_v4(&any4, 0);
+
+	return !memcmp(addr, any6.b, 16) || !memcmp(addr, any4.b, 16);
+}
+
+/*
+ * Whether the kernel prefers a foreign socket to the group's for some of their traffic. The more
+ * specific socket wins, by address, device, or family (an IPv4 socket is served before a dual-stack
+ * one), and so does one that is connected to an exporter: compute_score() in the kernel's
+ * net/ipv4/udp.c and net/ipv4/inet_hashtables.c.
+ */
+static int takes_traffic(const struct sock *foreign, const struct sock *ours)
+{
+	int apart = ours->family == AF_INET6 && foreign->family == AF_INET &&
+		    (ours->v6only || !is_any(ours->addr));
+
+	if (apart || (ours->family == AF_INET && foreign->family == AF_INET6))
+		return 0;
+	if (foreign->connected || (foreign->device && !ours->device))
+		return 1;
+
+	return (is_any(ours->addr) && !is_any(foreign->addr)) ||
+	       (foreign->family == AF_INET && ours->family == AF_INET6);
+}
+
+static void add_foreign(struct listener *l, const struct sock *sock, int takes)
+{
+	struct foreign_socket *new;
+
+	l->foreign = grow(l->foreign, l->n_foreign, sizeof(*l->foreign));
+	new = &l->foreign[l->n_foreign++];
+	new->sock = sock;
+	new->takes_traffic = takes;
+	new->pid = pid_of_sock(sock, new->comm, sizeof(new->comm));
+}
+
+static int has_socket(const struct listener *l, __u64 cookie)
+{
+	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
+		if (l->bucket[i].owner.cookie == cookie)
+			return 1;
+
+	return 0;
+}
+
+static __u64 own_netns(void)
+{
+	struct stat ns;
+
+	return stat("/proc/self/ns/net", &ns) ? 0 : ns.st_ino;
+}
+
+/* Finds the sockets of the buckets, and foreign ones at their port */
+static void match_sockets(struct snapshot *s, struct listener *l)
+{
+	const struct socks *socks = l->protocol == IPPROTO_TCP ? &s->tcp : &s->udp;
+	const struct sock *ours = NULL;
+
+	if (l->endpoint.netns && l->endpoint.netns != own_netns()) {
+		s->in_other_netns = 1;
+		return;
+	}
+	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++) {
+		struct bucket *b = &l->bucket[i];
+
+		b->sock = b->owner.cookie ? sock_by_cookie(socks, b->owner.cookie) : NULL;
+		if (b->sock)
+			ours = b->sock;
+	}
+	if (!ours)
+		return;
+	memcpy(l->endpoint.addr, ours->addr, sizeof(l->endpoint.addr));
+	l->endpoint.port = ours->port;
+	for (size_t i = 0; i < socks->n; i++) {
+		const struct sock *other = &socks->list[i];
+
+		if (other->port == ours->port && !has_socket(l, other->cookie))
+			add_foreign(l, other, takes_traffic(other, ours));
+	}
+}
+
+/* ---- compared ---- */
+
+/* before: the same listener in the snapshot before, or NULL */
+static void compare(struct listener *l, const struct listener *before)
+{
+	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++) {
+		struct bucket *b = &l->bucket[i];
+		const struct bucket *was = before ? &before->bucket[i] : NULL;
+
+		b->recent_drops = b->sock ? b->sock->drops : 0;
+		if (was && was->sock && was->owner.cookie == b->owner.cookie)
+			b->recent_drops -= was->sock->drops;
+		b->recent = received_by(b) - (was ? received_by(was) : 0);
+		b->recent_failover =
+			b->counters.n[RP_FAILOVER] - (was ? was->counters.n[RP_FAILOVER] : 0);
+		l->recent += b->recent;
+		l->recent_live += b->owner.cookie ? b->recent : 0;
+	}
+}
+
+static const struct listener *find_before(const struct snapshot *before, size_t i,
+					  const struct listener *l)
+{
+	const struct listener *was =
+		before && i < before->n_listeners ? before->listeners[i] : NULL;
+
+	/* another listener, or one that counts from zero again */
+	if (was && (strcmp(was->name, l->name) || was->received > l->received))
+		return NULL;
+
+	return was;
+}
+
+double share_of(const struct listener *l, const struct bucket *b)
+{
+	return l->recent ? (double)b->recent / l->recent : 0;
+}
+
+double queue_fill(const struct sock *s)
+{
+	return s->queue_max ? (double)s->queue / s->queue_max : 0;
+}
+
+const char *unit_of(const struct listener *l)
+{
+	return l->protocol == IPPROTO_TCP ? "connections" : "datagrams";
+}
+
+int take_snapshot(struct snapshot *s, const struct options *o, const struct snapshot *before,
+		  struct rp_member *m)
+{
+	struct timespec now;
+	int err;
+
+	memset(s, 0, sizeof(*s));
+	s->options = o;
+	clock_gettime(CLOCK_REALTIME, &now);
+	s->time = now.tv_sec + now.tv_nsec / 1e9;
+
+	rp_init(m);
+	err = rp_each_listener(m, &o->config, add_listener, s);
+	if (err < 0)
+		return err;
+	if (!s->n_listeners)
+		return fail_no_listener(m, o);
+	err = read_socks(IPPROTO_UDP, &s->udp);
+	if (!err)
+		err = read_socks(IPPROTO_TCP, &s->tcp);
+	s->sock_diag_error = -err;
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		match_sockets(s, s->listeners[i]);
+		compare(s->listeners[i], find_before(before, i, s->listeners[i]));
+	}
+	diagnose(s);
+
+	return 0;
+}
+
+void free_snapshot(struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		free(s->listeners[i]->foreign);
+		free(s->listeners[i]);
+	}
+	for (size_t i = 0; i < s->n_warnings; i++)
+		free(s->warnings[i]);
+	free(s->listeners);
+	free(s->warnings);
+	free(s->udp.list);
+	free(s->tcp.list);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A snapshot of a group: its settings, its listeners with their buckets, and the sockets behind
+ * them. Taking one holds no lock and writes nothing.
+ */
+#ifndef SNAPSHOT_H
+#define SNAPSHOT_H
+
+#include <netinet/in.h>
+#include "reuseportctl.h"
+#include "sockets.h"
+
+struct bucket {
+	struct rp_bucket owner;
+	struct rp_counters counters; /* of all CPUs */
+	/* since the snapshot before; in the first one, since the group began */
+	__u64 recent, recent_failover, recent_drops;
+	const struct sock *sock; /* NULL: empty, or not visible from here */
+};
+
+/* A socket at a listener's port that is in no bucket of it */
+struct foreign_socket {
+	const struct sock *sock;
+	int pid, takes_traffic;
+	char comm[32];
+};
+
+struct listener {
+	char name[64];
+	int protocol;
+	int has_counters; /* a foreign object has none */
+	struct rp_endpoint
+		endpoint; /* of a live instance; port 0: none is live, or none is known */
+	__u32 n_buckets;  /* those to show: the group's, and live ones beyond */
+	__u32 n_live;
+	__u64 received, refused, unreadable, recent, recent_live;
+	struct bucket bucket[RP_MAX_BUCKETS];
+	struct foreign_socket *foreign;
+	size_t n_foreign;
+};
+
+struct snapshot {
+	const struct options *options;
+	double time; /* seconds since the epoch */
+	__u32 size, nonce, n_overrides;
+	__u32 n_live; /* of all listeners, shown or not */
+	int failover;
+	struct listener **listeners;
+	size_t n_listeners;
+	struct socks udp, tcp;
+	int sock_diag_error; /* errno; 0: none */
+	int in_other_netns;
+	char **warnings;
+	size_t n_warnings;
+};
+
+/*
+ * Takes one, with its warnings. before: the one to compare with, or NULL. Returns 0, or a negative
+ * errno and m->error.
+ */
+int take_snapshot(struct snapshot *s, const struct options *o, const struct snapshot *before,
+		  struct rp_member *m);
+void free_snapshot(struct snapshot *s);
+
+/* The name of a listener as users know it; whether the options ask for it; the error if there is
+ * none that they ask for */
+const char *listener_name(const struct rp_member *m);
+int is_asked_for(const struct options *o, const struct rp_member *m);
+int fail_no_listener(struct rp_member *m, const struct options *o);
+
+/* What a bucket has received, and its share of what the listener has, 0 to 1 */
+__u64 received_by(const struct bucket *b);
+double share_of(const struct listener *l, const struct bucket *b);
+
+/* How full the queue of a socket is, 0 to 1 */
+double queue_fill(const struct sock *s);
+
+/* "connections" or "datagrams" */
+const char *unit_of(const struct listener *l);
+
+/* diagnose.c: adds a warning for all that is wrong. Whether exporters are refused now: the count of
+ * refusals is since the group began, and stays when the cause is gone. */
+void diagnose(struct snapshot *s);
+int refuses_now(const struct snapshot *s, const struct listener *l);
+
+/* print_*.c. seconds: that the counts are of; 0: since the group began */
+void print_table(const struct snapshot *s, double seconds);
+void print_json(const struct snapshot *s);
+void print_openmetrics(const struct snapshot *s);
+
+#endif

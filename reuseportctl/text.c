@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Numbers, addresses and prefixes: from the words of a command line or file, and back to text. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "reuseportctl.h"
+#include "text.h"
+
+int parse_number(const char *word, unsigned long min, unsigned long max, unsigned long *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoul(word, &end, 10);
+
+	return word[0] >= '0' && word[0] <= '9' && !*end && !errno && *number >= min &&
+	       *number <= max;
+}
+
+int parse_prefix(const char *word, struct rp_prefix *prefix)
+{
+	char ip[INET6_ADDRSTRLEN + 1];
+	const char *slash = strchr(word, '/');
+	size_t len = slash ? (size_t)(slash - word) : strlen(word);
+	unsigned long bits;
+	union rp_addr addr;
+	struct in_addr v4;
+	int is_v4;
+
+	if (len >= sizeof(ip))
+		return 0;
+	memcpy(ip, word, len);
+	ip[len] = '\0';
+	is_v4 = inet_pton(AF_INET, ip, &v4) == 1;
+	if (is_v4)
+		rp_addr_v4(&addr, v4.s_addr);
+	else if (inet_pton(AF_INET6, ip, &addr) != 1)
+		return 0;
+
+	bits = is_v4 ? 32 : 128;
+	if (slash && !parse_number(slash + 1, 0, bits, &bits))
+		return 0;
+	prefix->bits = is_v4 ? 96 + bits : bits;
+	memcpy(prefix->addr, addr.b, sizeof(prefix->addr));
+	for (__u32 bit = prefix->bits; bit < 128; bit++)
+		if (prefix->addr[bit / 8] & 0x80 >> bit % 8)
+			return 0;
+
+	return 1;
+}
+
+int parse_socket_address(const char *address, const char *port, struct sockaddr_storage *to,
+			 socklen_t *len)
+{
+	const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_PASSIVE,
+				       .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found;
+	unsigned long number;
+
+	if (!parse_number(port, 1, 65535, &number))
+		return report_error(NOT_UNDERSTOOD, "'%s' is not a port, 1 to 65535", port);
+	if (getaddrinfo(address ? address : "::", port, &hints, &found))
+		return report_error(NOT_UNDERSTOOD, "'%s' is not an IP address", address);
+	memcpy(to, found->ai_addr, found->ai_addrlen);
+	*len = found->ai_addrlen;
+	freeaddrinfo(found);
+
+	return DONE;
+}
+
+void addr_of_socket(const struct sockaddr_storage *from, union rp_addr *addr)
+{
+	if (from->ss_family == AF_INET)
+		rp_addr_v4(addr, ((const struct sockaddr_in *)from)->sin_addr.s_addr);
+	else
+		memcpy(addr, &((const struct sockaddr_in6 *)from)->sin6_addr, sizeof(*addr));
+}
+
+static int is_v4_mapped(const union rp_addr *addr)
+{
+	union rp_addr mapped;
+
+	rp_addr_v4(&mapped, addr->w[3]);
+
+	return !memcmp(&mapped, addr, sizeof(mapped));
+}
+
+void addr_text(const union rp_addr *addr, char *text, size_t len)
+{
+	if (is_v4_mapped(addr))
+		inet_ntop(AF_INET, &addr->w[3], text, len);
+	else
+		inet_ntop(AF_INET6, addr, text, len);
+}
+
+void prefix_text(const struct rp_prefix *prefix, char *text, size_t len)
+{
+	union rp_addr addr;
+	size_t used;
+	int is_v4;
+
+	memcpy(addr.b, prefix->addr, sizeof(addr.b));
+	/* ::ffff:0:0/90 looks v4-mapped, but is larger than IPv4 */
+	is_v4 = prefix->bits >= 96 && is_v4_mapped(&addr);
+	if (is_v4)
+		addr_text(&addr, text, len);
+	else
+		inet_ntop(AF_INET6, &addr, text, len);
+	used = strlen(text);
+	snprintf(text + used, len - used, "/%u", is_v4 ? prefix->bits - 96 : prefix->bits);
+}
+
+void endpoint_text(const __u8 addr[16], __u32 port, char *text, size_t len)
+{
+	char ip[INET6_ADDRSTRLEN];
+	union rp_addr a;
+
+	memcpy(a.b, addr, sizeof(a.b));
+	addr_text(&a, ip, sizeof(ip));
+	snprintf(text, len, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, port);
+}
+
+const char *protocol_text(int protocol)
+{
+	return protocol == IPPROTO_TCP ? "tcp" : "udp";
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* where: the bucket and the instance that the selector chooses for an exporter now. Takes no lock
+ * and writes nothing. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "commands.h"
+#include "json.h"
+#include "snapshot.h"
+#include "text.h"
+
+struct query {
+	const struct options *options;
+	union rp_addr exporter;
+	json_t *answers; /* NULL: print a table */
+	int n_answers, n_refused;
+};
+
+static json_t *answer_json(const struct query *q, const struct rp_member *m,
+			   const struct rp_route *route, const struct rp_bucket *owner)
+{
+	int live = route->receiver != RP_NO_BUCKET;
+	char exporter[64];
+	json_t *answer;
+
+	addr_text(&q->exporter, exporter, sizeof(exporter));
+	answer = json_pack("{s:s, s:s, s:i, s:s, s:b}", "exporter", exporter, "listener",
+			   listener_name(m), "bucket", (int)route->bucket, "by",
+			   route->overridden ? "override" : "hash", "live", live);
+	if (live)
+		json_object_update_new(answer, json_pack("{s:i, s:b, s:i, s:s}", "served_by",
+							 (int)route->receiver, "failover",
+							 route->receiver != route->bucket, "pid",
+							 (int)owner->pid, "process", owner->comm));
+
+	return answer;
+}
+
+static void print_answer(const struct query *q, const struct rp_member *m,
+			 const struct rp_route *route, const struct rp_bucket *owner)
+{
+	const char *by = route->overridden ? "override" : "hash";
+	char exporter[64], instance[64] = "refused", how[64];
+	int live = route->receiver != RP_NO_BUCKET;
+
+	if (q->n_answers == 1)
+		printf("%-25s %6s  %-13s %-18s %s\n", "exporter", "bucket", "listener", "instance",
+		       "by");
+	addr_text(&q->exporter, exporter, sizeof(exporter));
+	if (live)
+		snprintf(instance, sizeof(instance), owner->pid ? "%s %u" : "live", owner->comm,
+			 owner->pid);
+	if (!live)
+		snprintf(how, sizeof(how), "%s; it is empty", by);
+	else if (route->receiver != route->bucket)
+		snprintf(how, sizeof(how), "failover for %u", route->bucket);
+	else
+		snprintf(how, sizeof(how), "%s", by);
+	printf("%-25s %6u  %-13s %-18s %s\n", exporter, live ? route->receiver : route->bucket,
+	       listener_name(m), instance, how);
+}
+
+static int ask_listener(struct rp_member *m, void *arg)
+{
+	struct rp_bucket owner = {};
+	struct query *q = arg;
+	struct rp_route route;
+
+	if (!is_asked_for(q->options, m))
+		return 0;
+	q->n_answers++;
+	rp_find_route(m, &q->exporter, &route);
+	if (route.receiver == RP_NO_BUCKET)
+		q->n_refused++;
+	else
+		rp_read_bucket(m, route.receiver, &owner);
+	if (q->answers)
+		json_array_append_new(q->answers, answer_json(q, m, &route, &owner));
+	else
+		print_answer(q, m, &route, &owner);
+
+	return 0;
+}
+
+static int ask(struct query *q, const char *word)
+{
+	struct rp_prefix prefix;
+	struct rp_member m;
+
+	if (!parse_prefix(word, &prefix) || prefix.bits != 128)
+		return report_error(NOT_UNDERSTOOD, "'%s' is not an IP address", word);
+	memcpy(q->exporter.b, prefix.addr, sizeof(prefix.addr));
+	rp_init(&m);
+	if (rp_each_listener(&m, &q->options->config, ask_listener, q) < 0)
+		return report_error(FAILED, "%s", m.error);
+
+	return DONE;
+}
+
+/* Asks for each address of a file, one a line; "-" is stdin */
+static int ask_file(struct query *q, const char *path)
+{
+	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	char line[256], word[128];
+	int status = DONE;
+
+	if (!file)
+		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
+	while (!status && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%127s", word) == 1)
+			status = ask(q, word);
+	if (!status && ferror(file))
+		status = report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
+	if (file != stdin)
+		fclose(file);
+
+	return status;
+}
+
+int command_where(struct options *o, char **arguments)
+{
+	struct query q = {.options = o, .answers = o->json ? json_array() : NULL};
+	struct rp_member m;
+	int status = DONE;
+
+	if (!arguments[0] && !o->addresses_file)
+		return report_error(NOT_UNDERSTOOD, "where takes addresses, or --load FILE");
+	if (o->addresses_file)
+		status = ask_file(&q, o->addresses_file);
+	for (; !status && *arguments; arguments++)
+		status = strcmp(*arguments, "-") ? ask(&q, *arguments) : ask_file(&q, "-");
+	if (!status && !q.n_answers) {
+		fail_no_listener(&m, o);
+		status = report_error(FAILED, "%s", m.error);
+	}
+	if (status)
+		return status;
+	if (q.answers)
+		write_json(q.answers, 0);
+
+	return q.n_refused ? MARKED : DONE;
+}
