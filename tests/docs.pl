@@ -11,7 +11,7 @@ use warnings;
 
 my $root = shift // die "no root given\n";
 my $document = 'docs/troubleshooting.md';
-my $calls = qr/\b(?:Log|rp_fail|report_error|warn|key_error|end_daemon|perror)\s*\(/;
+my $calls = qr/\b(?:Log|rp_fail|report_error|warn|key_error|finish|perror)\s*\(/;
 my $literal = qr/"(?:[^"\\]|\\.)*"/;
 my $varies = qr/ ?(?:[A-Z][A-Z0-9_]*|\x{2026})?/;
 my ($wrong, %lines) = (0);
