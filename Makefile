@@ -194,7 +194,7 @@ uninstall:
 
 # ---- what root runs: it installs the packages that are missing ----
 
-demo check bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: INSTALL_DEPS := yes
+demo check check-tools bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: INSTALL_DEPS := yes
 
 # The commands and libraries that a group of scripts/deps needs; 'bpf' and 'build' can be had without Debian
 build/.deps-%: scripts/deps
