@@ -32,8 +32,8 @@ ifeq ($(origin PREFIX),command line)
 $(error PREFIX is called prefix here, as in GNU's makefiles: make $(or $(firstword $(MAKECMDGOALS)),install) prefix=$(PREFIX))
 endif
 
-.PHONY: help build bpf debug deps install uninstall demo check check-tools group-sources bench lint clean distclean FORCE
-.PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
+.PHONY: help build bpf debug deps install uninstall demo check check-tools bench lint clean distclean FORCE
+.PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd check-fresh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # No built-in rules: the compiler for this host would make what no rule here makes
@@ -71,6 +71,7 @@ help:
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
 	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch of the series"
 	@echo "make check-systemd   the units, run by systemd in qemu: start, upgrade, reboot"
+	@echo "make check-fresh     'sudo make demo' and 'sudo make check' on a fresh Debian 12 and 13"
 	@echo "make lint       the checks of the source and the patches"
 	@echo "Each script answers --help: scripts/ has what users call, scripts/ci/ what developers call."
 
@@ -98,8 +99,7 @@ GROUP_LIBS = $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null || echo -lbpf)
 record     = $(if $(filter /%,$@),,-MMD -MP -MT $@ -MF build/obj/$(basename $@).d)
 
 # The group library, which the tool, the tests and the benchmarks link: of the overlay, what knows nothing of pmacct
-GROUP_SOURCES := $(shell grep -L '"pmacct\.h"' $(OVERLAY)/*.c)
-GROUP := $(GROUP_SOURCES:%.c=build/obj/%.o)
+GROUP := $(patsubst %.c,build/obj/%.o,$(shell grep -L '"pmacct\.h"' $(OVERLAY)/*.c))
 TOOL  := $(patsubst %.c,build/obj/%.o,$(wildcard reuseportctl/*.c))
 
 reuseportctl/reuseportctl: $(TOOL) $(GROUP)
@@ -195,7 +195,7 @@ uninstall:
 
 # ---- what root runs: it installs the packages that are missing ----
 
-demo check check-tools bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: INSTALL_DEPS := yes
+demo check check-tools bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd check-fresh: INSTALL_DEPS := yes
 
 # The commands and libraries that a group of scripts/deps needs; 'bpf' and 'build' can be had without Debian
 build/.deps-%: scripts/deps
@@ -215,10 +215,6 @@ tests/bin/%: %.c $(GROUP) | build/.deps-bpf
 	@mkdir -p tests/bin build/obj/tests/bin
 	$(CC) $(C_FLAGS) $(CPPFLAGS) -Itests -Ireuseportctl $(CFLAGS) $(record) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(GROUP_LIBS) $(LDLIBS)
 
-# For scripts that compile the library by themselves
-group-sources:
-	@echo $(GROUP_SOURCES)
-
 EXPORTER := $(patsubst %.c,build/obj/%.o,$(wildcard tests/tools/exporter*.c))
 
 tests/bin/exporter: $(EXPORTER)
@@ -235,7 +231,8 @@ bench: build check-tools build/.deps-long
 
 # Longer than the rest: see each one's --help
 check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: build debug check-tools build/.deps-long
-check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd:
+check-fresh: build/.deps-long
+check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd check-fresh:
 	scripts/ci/$@
 
 lint: $(TREE)/.built

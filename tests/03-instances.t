@@ -1,11 +1,11 @@
 #!/bin/sh
-# One config becomes N: what an instance writes is its own, what it reads is shared, and nothing is overwritten.
-# Every key that pmacct's dictionary has for a text is known to be one or the other, or no path at all.
+# scripts/instances: each instance gets its own path for what it writes and shares what it reads, and nothing is overwritten. Each
+# key that takes a text, by pmacct's dictionary, is known to be written, read, or no path at all.
 . "${0%/*}/lib.sh"
 
 make_tmp
 instances=$root/scripts/instances
-# instance N CONFIG-LINE...: what the Nth of three has in place of these, without the lines that all configs get
+# instance N CONFIG-LINE...: prints what the Nth of three configs made from these lines has, without the lines that all configs get
 instance() {
 	rm -rf "$tmp/one"
 	mkdir "$tmp/one"
@@ -16,12 +16,12 @@ instance() {
 	grep -vE '^reuseport_|^nfacctd_templates_file: /var/lib/' "$tmp/one/x-$nth.conf" | paste -sd'|'
 }
 
-# listing: what there is, and whether it changed
+# listing: prints all files with mode, size and time, to see whether something changed
 listing() {
 	find "$tmp" -type d -printf '%p %m\n' -o -printf '%p %m %s %T@\n' | sort
 }
 
-# refused NAME REGEX ARGUMENT...: it fails, says why in one line, and leaves everything as it was
+# refused NAME REGEX ARGUMENT...: asserts that it fails, says why in one line that matches, and leaves everything as it was
 as=''
 refused() {
 	what=$1 regex=$2
@@ -36,7 +36,7 @@ refused() {
 
 like "--help says how it is called" "$("$instances" --help)" '^instances .*CONFIG COUNT'
 
-# ---- a whole config: all that is written is in /w, all that is read in /r ----
+# ---- a whole config: files that are written are in /w, files that are read in /r ----
 
 mkdir "$tmp/in" "$tmp/out"
 cat >"$tmp/in/nfacctd.conf" <<'END'

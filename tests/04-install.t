@@ -67,20 +67,20 @@ pmacct" "$tmp/log" || true)" ""
 for daemon in nfacctd pmbmpd; do sed "/^#/d; s/$daemon/DAEMON/g" "$prefix/lib/systemd/system/$daemon@.service" >"$tmp/$daemon"; done
 ok "the two units differ in nothing but the daemon's name" quietly diff "$tmp/nfacctd" "$tmp/pmbmpd"
 
-# The example, as installed: what it writes to is for root here, and gone with the sandbox
+# The example, as installed: it writes to directories that belong to root here and are gone with the sandbox
 mount -t tmpfs tmpfs /var/lib
 mkdir /var/lib/pmacct
 run=$prefix/lib/pmacct/scripts/run-instance
 instance="$prefix/sbin/nfacctd $examples/nfacctd.conf"
-# as one with a password in it may be
+# A config with a password in it may have this mode
 chmod 440 "$examples/nfacctd.conf"
 
-# logged COMMAND...: for ok: its output goes to $tmp/log
+# logged COMMAND...: for ok: writes its output to $tmp/log
 logged() {
 	"$@" >"$tmp/log" 2>&1
 }
 
-# What systemd gets from a unit of Type=notify, and when: whether the log of index 0 had its listener joined then
+# What systemd would receive from a unit of Type=notify, and whether the log of index 0 says then that its listener has joined
 perl -MSocket -e '
 	socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
 	bind($s, pack_sockaddr_un("$ARGV[0]/notify")) or die "bind: $!";
@@ -100,8 +100,8 @@ for i in 0 1 2 3; do
 	like "its BMP too" "$(cat "$tmp/live-$i.log")" "listener bmp joined /sys/fs/bpf/pmacct as index $i of 4"
 	is "its pidfile" "$(cat "$tmp/run-$i/pid")" "$(pid_of live $i)"
 done
-wait $notified || diag "nobody was notified"
-is "index 0 tells systemd that it reads, when it has joined" "$(cat "$tmp/notified")" "READY=1 1"
+wait $notified || diag "no notification came"
+is "index 0 notifies systemd when it has joined" "$(cat "$tmp/notified")" "READY=1 1"
 ok "there is no index 4" not logged "$run" --dir "$tmp/run-0" $instance 4
 like "it says so" "$(cat "$tmp/log")" 'there is no instance 4: .*reuseport_hashbucket_count: 4, so it is 0 to 3'
 

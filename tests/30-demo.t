@@ -1,6 +1,6 @@
 #!/bin/sh
 # The demo as a test: real exporters (softflowd, nfprobe) and routers (FRR), an instance killed and started again.
-# It fails by itself with whatever is not as promised.
+# The demo itself fails if a promise is broken.
 . "${0%/*}/lib.sh"
 need_daemons
 need softflowd jq tcpdump ip
@@ -10,9 +10,9 @@ make_tmp
 before=$(find /sys/fs/bpf /run/netns 2>/dev/null | sort)
 status=0
 timeout 300 "$root/scripts/demo" >"$tmp/out" 2>&1 || status=$?
-is "the demo ends well" "$status" 0
+is "the demo succeeds" "$status" 0
 [ "$status" -eq 0 ] || diag "$(cat "$tmp/out")"
-like "and with what it has shown" "$(tail -n 1 "$tmp/out")" \
+like "its last line says what it has shown" "$(tail -n 1 "$tmp/out")" \
 	"^demo: 24 exporters, [1-9][0-9]+ flows: each at one instance, flows and BMP together; failover and return as promised$"
 took=$(sed -n 's/^ *\([0-9]*\) s .*/\1/p' "$tmp/out" | tail -n 1)
 ok "in less than a minute ($took s)" [ "$took" -lt 60 ]

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Several hosts with two instances each, by scripts/lab, which fails by itself with whatever is not as promised: behind a router
-# with ECMP, and behind IPVS where the kernel has it; 'scripts/ci/check-kernels --suites bookworm tests/34-several-hosts.t' boots one
+# Several hosts with two instances each, by scripts/lab, which itself fails if a promise is broken: behind a router with ECMP, and
+# behind IPVS where the kernel has it; 'scripts/ci/check-kernels --suites bookworm tests/34-several-hosts.t' boots one
 # that has.
 . "${0%/*}/lib.sh"
 need_daemons
 need ip ss script
-# What a running kernel has not, no package brings: not a failure, even with CHECK_STRICT
+# No package can add what the running kernel lacks: a skip, even with CHECK_STRICT
 [ -e /proc/sys/net/ipv4/fib_multipath_hash_fields ] || {
 	echo "1..0 # SKIP this kernel cannot hash on the source address alone: Linux 5.12"
 	exit 0
@@ -18,32 +18,32 @@ fi
 make_tmp
 cd "$root"
 
-# lab MODE
+# lab MODE: asserts that the lab succeeds
 lab() {
 	since=$(date +%s) status=0
 	timeout $((100 * ${SLOWER:-1})) scripts/lab --samples "$tmp/samples" "$1" >"$tmp/out" 2>&1 || status=$?
-	is "lab $1 ends well" "$status" 0
+	is "lab $1 succeeds" "$status" 0
 	diag "$(cat "$tmp/out")"
 	diag "$(($(date +%s) - since)) s"
-	like "and with what it has shown" "$(tail -n 1 "$tmp/out")" \
+	like "its last line says what it has shown" "$(tail -n 1 "$tmp/out")" \
 		"^lab: 200 exporters, 3 hosts of 2 instances: flows and BMP of each at one; a host lost and back as promised$"
 }
 
-# counted ROW METRIC
+# counted ROW METRIC: prints that sample
 counted() {
 	awk -F '\t' -v row="$1" -v metric="$2" '$1 == "hosts" && $2 == row && $3 == metric { print $5 }' "$tmp/samples"
 }
 
-# only_its ROW: the promises, by what was counted
+# only_its ROW: asserts by the samples that only the lost host's exporters move, and that all return
 only_its() {
 	moved=$(counted "$1" "moved, of the lost host")
-	ok "$1: a host is lost, its exporters move (${moved:=0})" [ "$moved" -gt 0 ]
-	is "$1: others do not" "$(counted "$1" "moved, of the others")" 0
-	is "$1: it is back, and not at home are, of its and of others'" \
+	ok "$1: exporters of the lost host move (${moved:=0})" [ "$moved" -gt 0 ]
+	is "$1: exporters of other hosts that move" "$(counted "$1" "moved, of the others")" 0
+	is "$1: when the host is back, exporters that have not returned, its own and others'" \
 		"$(counted "$1" "not returned, of the lost host") $(counted "$1" "not returned, of the others")" "0 0"
 }
 
-# what a lab might leave behind
+# left: prints what a lab might leave behind
 left() {
 	find /sys/fs/bpf /run/netns -mindepth 1 2>/dev/null | sort
 	ip -o link | cut -d: -f2
@@ -53,7 +53,7 @@ left >"$tmp/before"
 lab ecmp
 only_its "ECMP, resilient"
 moved=$(counted "ECMP, hash-threshold" "moved, of the others")
-ok "an ordinary group moves some of the others, too (${moved:=0})" [ "$moved" -gt 0 ]
+ok "an ordinary group moves some exporters of other hosts, too (${moved:=0})" [ "$moved" -gt 0 ]
 
 if [ -n "$ipvs" ]; then
 	lab ipvs
