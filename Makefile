@@ -13,7 +13,7 @@ BPF_CFLAGS = -target $(BPF_TARGET) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffile-
 	$(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
 TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. -I$(OVERLAY)
 
-TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) tests/bin/exporter bench/decision.o
+TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) tests/bin/exporter tests/bin/cost bench/decision.o
 
 .PHONY: help build bpf debug install demo check check-tools bench lint clean
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
@@ -119,6 +119,10 @@ EXPORTER := $(wildcard tests/tools/exporter*.c)
 tests/bin/exporter: $(EXPORTER) tests/tools/exporter.h | build/.deps-build
 	@mkdir -p tests/bin
 	$(CC) $(TOOL_CFLAGS) -o $@ $(EXPORTER)
+
+tests/bin/cost: tests/tools/cost.c tests/tools/interpreter.c tests/tools/interpreter.h tests/tap.h $(wildcard $(OVERLAY)/*.h) | build/.deps-build
+	@mkdir -p tests/bin
+	$(CC) $(TOOL_CFLAGS) -Itests -o $@ $(filter %.c,$^) -lbpf
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 

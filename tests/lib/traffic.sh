@@ -141,16 +141,29 @@ nothing_lost() {
 		is "$protocol: of $flows flows sent, lost" "$lost" 0
 		diag "$protocol: $flows flows sent, $lost lost"
 	done <"$tmp/protocols"
-	[ ! -s "$tmp/missing" ] || diag "exporter, period, flows, protocol: $(head -n 20 "$tmp/missing")"
+	explain_losses
 	counted_once
 }
 
+# explain_losses: shows what is in $tmp/missing, and how much of it the kernel had no room for
+explain_losses() {
+	local full
+	[ -s "$tmp/missing" ] || return 0
+	full=$(awk '$1 == "Udp:" && $2 == "InDatagrams" {n = split($0, names, " "); next}
+		$1 == "Udp:" {for (i = 2; i <= n; i++) if (names[i] == "RcvbufErrors") sum += $i}
+		$1 == "Udp6RcvbufErrors" {sum += $2} END {print sum + 0}' /proc/net/snmp /proc/net/snmp6)
+	diag "datagrams dropped at full receive buffers, as the instances got too little time of the CPUs: $full"
+	diag "exporter, period, flows, protocol: $(head -n 20 "$tmp/missing")"
+}
+
 # counted_once: the assertion. Upstream's ring can make a plugin read the last record twice, when the core wakes it in the
-# very moment in which it wakes by itself: seen once in 4,000,000 flows, with more to do than the machine had cores for.
+# very moment in which it wakes by itself: seen once in 4,000,000 flows on a quiet machine, 4 times in 250,000 beside a compiler.
+# A datagram that we hand out twice whenever instances change would be more.
 counted_once() {
 	local twice
 	twice=$(awk '$3 < 0 {n -= $3} END {print n + 0}' "$tmp/missing")
-	ok "counted twice: $twice, by upstream's ring, at most 2" [ "$twice" -le 2 ]
+	ok "counted twice, by upstream's ring: $twice of $(total_sent) flows, at most one in 20,000" \
+		[ $((twice * 20000)) -le "$(total_sent)" ]
 }
 
 # one_index_each NAME EXPORTERS: the assertion: so many exporters were received, and each by one instance
