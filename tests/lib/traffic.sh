@@ -175,36 +175,36 @@ one_index_each() {
 
 # ---- sessions ----
 
-# start_routers PROTOCOL PORT ROUTERS [FAMILY...]: so many of each family (4 and 6) connect, and connect again whenever their
+# start_routers NAME PROTOCOL PORT ROUTERS [FAMILY...]: so many of each family (4 and 6) connect, and connect again whenever their
 # session has ended, until stop_routers
 start_routers() {
-	local protocol="$1" port="$2" routers="$3" family
-	shift 3
+	local name="$1" protocol="$2" port="$3" routers="$4" family
+	shift 4
 	[ $# -gt 0 ] || set -- 4 6
+	: >"$tmp/$name.routers"
 	for family in "$@"; do
-		"$tools/exporter" "$protocol" "$family" "$port" exporters="$routers" ports=1 >"$tmp/$protocol.$family.routers" \
-			2>"$tmp/$protocol.$family.err" &
-		echo "$! $protocol $family" >>"$tmp/routers"
+		"$tools/exporter" "$protocol" "$family" "$port" exporters="$routers" ports=1 >"$tmp/$name.$family.routers" \
+			2>"$tmp/$name.$family.err" &
+		echo "$! $family" >>"$tmp/$name.routers"
 	done
 }
 
-# routers_are_up: whether all of them have had their sessions
+# routers_are_up NAME: whether all of them have had their sessions
 routers_are_up() {
-	local _ protocol family
-	while read -r _ protocol family; do
-		grep -qs 'sessions' "$tmp/$protocol.$family.routers" || return 1
-	done <"$tmp/routers"
+	local family
+	while read -r _ family; do
+		grep -qs 'sessions' "$tmp/$1.$family.routers" || return 1
+	done <"$tmp/$1.routers"
 }
 
-# stop_routers: asserts that they ran until now; how many sessions had ended before is in $ended
+# stop_routers NAME: asserts that they ran until now; how many sessions had ended before is in $ended
 stop_routers() {
-	local pid protocol family
+	local pid family
 	ended=0
-	while read -r pid protocol family; do
-		ok "the IPv$family routers of $protocol ran until they were stopped" sender_ends "$pid" "$tmp/$protocol.$family.err"
-		ended=$((ended + $(awk '$2 == "ended" {n = $1} END {print n + 0}' "$tmp/$protocol.$family.routers")))
-	done <"$tmp/routers"
-	rm "$tmp/routers"
+	while read -r pid family; do
+		ok "$1: the IPv$family routers ran until they were stopped" sender_ends "$pid" "$tmp/$1.$family.err"
+		ended=$((ended + $(awk '$2 == "ended" {n = $1} END {print n + 0}' "$tmp/$1.$family.routers")))
+	done <"$tmp/$1.routers"
 }
 
 # ---- what the kernel threw away ----
