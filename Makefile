@@ -89,7 +89,7 @@ deps:
 WARNINGS  := -Wall -Wextra $(if $(filter true,$(CI)),-Werror)
 # Debug information names no directory of this machine
 IN_TREE    = -ffile-prefix-map=$(CURDIR)=.
-C_FLAGS    = -std=gnu11 $(WARNINGS) $(IN_TREE) -I$(OVERLAY) $(shell $(PKG_CONFIG) --cflags libbpf libmnl jansson 2>/dev/null)
+C_FLAGS    = -std=gnu11 $(WARNINGS) $(IN_TREE) -I$(OVERLAY) -Itests -Ireuseportctl $(shell $(PKG_CONFIG) --cflags libbpf libmnl jansson 2>/dev/null)
 # -idirafter: where Debian keeps asm/types.h, known to gcc if that is there; -mcpu=v3: what Linux 5.1 and newer run
 BPF_FLAGS  = -target $(BPF_TARGET) -mcpu=v3 -O2 -g $(WARNINGS) $(IN_TREE) -Ibpf -I$(OVERLAY) \
 	$(shell $(PKG_CONFIG) --cflags libbpf 2>/dev/null) $(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
@@ -205,7 +205,7 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) tests/bin/exporter bench/decision.o
+TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) tests/bin/exporter tests/bin/cost bench/decision.o
 
 vpath %.c tests bench
 
@@ -213,13 +213,17 @@ tests/bin/member: build/obj/reuseportctl/listener_socket.o
 
 tests/bin/%: %.c $(GROUP) | build/.deps-bpf
 	@mkdir -p tests/bin build/obj/tests/bin
-	$(CC) $(C_FLAGS) $(CPPFLAGS) -Itests -Ireuseportctl $(CFLAGS) $(record) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(GROUP_LIBS) $(LDLIBS)
+	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) $(record) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(GROUP_LIBS) $(LDLIBS)
 
 EXPORTER := $(patsubst %.c,build/obj/%.o,$(wildcard tests/tools/exporter*.c))
 
 tests/bin/exporter: $(EXPORTER)
 	@mkdir -p tests/bin
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+tests/bin/cost: build/obj/tests/tools/cost.o build/obj/tests/tools/interpreter.o
+	@mkdir -p tests/bin
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(GROUP_LIBS) $(LDLIBS)
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
