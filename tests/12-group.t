@@ -2,7 +2,7 @@
 # The group library without a daemon: who may join, who is refused and in which words, what leftovers do.
 . "${0%/*}/lib.sh"
 need_root
-need clang bpftool jq flock
+need clang bpftool jq flock setpriv
 sandbox
 
 pins=$bpffs/group
@@ -27,14 +27,54 @@ refused() {
 	fi
 }
 
+# rehearsed_and_refused ARGUMENT...: a rehearsal must say the same, and leave the bpffs as it is
+rehearsed_and_refused() {
+	before=$(files)
+	refused "$@" rehearse=true
+	rehearsed=$said after=$(files)
+	refused "$@"
+	is "a rehearsal is refused in the same words" "$rehearsed" "$said"
+	is "and changes no file" "$after" "$before"
+}
+
+# files: what is on the bpffs, with inode numbers, owners and the time of each change
+files() {
+	find "$bpffs" -printf '%p %i %u %m %T@ %C@\n' | sort
+}
+
+# contents: each map on it, with its ID and its values, and the ID of each program
+contents() {
+	files
+	find "$bpffs" -type f | sort | while read -r pin; do
+		bpftool -j map show pinned "$pin" 2>/dev/null | jq -c '[.id, .name, .type]' &&
+			bpftool -j map dump pinned "$pin" || bpftool -j prog show pinned "$pin" | jq .id
+	done
+}
+
+# rehearses NAME ARGUMENT...: the assertions that a rehearsal finds nothing to refuse, and that it changes nothing
+rehearses() {
+	name=$1
+	shift
+	before=$(contents)
+	is "a rehearsal $name" "$("$tools/member" "$@" rehearse=true)" rehearsed
+	is "changes no file, no map and no value" "$(contents)" "$before"
+}
+
 stop() {
 	kill -KILL "$@" 2>/dev/null || true
 	wait "$@" 2>/dev/null || true
 }
 
 # ---- joining ----
+rehearses "where there is no group yet" "$object" "$pins" 3 0
+rehearses "where there is no group yet, for TCP" "$object" "$pins" 3 0 protocol=tcp
+ok "and makes no directory" [ ! -e "$pins" ]
 member "$object" "$pins" 3 0
 first=$pid
+ok "what is compared has maps with their values" [ "$(contents | grep -c '"key"')" -ge 5 ]
+rehearses "beside a live instance" "$object" "$pins" 3 1
+rehearses "of a takeover" "$object" "$pins" 3 0 takeover=true
+rehearses "of a listener that the group does not have yet" "$object" "$pins" 3 1 protocol=tcp
 like "the first makes the group" "$said" "^joined index 0 of 3 nonce [1-9][0-9]* failover on live 0:member:$first\$"
 nonce=$(echo "$said" | sed 's/.*nonce \([0-9]*\).*/\1/')
 member "$object" "$pins" 3 2
@@ -46,15 +86,15 @@ tcp=$pid
 is "another listener has slots of its own, and the group's seed" "$said" \
 	"joined index 1 of 3 nonce $nonce failover on live 1:member:$tcp"
 
-refused "$object" "$pins" 3 2
+rehearsed_and_refused "$object" "$pins" 3 2
 like "an index in use names its owner and what to do" "$said" \
 	"reuseport_hashbucket_index 2 is in use in $pins by member pid $third at index 2 of listener nfacctd: .*reuseport_takeover"
-refused "$object" "$pins" 4 1
+rehearsed_and_refused "$object" "$pins" 4 1
 like "another count names both and who is live" "$said" \
 	"reuseport_hashbucket_count is 4 here, but 3 in the running group $pins \(member pid [0-9]+ at index"
-refused "$object" "$pins" 3 1 nonce=77
+rehearsed_and_refused "$object" "$pins" 3 1 nonce=77
 like "another nonce names both" "$said" "reuseport_nonce is 77 here, but $nonce in the running group"
-refused "$object" "$pins" 3 1 failover=false
+rehearsed_and_refused "$object" "$pins" 3 1 failover=false
 like "another failover names both" "$said" "reuseport_failover is false here, but true in the running group"
 member "$object" "$pins" 3 1 nonce="$nonce" failover=true
 like "the same settings, spelt out, are welcome" "$said" "^joined index 1 of 3 nonce $nonce failover on"
@@ -142,9 +182,10 @@ member "$object" "$pins" 3 1 protocol=tcp
 tcp=$pid
 
 # ---- leftovers ----
-refused "$object" "$pins" 5 4
+rehearsed_and_refused "$object" "$pins" 5 4
 like "a live BMP listener alone keeps the group's settings in force" "$said" "is 5 here, but 3 .*listener bmp"
 stop "$tcp"
+rehearses "of other settings with no instance live" "$object" "$pins" 5 4 nonce=99 failover=false
 member "$object" "$pins" 5 4 nonce=99 failover=false
 is "with nobody live, leftovers give way to another count, seed and policy" "$said" \
 	"joined index 4 of 5 nonce 99 failover off live 4:member:$pid"
@@ -194,21 +235,21 @@ member "$foreign_object" "$bpffs/foreign" 2 0
 like "one without our own maps is taken, and what it lacks is named" "$said" \
 	"^joined index 0 of 2 .*failover off lacks policy, overrides, owners, counters"
 foreign=$pid
-refused "$foreign_object" "$bpffs/foreign" 2 0
+rehearsed_and_refused "$foreign_object" "$bpffs/foreign" 2 0
 like "in use, by somebody who left no name" "$said" "in use in $bpffs/foreign by a process that left no name at index 0"
 refused "$foreign_object" "$bpffs/foreign" 2 1 port=2200
 like "at another port, which nobody uses" "$said" "listener nfacctd of the group $bpffs/foreign is live .*, but not at this address"
-refused "$foreign_object" "$bpffs/foreign" 2 1 failover=true
+rehearsed_and_refused "$foreign_object" "$bpffs/foreign" 2 1 failover=true
 like "failover asked of an object that cannot is refused" "$said" "has no map 'policy' and cannot honour reuseport_failover"
-refused "$object" "$bpffs/foreign" 2 1
+rehearsed_and_refused "$object" "$bpffs/foreign" 2 1
 like "ours beside a live one without our maps" "$said" \
 	"map 'policy' is not pinned in $bpffs/foreign, although instances are live .*: they use another object"
 stop "$foreign"
 member "$object" "$bpffs/mixed" 2 0
-refused "$foreign_object" "$bpffs/mixed" 2 1
+rehearsed_and_refused "$foreign_object" "$bpffs/mixed" 2 1
 like "one without our maps beside a live one of ours" "$said" "foreign.o has no map 'policy', which the live instances use"
 rm "$bpffs/mixed/nonce"
-refused "$object" "$bpffs/mixed" 2 1
+rehearsed_and_refused "$object" "$bpffs/mixed" 2 1
 like "a pin that somebody removed" "$said" "map 'nonce' is not pinned in $bpffs/mixed, although instances are live"
 
 # ---- addresses ----
@@ -228,38 +269,80 @@ refused "$object" "$bpffs/typo" 2 1 protocol=tcp
 like "both ways" "$said" "the address of listener bmp is in use by sockets that are not in the group"
 stop "$pid"
 
-refused "$(variant noselector 's/_selector(/_other(/')" "$pins" 2 0
+rehearsed_and_refused "$(variant noselector 's/_selector(/_other(/')" "$pins" 2 0
 like "no _selector" "$said" "noselector.o has no program '_selector': set reuseport_bpf_prog"
-refused "$(variant nosize 's/(size)/(volume)/; s/&size,/\&volume,/')" "$pins" 2 0
+rehearsed_and_refused "$(variant nosize 's/(size)/(volume)/; s/&size,/\&volume,/')" "$pins" 2 0
 like "no size" "$said" "nosize.o has no map 'size': it cannot honour reuseport_hashbucket_count"
-refused "$(variant noudp 's/udp_balancing_targets/udp_targets/g')" "$pins" 2 0
+rehearsed_and_refused "$(variant noudp 's/udp_balancing_targets/udp_targets/g')" "$pins" 2 0
 like "no socket array for the transport" "$said" "noudp.o has no map 'udp_balancing_targets' for the sockets of listener nfacctd"
-refused "$(variant nononce 's/(nonce)/(salt)/; s/&nonce,/\&salt,/')" "$pins" 2 0 nonce=5
+rehearsed_and_refused "$(variant nononce 's/(nonce)/(salt)/; s/&nonce,/\&salt,/')" "$pins" 2 0 nonce=5
 like "a nonce asked of an object without" "$said" "has no map 'nonce' and cannot honour reuseport_nonce"
-refused "$(variant small '/BPF_MAP_TYPE_REUSEPORT_SOCKARRAY/,/max_entries/s/RP_MAX_BUCKETS/64/')" "$pins" 2 0
+rehearsed_and_refused "$(variant small '/BPF_MAP_TYPE_REUSEPORT_SOCKARRAY/,/max_entries/s/RP_MAX_BUCKETS/64/')" "$pins" 2 0
 like "a map of another size" "$said" "map 'udp_balancing_targets' of .*small.o has another type or size"
-refused "$(variant hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /')" "$pins" 2 0
+rehearsed_and_refused "$(variant hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /')" "$pins" 2 0
 like "a map of another type" "$said" "map 'size' of .*hash.o has another type or size \(type 1,"
-refused "$(variant loop 's/count(&key, RP_UNREADABLE);/for (;;) count(\&key, RP_OWN);/')" "$pins" 2 0
+rehearsed_and_refused "$(variant loop 's/count(&key, RP_UNREADABLE);/for (;;) count(\&key, RP_OWN);/')" "$pins" 2 0
 like "an object that the verifier refuses" "$said" "the kernel refuses .*loop.o"
-refused "$(variant beyond 's/n\[outcome\]++/n[outcome + 4000]++/')" "$pins" 2 0
+rehearsed_and_refused "$(variant beyond 's/n\[outcome\]++/n[outcome + 4000]++/')" "$pins" 2 0
 like "not to be taken for a lack of privilege" "$said" "the kernel refuses .*beyond.o \(.*: use the reuseport.o that belongs"
 
 # ---- pins ----
 mkdir "$bpffs/taken"
 bpftool map create "$bpffs/taken/size" type hash key 4 value 4 entries 1 name somebodys
-refused "$object" "$bpffs/taken" 2 0
+rehearsed_and_refused "$object" "$bpffs/taken" 2 0
 like "something else is pinned there" "$said" "something else than map 'size' is pinned at $bpffs/taken/size: remove it"
 is "and it is left alone" "$(bpftool -j map show pinned "$bpffs/taken/size" | jq -r .name)" somebodys
 
 mkdir "$bpffs/stale" "$bpffs/stale/nfacctd"
 bpftool map create "$bpffs/stale/nfacctd/counters" type percpu_array key 4 value 8 entries 4 name counters
+rehearses "beside a leftover of another version" "$object" "$bpffs/stale" 2 0
 member "$object" "$bpffs/stale" 2 0
 like "a leftover of another version of ours gives way, with nobody live" "$said" "^joined index 0 of 2"
 rm "$bpffs/stale/nfacctd/counters"
 bpftool map create "$bpffs/stale/nfacctd/counters" type percpu_array key 4 value 8 entries 4 name counters
-refused "$object" "$bpffs/stale" 2 1
+rehearsed_and_refused "$object" "$bpffs/stale" 2 1
 like "but not while somebody is" "$said" "the live instances \(member pid $pid at .*\) use another version of map 'counters'"
 stop "$pid"
+
+# ---- pin paths ----
+rehearsed_and_refused "$object" relative 2 0
+like "a pin path that is not absolute" "$said" "reuseport_pin_path 'relative' is not a directory's absolute path"
+rehearsed_and_refused "$object" "$tmp/here" 2 0
+like "one that is not on a bpffs" "$said" "reuseport_pin_path $tmp/here is not on a bpffs: mount one"
+rehearsed_and_refused "$object" "$bpffs/no/group" 2 0
+like "one below a directory that is not there" "$said" "cannot make reuseport_pin_path $bpffs/no/group: .*No such file"
+rehearsed_and_refused "$object" "$bpffs/a.b" 2 0
+like "one with a dot" "$said" "cannot make directory $bpffs/a.b: bpffs takes no name with a dot in it"
+rehearsed_and_refused "$object" "$pins/size" 2 0
+like "one that is a file" "$said" "cannot open the group's directory $pins/size \(Not a directory\)"
+
+# a user that has CAP_BPF and must not write what belongs to root
+chmod 755 "$tmp" "$bpffs"
+cp "$tools/member" "$object" "$tmp/"
+tools=$tmp object=$tmp/reuseport.o
+as_user() {
+	setpriv --clear-groups --inh-caps -all,+bpf --ambient-caps -all,+bpf --reuid 65534 --regid 65534 "$@"
+}
+refused_user() {
+	before=$(files)
+	rehearsed=$(as_user "$tools/member" "$@" rehearse=true || true)
+	is "a rehearsal changes no file" "$(files)" "$before"
+	said=$(as_user "$tools/member" "$@" || true)
+	is "and is refused in the same words" "$rehearsed" "$said"
+}
+refused_user "$object" "$bpffs/mine" 2 0
+like "a pin path in a directory of another user" "$said" "cannot make directory $bpffs/mine \(Permission denied\): the directory above it must"
+refused_user "$object" "$pins" 2 0
+like "a group of another user" "$said" "cannot open the group's directory $pins \(Permission denied\): all instances"
+mkdir -m 755 "$bpffs/readable"
+refused_user "$object" "$bpffs/readable" 2 0
+like "one that may be read, but not written" "$said" "cannot make directory $bpffs/readable/nfacctd \(Permission denied\)"
+mkdir -m 755 "$bpffs/readable/nfacctd"
+refused_user "$object" "$bpffs/readable" 2 0
+like "nor may its listener's" "$said" "cannot pin map 'size' at $bpffs/readable/size \(Permission denied\)"
+chown 65534 "$bpffs/readable" "$bpffs/readable/nfacctd"
+before=$(files)
+is "its owner may rehearse" "$(as_user "$tools/member" "$object" "$bpffs/readable" 2 0 rehearse=true)" rehearsed
+is "and changes no file" "$(files)" "$before"
 
 done_testing

@@ -5,6 +5,7 @@
  * usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]
  *   nonce=N failover=true|false takeover=true   as in the daemons' config
  *   protocol=tcp  port=N (2100)
+ *   rehearse=true  opens the group by rp_rehearse(), says "rehearsed", and exits
  *   accept=true   takes all connections, and keeps them: a stand-in for a daemon with many sessions
  *   hold=SECONDS  between opening, which locks, and binding
  *   wait=SECONDS  between binding, when it unlocks, and joining; says "bound" in between
@@ -24,7 +25,7 @@
 #include "group.h"
 
 static struct rp_config config = {.failover = RP_UNSET};
-static int protocol = IPPROTO_UDP, port = 2100, hold, wait, accepting;
+static int protocol = IPPROTO_UDP, port = 2100, hold, wait, accepting, rehearses;
 
 static int parse(const char *word)
 {
@@ -39,6 +40,8 @@ static int parse(const char *word)
 		config.failover = !strcmp(value, "true") ? RP_TRUE : RP_FALSE;
 	else if (!strncmp(word, "takeover=", 9))
 		config.takeover = !strcmp(value, "true");
+	else if (!strcmp(word, "rehearse=true"))
+		rehearses = 1;
 	else if (!strcmp(word, "accept=true"))
 		accepting = 1;
 	else if (!strncmp(word, "protocol=", 9))
@@ -89,6 +92,7 @@ int main(int argc, char **argv)
 	struct rp_member m;
 	struct rp_bucket slot;
 	struct rlimit files;
+	const char *listener;
 	int held;
 
 	if (argc < 5)
@@ -100,13 +104,20 @@ int main(int argc, char **argv)
 	for (int i = 5; i < argc; i++)
 		if (!parse(argv[i]))
 			return die("member: unknown word");
+	listener = protocol == IPPROTO_TCP ? "bmp" : "nfacctd";
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 
 	rp_init(&m);
-	if (rp_open(&m, &config, protocol == IPPROTO_TCP ? "bmp" : "nfacctd", protocol))
+	if (rehearses) {
+		if (rp_rehearse(&m, &config, listener, protocol))
+			return die(m.error);
+		printf("rehearsed\n");
+		return 0;
+	}
+	if (rp_open(&m, &config, listener, protocol))
 		return die(m.error);
 	sleep(hold);
 	sock = socket(AF_INET6,

@@ -200,9 +200,34 @@ static unsigned long memlock_needed(const struct rp_member *m)
 
 /* ---- the directory ---- */
 
+/* Returns 0 if we may add entries to the directory that path is in, and remove them, or -1 with errno set. */
+static int may_write_parent(const char *path)
+{
+  const char *slash = strrchr(path, '/');
+  char parent[PATH_MAX];
+
+  snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int) (slash - path), path);
+
+  return faccessat(AT_FDCWD, parent, W_OK | X_OK, AT_EACCESS);
+}
+
+/* The same, where path may be in a directory that rehearse_mkdir() has found possible, and that does not exist. */
+static int rehearse_pin(const char *path)
+{
+  return may_write_parent(path) && errno != ENOENT ? -1 : 0;
+}
+
+/* mkdir(path) without the directory: the same result and errno. */
+static int rehearse_mkdir(const char *path)
+{
+  if (!access(path, F_OK)) errno = EEXIST;
+
+  return errno == ENOENT ? may_write_parent(path) : -1;
+}
+
 static int make_directory(struct rp_member *m, const char *path)
 {
-  if (!mkdir(path, 0700) || errno == EEXIST) return 0;
+  if (!(m->rehearses ? rehearse_mkdir(path) : mkdir(path, 0700)) || errno == EEXIST) return 0;
   if (errno == EPERM && strchr(strrchr(path, '/'), '.'))
     return rp_fail(m, -errno, "cannot make directory %s: bpffs takes no name with a dot in it, choose another reuseport_pin_path", path);
 
@@ -456,7 +481,7 @@ static int reuse_pin(struct rp_member *m, int id, const char *live)
     err = rp_fail(m, -EEXIST, "the live instances (%s) use another version of map '%s', pinned at %s: use their "
                               "reuseport.o, or stop them all first",
                   live, spec->name, path);
-  else if (unlink(path))
+  else if (m->rehearses ? may_write_parent(path) : unlink(path))
     err = rp_fail(m, -errno, "cannot remove the leftover %s (%s)", path, strerror(errno));
 
   close(fd);
@@ -481,7 +506,7 @@ static int make_pin(struct rp_member *m, int id)
   char path[PATH_MAX];
 
   pin_name(m, spec_of(m, id), path);
-  if (!access(path, F_OK) || !bpf_obj_pin(m->fds[id], path)) return 0;
+  if (!access(path, F_OK) || !(m->rehearses ? rehearse_pin(path) : bpf_obj_pin(m->fds[id], path))) return 0;
 
   return rp_fail(m, -errno, "cannot pin map '%s' at %s (%s): the directory must belong to the daemon's user",
                  spec_of(m, id)->name, path, strerror(errno));
@@ -912,11 +937,14 @@ static int open_group(struct rp_member *m, char *live, size_t len)
   __u64 netns;
   int err, id, is_live;
 
+  live[0] = '\0';
+  /* a rehearsal of a group that does not exist yet */
+  if (m->lock < 0) return load(m);
+
   snprintf(listener_dir, sizeof(listener_dir), "%s/%s", c->pin_path, m->listener);
   err = make_directory(m, listener_dir);
   if (err) return err;
 
-  live[0] = '\0';
   is_live = find_live(m, 0, &slot, live, len);
   if (is_live < 0) return is_live;
   netns = own_netns();
@@ -943,7 +971,8 @@ static int open_locked(struct rp_member *m)
   int err;
 
   err = open_group(m, live, sizeof(live));
-  if (!err) err = live[0] ? match_settings(m, live) : reset_settings(m);
+  if (!err && live[0]) err = match_settings(m, live);
+  if (!err && !live[0] && !m->rehearses) err = reset_settings(m);
   if (err) return err;
   m->nonce = rp_get_setting(m, RP_NONCE);
 
@@ -972,7 +1001,7 @@ static int open_by(struct rp_member *m, const struct rp_config *config, const ch
   err = open_object(m);
   if (!err) err = check_abilities(m);
   if (!err) err = check_pin_path(m);
-  if (!err) err = lock_group(m, RP_LOCK_SECONDS);
+  if (!err && !(m->rehearses && access(config->pin_path, F_OK))) err = lock_group(m, RP_LOCK_SECONDS);
   if (!err) err = locked(m);
   if (err) rp_close(m);
 
@@ -982,6 +1011,17 @@ static int open_by(struct rp_member *m, const struct rp_config *config, const ch
 int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol)
 {
   return open_by(m, config, listener, protocol, open_locked);
+}
+
+int rp_rehearse(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol)
+{
+  int err;
+
+  m->rehearses = 1;
+  err = open_by(m, config, listener, protocol, open_locked);
+  rp_close(m);
+
+  return err;
 }
 
 int rp_preload(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol)

@@ -61,6 +61,7 @@ struct rp_member {
   struct bpf_program *selector; /* of its programs, the one for this listener */
   int lock;                     /* open directory that holds the lock, or -1 */
   int opened;                   /* prog and fds were opened from pins, not by the object */
+  int rehearses;                /* rp_rehearse(): nothing of the group may change */
   __u64 cookie;                 /* of the socket that joined; 0: none */
   struct rp_endpoint endpoint;  /* where it is bound, since rp_check_address() */
   struct bpf_map *map[RP_MAPS]; /* NULL: the object has none */
@@ -91,6 +92,14 @@ void rp_init(struct rp_member *m);
  * namespace in force).
  */
 int rp_open(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
+
+/*
+ * Makes the checks of rp_open() and changes nothing of the group: no directory, no pin, no setting. Where rp_open() would make
+ * or remove something, checks that the directory may be written. Holds the group's lock meanwhile, if the group exists. m: empty,
+ * and closed again afterwards.
+ * Returns: 0, or the negative errno of rp_open(), with the same line in `error`.
+ */
+int rp_rehearse(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
 
 /*
  * For daemons that may not load programs: makes and pins all that a listener needs. config: prog and pin_path alone matter. In a
