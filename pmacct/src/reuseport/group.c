@@ -514,6 +514,12 @@ static int make_pin(struct rp_member *m, int id)
 
 /* ---- who is there ---- */
 
+void rp_make_printable(char *text)
+{
+  for (; *text; text++)
+    if (*text < ' ' || *text > '~') *text = '?';
+}
+
 static void read_bucket(int targets, int owners, __u32 bucket, struct rp_bucket *slot)
 {
   struct rp_owner owner;
@@ -530,9 +536,7 @@ static void read_bucket(int targets, int owners, __u32 bucket, struct rp_bucket 
   slot->state = owner.state;
   slot->endpoint = owner.endpoint;
   memcpy(slot->comm, owner.comm, RP_COMM_LEN);
-  /* whoever it is chose it */
-  for (char *c = slot->comm; *c; c++)
-    if (*c < ' ' || *c > '~') *c = '?';
+  rp_make_printable(slot->comm);
 }
 
 int rp_read_bucket(const struct rp_member *m, __u32 bucket, struct rp_bucket *slot)
@@ -689,8 +693,7 @@ static int find_live(struct rp_member *m, __u32 from, struct rp_bucket *slot, ch
   return each_listener(m, m->config, BPF_F_RDONLY, search_listener, &search);
 }
 
-/* 0: unknown */
-static __u64 own_netns(void)
+__u64 rp_read_own_netns(void)
 {
   struct stat ns;
 
@@ -947,7 +950,7 @@ static int open_group(struct rp_member *m, char *live, size_t len)
 
   is_live = find_live(m, 0, &slot, live, len);
   if (is_live < 0) return is_live;
-  netns = own_netns();
+  netns = rp_read_own_netns();
   if (is_live && slot.endpoint.netns && netns && slot.endpoint.netns != netns)
     return rp_fail(m, -EEXIST, "the group %s is live in another network namespace (%s): use another reuseport_pin_path in this one", c->pin_path, live);
   who = is_live ? live : NULL;
@@ -1059,36 +1062,49 @@ static int address_in_use(int sock, const struct sockaddr *addr, socklen_t len)
   return err == -EADDRINUSE ? 1 : err;
 }
 
+int rp_addr_from_sockaddr(union rp_addr *addr, const struct sockaddr *from)
+{
+  memset(addr, 0, sizeof(*addr));
+  switch (from->sa_family) {
+  case AF_INET:
+    rp_addr_v4(addr, ((const struct sockaddr_in *) from)->sin_addr.s_addr);
+    return 0;
+  case AF_INET6:
+    memcpy(addr, &((const struct sockaddr_in6 *) from)->sin6_addr, sizeof(*addr));
+    return 0;
+  }
+
+  return -EAFNOSUPPORT;
+}
+
+void rp_format_addr(const union rp_addr *addr, char *text, size_t len)
+{
+  int is_v4 = rp_addr_is_v4(addr);
+
+  if (!inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? &addr->w[3] : &addr->w[0], text, len)) snprintf(text, len, "?");
+}
+
 static void read_endpoint(const struct sockaddr *addr, struct rp_endpoint *endpoint)
 {
-  union rp_addr ip = {0};
+  const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) addr;
+  union rp_addr ip;
 
   memset(endpoint, 0, sizeof(*endpoint));
-  if (addr->sa_family == AF_INET) {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *) addr;
-
-    rp_addr_v4(&ip, v4->sin_addr.s_addr);
-    endpoint->port = ntohs(v4->sin_port);
-  }
-  else if (addr->sa_family == AF_INET6) {
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) addr;
-
-    memcpy(&ip, &v6->sin6_addr, sizeof(ip));
-    endpoint->port = ntohs(v6->sin6_port);
-    endpoint->scope = v6->sin6_scope_id;
-  }
+  endpoint->netns = rp_read_own_netns();
+  if (rp_addr_from_sockaddr(&ip, addr)) return;
   memcpy(endpoint->addr, ip.b, sizeof(endpoint->addr));
-  endpoint->netns = own_netns();
+  endpoint->port = ntohs(addr->sa_family == AF_INET ? ((const struct sockaddr_in *) addr)->sin_port : v6->sin6_port);
+  if (addr->sa_family == AF_INET6) endpoint->scope = v6->sin6_scope_id;
 }
 
 /* "192.0.2.1 port 2100" */
 static void describe_endpoint(const struct rp_endpoint *endpoint, char *text, size_t len)
 {
-  static const __u8 mapped[12] = {[10] = 0xff, [11] = 0xff};
-  int v4 = !memcmp(endpoint->addr, mapped, sizeof(mapped));
-  char ip[INET6_ADDRSTRLEN] = "";
+  char ip[INET6_ADDRSTRLEN];
+  union rp_addr addr;
 
-  inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? endpoint->addr + sizeof(mapped) : endpoint->addr, ip, sizeof(ip));
+  memcpy(addr.b, endpoint->addr, sizeof(addr.b));
+  rp_format_addr(&addr, ip, sizeof(ip));
   snprintf(text, len, "%s port %u", ip, endpoint->port);
 }
 

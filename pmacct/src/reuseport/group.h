@@ -172,6 +172,18 @@ int rp_find_live(struct rp_member *m, __u32 from, char *who, size_t len);
 __u32 rp_get_setting(const struct rp_member *m, enum rp_map_id id);
 int rp_set_setting(struct rp_member *m, enum rp_map_id id, __u32 value);
 
+/* Returns: the inode number of the calling thread's network namespace, as struct rp_endpoint has it; 0: unknown. */
+__u64 rp_read_own_netns(void);
+
+/* Reads the IP address of a socket address; an IPv4 one becomes v4-mapped. Returns: 0, or -EAFNOSUPPORT, and addr is all zeroes. */
+int rp_addr_from_sockaddr(union rp_addr *addr, const struct sockaddr *from);
+
+/* Writes an address as text, a v4-mapped one as IPv4. len: INET6_ADDRSTRLEN is always enough. */
+void rp_format_addr(const union rp_addr *addr, char *text, size_t len);
+
+/* Replaces each character that is not printable ASCII by '?': a process chooses its name (comm) itself. */
+void rp_make_printable(char *text);
+
 /* For `error`; returns err */
 int rp_fail(struct rp_member *m, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -42,6 +42,16 @@ static inline void rp_addr_v4(union rp_addr *a, __u32 addr_be)
 #endif
 }
 
+/* Whether an address is v4-mapped; the IPv4 address is in w[3]. */
+static inline int rp_addr_is_v4(const union rp_addr *a)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  return a->q[0] == 0 && a->w[2] == 0xffff0000;
+#else
+  return a->q[0] == 0 && a->w[2] == 0x0000ffff;
+#endif
+}
+
 static inline __u64 rp_be64(__u64 x)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
