@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
-#include "reuseport.h"
+#include "listener_names.h"
 #include "reuseportctl.h"
 
 /* Opens a group that somebody is live in: its settings go with the last one. whose: in words */
@@ -511,21 +511,6 @@ static int remove_pins(struct rp_member *m, const char *dir, const char *const *
 
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-static const struct {
-	const char *name;
-	int protocol;
-} known[REUSEPORT_LISTENERS] = REUSEPORT_LISTENER_NAMES;
-
-static int find_listener(const char *name)
-{
-	int i = 0;
-
-	while (i < REUSEPORT_LISTENERS && strcmp(known[i].name, name))
-		i++;
-
-	return i;
-}
-
 /* Before the group's own; and their directories, if they are empty then. What is not ours stays;
    and so does the pin path itself, which the daemons' user may not be able to make again. */
 static int remove_group(struct rp_member *m)
@@ -544,7 +529,7 @@ static int remove_group(struct rp_member *m)
 		snprintf(path, sizeof(path), "%s/%s", top, entry->d_name);
 		ret = remove_pins(m, path, listener_pins, COUNT_OF(listener_pins));
 		removed += ret > 0 ? ret : 0;
-		if (ret > 0 || find_listener(entry->d_name) < REUSEPORT_LISTENERS)
+		if (ret > 0 || reuseport_find_listener_name(entry->d_name))
 			rmdir(path);
 	}
 	closedir(dir);
@@ -579,7 +564,7 @@ int load(struct options *o, char **listeners)
 	struct rp_member m;
 	char **name;
 	struct stat st;
-	int i;
+	const struct reuseport_listener_name *listener;
 
 	if (!o->config.prog)
 		return report_error(NOT_UNDERSTOOD,
@@ -591,13 +576,13 @@ int load(struct options *o, char **listeners)
 			"run this as that user, with CAP_BPF",
 			o->config.pin_path, st.st_uid, geteuid());
 	for (name = listeners; *name; name++)
-		if (find_listener(*name) == REUSEPORT_LISTENERS)
+		if (!reuseport_find_listener_name(*name))
 			return report_error(NOT_UNDERSTOOD, "no listener is called '%s'", *name);
 
 	for (name = listeners; *name; name++) {
-		i = find_listener(*name);
+		listener = reuseport_find_listener_name(*name);
 		rp_init(&m);
-		if (rp_preload(&m, &o->config, known[i].name, known[i].protocol))
+		if (rp_preload(&m, &o->config, listener->name, listener->protocol))
 			return report_error(FAILED, "%s", m.error);
 		printf("%s: %s is loaded for listener %s\n", o->config.pin_path, o->config.prog,
 		       *name);
