@@ -61,6 +61,13 @@ extern ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, st
  */
 extern int reuseport_select(enum reuseport_listener, int nfds, fd_set *ready, struct timeval *timeout, fd_set *fds, int *recalc_fds);
 
+/*
+ * Forgets the exporter address that came in options data of NetFlow v9 or IPFIX, if it is 0.0.0.0 or ::. The exporter is the
+ * sender of the datagram then, as it is without such options. entry: may be NULL.
+ */
+struct xflow_status_entry;
+extern void reuseport_forget_zero_exporter(struct xflow_status_entry *entry);
+
 /* Notes that this process has made a socket file at path. */
 extern void reuseport_made(const char *path);
 
