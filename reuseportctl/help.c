@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "commands.h"
-#include "known_listeners.h"
+#include "listener_names.h"
 
 #define COMMAND_WIDTH 31 /* columns before the help of a command */
 #define OPTION_WIDTH  27 /* columns before the help of an option */
@@ -62,12 +62,12 @@ static void print_listener_names(void)
 {
 	int used = printf("Listeners:");
 
-	for (int i = 0; i < N_KNOWN_LISTENERS; i++) {
-		const char *name = known_listeners[i].name;
+	for (int i = 0; i < REUSEPORT_LISTENERS; i++) {
+		const char *name = reuseport_listener_names[i].name;
 
 		if (used + strlen(name) > 76)
 			used = printf("\n          ");
-		used += printf(" %s%s", name, i + 1 < N_KNOWN_LISTENERS ? "," : "");
+		used += printf(" %s%s", name, i + 1 < REUSEPORT_LISTENERS ? "," : "");
 	}
 	printf("\n");
 }

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "commands.h"
-#include "known_listeners.h"
+#include "listener_names.h"
 
 int command_preload(struct options *o, char **arguments)
 {
@@ -22,11 +22,12 @@ int command_preload(struct options *o, char **arguments)
 			"run this as that user, with CAP_BPF",
 			path, st.st_uid, geteuid());
 	for (char **name = arguments; *name; name++)
-		if (!find_known_listener(*name))
+		if (!reuseport_find_listener_name(*name))
 			return report_error(NOT_UNDERSTOOD, "no listener is called '%s'", *name);
 
 	for (char **name = arguments; *name; name++) {
-		const struct known_listener *listener = find_known_listener(*name);
+		const struct reuseport_listener_name *listener =
+			reuseport_find_listener_name(*name);
 
 		rp_init(&m);
 		if (rp_preload(&m, &o->config, listener->name, listener->protocol))

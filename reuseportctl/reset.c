@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "commands.h"
-#include "known_listeners.h"
+#include "listener_names.h"
 #include "live_group.h"
 
 static const char *const group_pins[] = {RP_MAP_SIZE, RP_MAP_NONCE, RP_MAP_POLICY, RP_MAP_OVERRIDES,
@@ -53,7 +53,7 @@ static int remove_group(struct rp_member *m)
 		snprintf(path, sizeof(path), "%s/%s", top, entry->d_name);
 		ret = remove_pins(m, path, listener_pins);
 		removed += ret > 0 ? ret : 0;
-		if (ret > 0 || find_known_listener(entry->d_name))
+		if (ret > 0 || reuseport_find_listener_name(entry->d_name))
 			rmdir(path);
 	}
 	closedir(dir);

@@ -1,49 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the daemons call to share their ports: keys, log lines, life cycle. A thin skin over group.c.
+ * What pmacct's own files call to share their ports; pmacct.h includes it.
  *
- * Without any reuseport_* key in the config every function here does nothing. With them, whatever cannot be
- * honoured is logged in one line and ends the daemon with exit status 1.
+ * 1. Without any reuseport_* key in the config, the functions that stand for a system call are that system call, and the
+ *    others do nothing.
+ * 2. With the keys, a setting that cannot be honoured is logged in one line and ends the daemon with exit status 1.
  */
 #ifndef REUSEPORT_H
 #define REUSEPORT_H
 
 #include <sys/select.h>
 #include <sys/socket.h>
+#include "listener_names.h"
 
-/* Each listener has a socket array of its own: the kernel only selects among sockets of one port */
-enum reuseport_listener {
-  REUSEPORT_NFACCTD,
-  REUSEPORT_TEMPLATES, /* nfacctd_templates_port */
-  REUSEPORT_DTLS,      /* nfacctd_dtls_port */
-  REUSEPORT_SFACCTD,
-  REUSEPORT_BGP,
-  REUSEPORT_BMP,
-  REUSEPORT_TELEMETRY_TCP,
-  REUSEPORT_TELEMETRY_UDP,
-  REUSEPORT_LISTENERS,
-};
-
-/* Their names, by which they are pinned, and transports */
-#define REUSEPORT_LISTENER_NAMES                                \
-  {                                                             \
-    [REUSEPORT_NFACCTD] = {"nfacctd", IPPROTO_UDP},             \
-    [REUSEPORT_TEMPLATES] = {"nfacctd_templates", IPPROTO_UDP}, \
-    [REUSEPORT_DTLS] = {"nfacctd_dtls", IPPROTO_UDP},           \
-    [REUSEPORT_SFACCTD] = {"sfacctd", IPPROTO_UDP},             \
-    [REUSEPORT_BGP] = {"bgp", IPPROTO_TCP},                     \
-    [REUSEPORT_BMP] = {"bmp", IPPROTO_TCP},                     \
-    [REUSEPORT_TELEMETRY_TCP] = {"telemetry_tcp", IPPROTO_TCP}, \
-    [REUSEPORT_TELEMETRY_UDP] = {"telemetry_udp", IPPROTO_UDP}, \
-  }
-
-/* Upstream's telemetry daemon has one of the two */
+/* The telemetry daemon of upstream has one of the two (telemetry_daemon() in telemetry.c, 1.7.6 to 1.7.9). */
 #define REUSEPORT_TELEMETRY (config.telemetry_port_tcp ? REUSEPORT_TELEMETRY_TCP : REUSEPORT_TELEMETRY_UDP)
 
-/* -x INDEX, for getopt() */
+/* For getopt(): -x INDEX */
 #define REUSEPORT_ARGS "x:"
 
-/* Config keys, for the dictionary in cfg.c: filename, plugin name or NULL, value */
+/* Config keys, for the dictionary in cfg.c. Arguments: the config's file name, the plugin's name or NULL, the value. */
 extern int cfg_key_reuseport_hashbucket_count(char *, char *, char *);
 extern int cfg_key_reuseport_hashbucket_index(char *, char *, char *);
 extern int cfg_key_reuseport_bpf_prog(char *, char *, char *);
@@ -52,37 +28,50 @@ extern int cfg_key_reuseport_nonce(char *, char *, char *);
 extern int cfg_key_reuseport_failover(char *, char *, char *);
 extern int cfg_key_reuseport_takeover(char *, char *, char *);
 
-/* Whether the keys are set */
+/* Returns: whether the config has any of the keys. */
 extern int reuseport_enabled();
 
-/* Checks the keys against each other, the rest of the config, the object and the running group, when all is parsed */
+/*
+ * Checks, when the whole config is parsed, the keys against each other, against the other keys, the BPF object and the group.
+ * Changes nothing of the group. Exits with status 1 if the config cannot be honoured.
+ */
 extern void reuseport_check_config(char *filename);
 
 /*
- * In the place of bind() and listen(): opens the group and sees to it that the listener fits in, before it is bound. It
- * joins now if nobody else serves the instance's exporters, otherwise when it is about to be read. No child that is
- * forked from now on holds the socket.
+ * In place of bind() and listen(). Opens the group and checks that the listener fits in, before it is bound. The listener joins
+ * at once if no other instance receives this instance's exporters, and otherwise when the main thread is about to read.
+ * Children that are forked later do not hold the socket. Exits with status 1 if the group refuses the listener.
+ * Returns: as bind() and listen() do.
  */
 extern int reuseport_bind(enum reuseport_listener, int sock, const struct sockaddr *, socklen_t);
 extern int reuseport_listen(enum reuseport_listener, int sock, int backlog);
 
 /*
- * In the place of recvfrom() in the main loop of nfacctd and sfacctd. Joins, before the first datagram; sees to it that
- * the bucket still is the instance's own; and on a signal, or when somebody has taken it over, leaves, returns what is
- * queued, and then ends the daemon by PM_sigint_handler(). Arguments, return value and errno are those of recvfrom().
+ * In place of recvfrom() in the main loop of nfacctd and sfacctd. Joins before the first datagram, and checks now and then
+ * that the bucket is still this instance's. On a signal, or when another instance has taken the bucket, it leaves, returns
+ * what is queued, and then ends the daemon by PM_sigint_handler(). Arguments, return value and errno are those of recvfrom().
  */
 extern ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
 
 /*
- * In the place of select() where a thread has several sockets: waits for a shorter time. In the main thread it does all
- * that reuseport_recvfrom() does beside reading. Where there are sessions, it closes those that belong to another
- * instance, live again, and a listener that has left; then it returns -1 and EINTR, having changed fds, of which ready is
- * a copy, and recalc_fds: variables of upstream's loops. Both are NULL where there are none.
+ * In place of select() where a thread has several sockets: waits for a shorter time. In the main thread it does all that
+ * reuseport_recvfrom() does, except for reading. In a thread with sessions, it closes the sessions whose owner is live again,
+ * and a listener that has left. It then changes fds, of which ready is a copy, sets recalc_fds (variables of upstream's
+ * loops), and returns -1 with EINTR. fds and recalc_fds are NULL where there are no sessions.
  */
 extern int reuseport_select(enum reuseport_listener, int nfds, fd_set *ready, struct timeval *timeout, fd_set *fds, int *recalc_fds);
 
-/* Notes that this process made a socket file; whether a socket file or a pidfile is its own to remove */
+/*
+ * Forgets the exporter address that came in options data of NetFlow v9 or IPFIX, if it is 0.0.0.0 or ::. The exporter is the
+ * sender of the datagram then, as it is without such options. entry: may be NULL.
+ */
+struct xflow_status_entry;
+extern void reuseport_forget_zero_exporter(struct xflow_status_entry *entry);
+
+/* Notes that this process has made a socket file at path. */
 extern void reuseport_made(const char *path);
+
+/* Returns: whether the socket file or pidfile at path is this process's own, and not the one of the instance that replaced it. */
 extern int reuseport_may_remove(const char *path);
 
 #endif

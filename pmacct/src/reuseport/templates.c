@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Templates among instances: see templates.h for what it promises. Linked into nfacctd alone. */
 #include "pmacct.h"
-#include "reuseport/life.h"
+#include "reuseport/clock.h"
+#include "reuseport/config.h"
 #include "reuseport/templates.h"
 
 /*

@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The keys, each by itself and as a whole. See life.c for what becomes of a listener. */
+/* The keys, each by itself and as a whole: see config.h. */
 #include "pmacct.h"
 #include "plugin_hooks.h"
 #include <fnmatch.h>
-#include "reuseport/reuseport.h"
-#include "reuseport/life.h"
+#include "reuseport/config.h"
 
 struct rp_config reuseport_config = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET};
 
 size_t reuseport_templates_stem;
 
-/* Which keys the config has */
+/* Which keys the config has. */
 static struct {
   int any, count, index;
 } seen;
 
 /* ---- keys ---- */
 
-/* Upstream ignores a key whose handler fails, and runs on: ours must stop the start */
+/* Exits, because upstream ignores a key whose handler fails, and runs on (evaluate_configuration() in cfg.c, 1.7.6 to 1.7.9). */
 static void key_error(char *filename, const char *key, const char *value, const char *wanted)
 {
   Log(LOG_ERR, "ERROR: [%s] %s: '%s' is not %s. Exiting.\n", filename, key, value, wanted);
@@ -133,7 +132,7 @@ int reuseport_enabled()
 
 /* ---- the config as a whole ---- */
 
-/* The first key of the config that matches a pattern, or NULL: as it was parsed, in releases that know it and that do not */
+/* Finds a key that matches the pattern, whether this release of pmacct knows the key or not. Returns: the config's line, or NULL. */
 static const char *find_key(const char *pattern)
 {
   int idx;
@@ -144,14 +143,14 @@ static const char *find_key(const char *pattern)
   return NULL;
 }
 
-/* Telemetry that comes to no port of ours */
+/* Returns: whether telemetry comes to no port that could be shared. */
 static int telemetry_elsewhere()
 {
   return find_key("telemetry_daemon_zmq*") || find_key("telemetry_daemon_kafka*") || find_key("telemetry_daemon_udp_notif*") ||
          find_key("telemetry_daemon_grpc*");
 }
 
-/* Which listeners the config makes the daemon open */
+/* Returns: whether the daemon opens this listener with this config. */
 static int listens(const struct configuration *core, enum reuseport_listener id)
 {
   int flows = config.acct_type == ACCT_NF || config.acct_type == ACCT_SF;
@@ -171,7 +170,7 @@ static int listens(const struct configuration *core, enum reuseport_listener id)
   case REUSEPORT_BMP:
     return config.acct_type == ACCT_PMBMP || (flows && core->bmp_daemon);
   case REUSEPORT_TELEMETRY_TCP:
-    /* upstream's default */
+    /* without a port, telemetry_daemon() in telemetry.c (1.7.6 to 1.7.9) takes a default one for TCP */
     return telemetry && (core->telemetry_port_tcp || !core->telemetry_port_udp);
   case REUSEPORT_TELEMETRY_UDP:
     return telemetry && core->telemetry_port_udp && !core->telemetry_port_tcp;
@@ -180,7 +179,7 @@ static int listens(const struct configuration *core, enum reuseport_listener id)
   }
 }
 
-/* What would get past the selector, and the reason, or NULL */
+/* Returns: which input would bypass the selector, and why, or NULL. */
 static const char *conflict(const struct configuration *core)
 {
   if (core->pcap_savefile) return "pcap_savefile is set: there is no port to share";
@@ -194,7 +193,7 @@ static const char *conflict(const struct configuration *core)
   return NULL;
 }
 
-static void check_three(char *filename)
+static void check_required_keys(char *filename)
 {
   char missing[128] = "";
 
@@ -209,8 +208,40 @@ static void check_three(char *filename)
   exit(1);
 }
 
-/* Each instance has its own: the file name gets the index before its extension, by a dash, unless it has it already. The
-   result is known to the siblings too, which read it: templates.c. */
+static void check_index(char *filename)
+{
+  if (reuseport_config.index < reuseport_config.count) return;
+
+  Log(LOG_ERR, "ERROR: [%s] reuseport_hashbucket_index %u is not below reuseport_hashbucket_count %u: use 0 to %u. "
+               "Exiting.\n",
+      filename, reuseport_config.index, reuseport_config.count, reuseport_config.count - 1);
+  exit(1);
+}
+
+static void check_conflicts(char *filename, const struct configuration *core)
+{
+  const char *what;
+
+  /* upstream's own feature for the same purpose (cfg.c, 1.7.8 and later) */
+  what = find_key("*_rp_ebpf_prog");
+  if (what) {
+    Log(LOG_ERR, "ERROR: [%s] %s and reuseport_bpf_prog are both set: a port cannot have two selectors, remove one of "
+                 "them. Exiting.\n",
+        filename, what);
+    exit(1);
+  }
+
+  what = conflict(core);
+  if (what) {
+    Log(LOG_ERR, "ERROR: [%s] %s: remove it or the reuseport_* keys. Exiting.\n", filename, what);
+    exit(1);
+  }
+}
+
+/*
+ * Gives each instance an nfacctd_templates_file of its own: puts a dash and the index before the extension of the file name,
+ * unless it has them already. The other instances derive the name in the same way and read the file: see templates.c.
+ */
 static void name_templates_file(struct configuration *core)
 {
   char *path = core->nfacctd_templates_file, *dot, *name;
@@ -236,40 +267,41 @@ static void name_templates_file(struct configuration *core)
   reuseport_templates_stem = stem - strlen(index);
 }
 
+static void log_libbpf(const char *line)
+{
+  Log(LOG_DEBUG, "DEBUG ( %s/core ): reuseport: %s\n", config.name, line);
+}
+
+/*
+ * Checks one listener against the object and the group, without any effect on the group. An exit status still reaches the
+ * caller here; after daemonize() it would not. reuseport_bind() makes the same checks again, because the group may change
+ * meanwhile.
+ */
+static void rehearse(const char *filename, enum reuseport_listener id)
+{
+  const struct reuseport_listener_name *listener = &reuseport_listener_names[id];
+  struct rp_member member;
+
+  rp_init(&member);
+  if (rp_rehearse(&member, &reuseport_config, listener->name, listener->protocol)) {
+    Log(LOG_ERR, "ERROR: [%s] reuseport: %s. Exiting.\n", filename, member.error);
+    exit(1);
+  }
+}
+
 void reuseport_check_config(char *filename)
 {
   struct configuration *core = &plugins_list->cfg;
-  const char *what;
   int id;
 
   if (!reuseport_enabled()) return;
 
-  check_three(filename);
-
-  if (reuseport_config.index >= reuseport_config.count) {
-    Log(LOG_ERR, "ERROR: [%s] reuseport_hashbucket_index %u is not below reuseport_hashbucket_count %u: use 0 to %u. "
-                 "Exiting.\n",
-        filename, reuseport_config.index, reuseport_config.count, reuseport_config.count - 1);
-    exit(1);
-  }
-
-  /* upstream's own feature for the same end */
-  what = find_key("*_rp_ebpf_prog");
-  if (what) {
-    Log(LOG_ERR, "ERROR: [%s] %s and reuseport_bpf_prog are both set: a port cannot have two selectors, remove one of "
-                 "them. Exiting.\n",
-        filename, what);
-    exit(1);
-  }
-
-  what = conflict(core);
-  if (what) {
-    Log(LOG_ERR, "ERROR: [%s] %s: remove it or the reuseport_* keys. Exiting.\n", filename, what);
-    exit(1);
-  }
-
+  check_required_keys(filename);
+  check_index(filename);
+  check_conflicts(filename, core);
   name_templates_file(core);
 
+  rp_set_log(config.debug || debug ? log_libbpf : NULL);
   for (id = 0; id < REUSEPORT_LISTENERS; id++)
-    if (listens(core, id)) reuseport_rehearse(filename, id);
+    if (listens(core, id)) rehearse(filename, id);
 }

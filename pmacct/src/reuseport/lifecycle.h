@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of a listener, from bind to the end of the daemon: what lifecycle.c, shutdown.c, plugins.c and notify.c have in common.
+ *
+ * 1. The main thread moves all listeners of the process from phase to phase, inside reuseport_recvfrom() or reuseport_select().
+ *    That way they join and leave together.
+ * 2. In nfacctd and sfacctd, BGP, BMP and telemetry are threads. Each opens its own listener, and closes it once it has left. In
+ *    pmbgpd, pmbmpd and pmtelemetryd the main thread does both.
+ * 3. While a listener waits, a helper thread joins it as soon as no other instance receives its exporters.
+ */
+#ifndef REUSEPORT_LIFECYCLE_H
+#define REUSEPORT_LIFECYCLE_H
+
+#define REUSEPORT_PLUGINS_MS 20 /* how often to look whether the plugins read, while they do not yet */
+
+/* ---- shutdown.c ---- */
+
+/* Handles SIGINT and SIGTERM from now on: they are only noted. */
+extern void reuseport_catch_signals();
+
+/*
+ * Unblocks the signals that the main loop of upstream blocks (main() in nfacctd.c and sfacctd.c, 1.7.6 to 1.7.9). Upstream lets
+ * them in after the next datagram, which may never come, and blocks them again before the next one.
+ */
+extern void reuseport_unblock_signals();
+
+/* Returns: whether a signal has asked the daemon to stop. */
+extern int reuseport_signalled();
+
+/*
+ * Leaves all buckets; the daemon ends when its queues are empty. extra_signals: how many further signals do not end it at once,
+ * because they ask for what happens anyway. The caller holds listeners_mutex.
+ */
+extern void reuseport_start_draining(int extra_signals);
+extern int reuseport_is_draining();
+
+/* Counts datagrams, or sockets with data, that the main thread has read: for the log line at the end. */
+extern void reuseport_count_handled(int datagrams);
+
+/* Each ends a daemon that drains, by PM_sigint_handler(): on another signal or after RP_LEAVE_SECONDS; if no datagrams are
+   queued; whatever is queued, where closing the sessions is all there is to do. */
+extern void reuseport_end_if_overdue();
+extern void reuseport_end_if_drained();
+extern void reuseport_end_without_queue();
+
+/* ---- plugins.c ---- */
+
+/* Returns: whether the core has forked any plugin. Before that, exit_all() of 1.7.6 (util.c) would kill the whole process group,
+   because it signals plugins whose pid is 0. */
+extern int reuseport_plugins_forked();
+
+/* Returns: whether all plugins poll their rings. What the core hands to a plugin that does not poll yet stays in the ring until
+   the next datagram. */
+extern int reuseport_plugins_ready();
+
+/* For atexit(): waits until all children have ended. */
+extern void reuseport_wait_for_children();
+
+/* ---- notify.c ---- */
+
+/* Tells systemd, or another service manager that sets NOTIFY_SOCKET, that the instance reads: a unit of Type=notify counts as
+   started then, and the restart of the next instance may begin. */
+extern void reuseport_notify_ready();
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The table of this process's listeners: see listeners.h. */
+#include "pmacct.h"
+#include <poll.h>
+#include "reuseport/listeners.h"
+
+struct listener listeners[REUSEPORT_LISTENERS] = {
+    [0 ... REUSEPORT_LISTENERS - 1] = {.sock = -1},
+};
+
+pthread_mutex_t listeners_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+int reuseport_is_udp(enum reuseport_listener id)
+{
+  return reuseport_listener_names[id].protocol == IPPROTO_UDP;
+}
+
+/*
+ * Runs in each forked child: plugins, and the processes that write their output. A child that kept a listener would keep the
+ * bucket occupied after the daemon has died, and what arrives there would be lost; one that kept the group's directory open
+ * would keep the lock. Marks each fd as closed, because the child uses its number again.
+ */
+static void close_listeners()
+{
+  int id;
+
+  for (id = 0; id < REUSEPORT_LISTENERS; id++) {
+    struct listener *listener = &listeners[id];
+
+    if (listener->sock < 0) continue;
+    close(listener->sock);
+    listener->sock = -1;
+    if (listener->member.lock >= 0) close(listener->member.lock);
+    listener->member.lock = -1;
+  }
+}
+
+static void register_fork_handler()
+{
+  pthread_atfork(NULL, NULL, close_listeners);
+}
+
+void reuseport_close_listeners_in_children()
+{
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+  pthread_once(&once, register_fork_handler);
+}
+
+void reuseport_leave_all()
+{
+  int id;
+
+  for (id = 0; id < REUSEPORT_LISTENERS; id++) {
+    struct listener *listener = &listeners[id];
+
+    if (listener->phase == LISTENER_JOINED && rp_leave(&listener->member))
+      Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s. What arrives until its socket is closed may be lost.\n",
+          config.name, listener->member.error);
+    if (listener->phase != LISTENER_UNBOUND) listener->phase = LISTENER_LEFT;
+  }
+}
+
+int reuseport_any_queued()
+{
+  int id, queues = 0;
+  struct pollfd queue[REUSEPORT_LISTENERS];
+
+  for (id = 0; id < REUSEPORT_LISTENERS; id++)
+    if (listeners[id].sock >= 0 && reuseport_is_udp(id))
+      queue[queues++] = (struct pollfd){.fd = listeners[id].sock, .events = POLLIN};
+
+  return poll(queue, queues, 0) > 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The table of this process's listeners.
+ *
+ * A listener goes through its phases in this order, and may skip WAITING:
+ *
+ *   UNBOUND -> WAITING -> JOINED -> LEFT
+ */
+#ifndef REUSEPORT_LISTENERS_H
+#define REUSEPORT_LISTENERS_H
+
+#include <pthread.h>
+#include "reuseport/group.h"
+#include "reuseport/listener_names.h"
+
+enum listener_phase {
+  LISTENER_UNBOUND, /* not bound yet, or the config has no such listener */
+  LISTENER_WAITING, /* bound; other instances receive its exporters */
+  LISTENER_JOINED,  /* its socket is in the bucket */
+  LISTENER_LEFT,    /* the bucket is given up, or another process has taken it */
+};
+
+struct listener {
+  struct rp_member member; /* valid once the listener is opened */
+  enum listener_phase phase;
+  int sock; /* -1: none, or closed */
+};
+
+/* By enum reuseport_listener; names and transports are in reuseport_listener_names[]. */
+extern struct listener listeners[REUSEPORT_LISTENERS];
+
+/*
+ * Guards the table. A thread that opens a listener holds it from before bind() until the socket is bound, or listens.
+ *
+ * Lock order: listeners_mutex before the group's directory lock. A thread does not get the directory lock while another thread
+ * of the process holds it, either.
+ */
+extern pthread_mutex_t listeners_mutex;
+
+/* Returns: whether the listener's transport is UDP. */
+extern int reuseport_is_udp(enum reuseport_listener id);
+
+/* Sees to it that children which are forked from now on close their copies of all listeners. May be called more than once. */
+extern void reuseport_close_listeners_in_children();
+
+/* Gives up the buckets of all listeners. The caller holds listeners_mutex. */
+extern void reuseport_leave_all();
+
+/* Returns: whether the socket of any UDP listener, of whatever thread, has datagrams queued. */
+extern int reuseport_any_queued();
+
+#endif

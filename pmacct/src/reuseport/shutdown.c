@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The end of an instance: leaves its buckets, reads what is queued, and hands over to upstream's shutdown.
+ *
+ * 1. A signal handler sets a flag only. The main thread does the rest, between two datagrams.
+ * 2. The buckets are given up first. From then on nothing new arrives, except in the sessions that a thread has.
+ * 3. The daemon ends by PM_sigint_handler() (signals.c of upstream), once the queues have stayed empty; on another signal, or
+ *    after RP_LEAVE_SECONDS, it ends with datagrams queued, and logs a warning.
+ */
+#include "pmacct.h"
+#include <sys/prctl.h>
+#include "reuseport/clock.h"
+#include "reuseport/config.h"
+#include "reuseport/lifecycle.h"
+#include "reuseport/listeners.h"
+
+static volatile sig_atomic_t stop_signals, last_signal = SIGINT;
+
+/* Written by the main thread; `begun` with listeners_mutex held, because the threads that open listeners read it. */
+static struct {
+  int begun;
+  int signals_expected;       /* how many signals there may have been: one more ends the daemon at once */
+  long long began_ms;         /* when it began */
+  unsigned long long handled; /* datagrams that the main thread has read since then */
+} draining;
+
+/* ---- signals ---- */
+
+static void on_stop_signal(int signum)
+{
+  last_signal = signum;
+  if (stop_signals < 100) stop_signals++;
+}
+
+void reuseport_catch_signals()
+{
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = on_stop_signal;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+}
+
+void reuseport_unblock_signals()
+{
+  sigset_t set;
+
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGCHLD);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int reuseport_signalled()
+{
+  return stop_signals > 0;
+}
+
+/* ---- draining ---- */
+
+void reuseport_start_draining(int extra_signals)
+{
+  reuseport_leave_all();
+  draining.begun = TRUE;
+  draining.signals_expected = stop_signals + extra_signals;
+  draining.began_ms = reuseport_now_ms();
+  draining.handled = 0;
+}
+
+int reuseport_is_draining()
+{
+  return draining.begun;
+}
+
+void reuseport_count_handled(int datagrams)
+{
+  draining.handled += datagrams;
+}
+
+/* ---- the end ---- */
+
+/*
+ * Tells exporters that their DTLS sessions end, so that they connect again, to another instance. PM_sigint_handler() would do so,
+ * too, by pm_dtls_server_bye(NULL), but that crashes (network.c, 1.7.6 to 1.7.9: it writes to its argument), and records that the
+ * plugins have not written yet are lost.
+ */
+static void end_dtls_sessions()
+{
+#ifdef WITH_GNUTLS
+  struct xflow_status_entry *entry;
+  int idx;
+
+  for (idx = 0; idx < XFLOW_STATUS_TABLE_SZ; idx++)
+    for (entry = dtls_status_table.t[idx]; entry; entry = entry->next) pm_dtls_server_bye(&entry->dtls);
+#endif
+}
+
+/* Waits for the plugins to read: what is in the rings is lost if a plugin gets its signal before it has read them. */
+static void wait_for_plugins()
+{
+  long long deadline = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
+
+  while (!reuseport_plugins_ready() && reuseport_now_ms() < deadline) reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
+}
+
+static void finish(int level, const char *how)
+{
+  Log(level, "%s ( %s/core ): reuseport: %s: handled %llu more datagrams in %lld ms since it left.\n",
+      level == LOG_WARNING ? "WARN" : "INFO", config.name, how, draining.handled, reuseport_now_ms() - draining.began_ms);
+  wait_for_plugins();
+
+  /* otherwise handle_falling_child() (signals.c, 1.7.6 to 1.7.9) may exit with an error first, when the plugins end */
+  signal(SIGCHLD, SIG_DFL);
+  /* PM_sigint_handler() counts the last record twice if it is entered twice */
+  signal(SIGINT, SIG_IGN);
+  signal(SIGTERM, SIG_IGN);
+  /* a process that outlives its plugin, such as one that writes to a database, becomes a child of the core */
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  /* PM_sigint_handler() waits for one plugin only, and the service manager may kill the others when the core is gone */
+  atexit(reuseport_wait_for_children);
+  end_dtls_sessions();
+  PM_sigint_handler(last_signal);
+}
+
+void reuseport_end_if_overdue()
+{
+  if (!draining.begun) return;
+
+  if (stop_signals > draining.signals_expected)
+    finish(LOG_WARNING, "not drained, on another signal: what is queued is lost");
+  if (reuseport_now_ms() - draining.began_ms > RP_LEAVE_SECONDS * 1000)
+    finish(LOG_WARNING, "not drained, there was too much: what is queued is lost");
+}
+
+void reuseport_end_if_drained()
+{
+  if (draining.begun && !reuseport_any_queued()) finish(LOG_INFO, "drained");
+}
+
+void reuseport_end_without_queue()
+{
+  if (draining.begun) finish(LOG_INFO, "left");
+}

@@ -1,0 +1,76 @@
+#!/bin/sh
+# Parsing a config has no effect: a start that is refused before it binds, or that only checks the config, leaves the bpffs as it
+# was, whether there is no group, a group without a live instance, or a live one.
+. "${0%/*}/lib.sh"
+need_daemons
+need bpftool jq
+sandbox
+
+# contents: each file of the bpffs with inode number, owner and the time of each change; each map with its ID and its values; the
+# ID of each program
+contents() {
+	find "$bpffs" -printf '%p %i %u %m %T@ %C@\n' | sort
+	find "$bpffs" -type f | sort | while read -r pin; do
+		bpftool -j map show pinned "$pin" 2>/dev/null | jq -c '[.id, .name, .type]' &&
+			bpftool -j map dump pinned "$pin" || bpftool -j prog show pinned "$pin" | jq .id
+	done
+}
+
+# attempt STATE COUNT NONCE [LINE...]: the config of an instance of the group $bpffs/STATE
+attempt() {
+	state=$1 buckets=$2 nonce=$3
+	shift 3
+	config attempt 2100 "$buckets" "reuseport_pin_path: $bpffs/$state" "reuseport_nonce: $nonce" "nfacctd_ip: 127.0.0.1" \
+		"bmp_daemon: true" "bmp_daemon_port: 1790" "$@"
+}
+
+# without_effect NAME STATUS REGEX ARGUMENT...: the attempt exits with this status, and says what matches; nothing changes
+without_effect() {
+	name=$1 wanted=$2 regex=$3
+	shift 3
+	before=$(contents) status=0
+	timeout 20 "$nfacctd" -f "$tmp/attempt.conf" -o "$tmp/attempt.csv" "$@" >"$tmp/attempt.log" 2>&1 || status=$?
+	is "$name: exit status" "$status" "$wanted"
+	like "$name: it says why it ends" "$(cat "$tmp/attempt.log")" "$regex"
+	is "$name: no file, map or value of the bpffs has changed" "$(contents)" "$before"
+}
+
+# checked_only NAME: the same for -T config, which 1.7.9 and later have
+checked_only() {
+	if "$nfacctd" -h 2>&1 | grep -q '^  -T'; then
+		without_effect "$1, -T config" 0 "Dry run 'config'" -x 1 -T config
+	fi
+}
+
+# ends_before_bind STATE COUNT NONCE: with keys that fit the group, or could make it anew
+ends_before_bind() {
+	name="$1, $2 buckets, nonce $3"
+	attempt "$@"
+	checked_only "$name"
+	attempt "$@" "nfacctd_ip: nowhere"
+	without_effect "$name, an address that is none" 1 "'nfacctd_ip' value is not valid" -x 1
+	attempt "$@" "reuseport_bpf_prog: $tmp/attempt.conf"
+	without_effect "$name, an object that is none" 1 "reuseport_bpf_prog $tmp/attempt.conf is not an ELF file" -x 1
+}
+
+ends_before_bind none 3 42
+ok "none: the pin path has not been made" [ ! -e "$bpffs/none" ]
+
+config dead 2100 3 "reuseport_nonce: 42" "reuseport_failover: false" "nfacctd_ip: 127.0.0.1"
+start_and_wait dead 0
+stop_all dead
+is "dead: its count is still there" "$(bpftool -j map dump pinned "$bpffs/dead/size" | jq '.[0].formatted.value')" 3
+ends_before_bind dead 3 42
+ends_before_bind dead 5 99
+
+config live 2100 3 "reuseport_nonce: 42" "nfacctd_ip: 127.0.0.1"
+start_and_wait live 0
+ok "live: there are maps with values to be compared" [ "$(contents | grep -c '"key"')" -ge 5 ]
+ends_before_bind live 3 42
+attempt live 5 42
+without_effect "live, another count" 1 "reuseport_hashbucket_count is 5 here, but 3 in the running group" -x 1
+attempt live 3 42
+without_effect "live, an index in use" 1 "reuseport_hashbucket_index 0 is in use in $bpffs/live" -x 0
+ok "the live instance runs on" kill -0 "$(pid_of live 0)"
+stop_all live
+done_testing
