@@ -14,7 +14,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
-#include "reuseport_hash.h"
+#include "group.h"
 #include "sockets.h"
 
 static int read_attribute(const struct nlattr *attr, void *arg)
@@ -181,10 +181,7 @@ int pid_of_sock(const struct sock *sock, char *comm, size_t len)
 	file = pid ? fopen(path, "re") : NULL;
 	if (file && fgets(comm, len, file))
 		comm[strcspn(comm, "\n")] = '\0';
-	/* a process chooses its own name */
-	for (char *c = comm; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
+	rp_make_printable(comm);
 	if (file)
 		fclose(file);
 
