@@ -257,7 +257,7 @@ static void run_protocol(int protocol, const struct options *o, const struct pat
 	for (unsigned int i = 0; i < o->exporters; i++) {
 		if (path->source) {
 			source_of(&path->from, i, &addr);
-			addr_text(&addr, name, sizeof(name));
+			rp_format_addr(&addr, name, sizeof(name));
 		}
 		print_exporter(list + i * o->ports, o->ports, name, tally);
 	}

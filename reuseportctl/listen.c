@@ -146,8 +146,8 @@ static void serve(const struct place *p)
 
 	if (!answer(p, &from))
 		return;
-	addr_of_socket(&from, &addr);
-	addr_text(&addr, text, sizeof(text));
+	rp_addr_from_sockaddr(&addr, (const void *)&from);
+	rp_format_addr(&addr, text, sizeof(text));
 	/* sin_port and sin6_port are at the same offset */
 	printf("%s  %s port %u  bucket %u\n", protocol_text(p->listener.protocol), text,
 	       ntohs(((const struct sockaddr_in *)&from)->sin_port), p->config.index);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -171,20 +170,13 @@ static int has_socket(const struct listener *l, __u64 cookie)
 	return 0;
 }
 
-static __u64 own_netns(void)
-{
-	struct stat ns;
-
-	return stat("/proc/self/ns/net", &ns) ? 0 : ns.st_ino;
-}
-
 /* Finds the sockets of the buckets, and foreign ones at their port */
 static void match_sockets(struct snapshot *s, struct listener *l)
 {
 	const struct socks *socks = l->protocol == IPPROTO_TCP ? &s->tcp : &s->udp;
 	const struct sock *ours = NULL;
 
-	if (l->endpoint.netns && l->endpoint.netns != own_netns()) {
+	if (l->endpoint.netns && l->endpoint.netns != rp_read_own_netns()) {
 		s->in_other_netns = 1;
 		return;
 	}

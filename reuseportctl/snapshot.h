@@ -28,10 +28,9 @@ struct foreign_socket {
 struct listener {
 	char name[64];
 	int protocol;
-	int has_counters; /* a foreign object has none */
-	struct rp_endpoint
-		endpoint; /* of a live instance; port 0: none is live, or none is known */
-	__u32 n_buckets;  /* those to show: the group's, and live ones beyond */
+	int has_counters;	     /* a foreign object has none */
+	struct rp_endpoint endpoint; /* of a live instance; port 0: unknown */
+	__u32 n_buckets;	     /* those to show: the group's, and live ones beyond */
 	__u32 n_live;
 	__u64 received, refused, unreadable, recent, recent_live;
 	struct bucket bucket[RP_MAX_BUCKETS];
@@ -55,17 +54,20 @@ struct snapshot {
 };
 
 /*
- * Takes one, with its warnings. before: the one to compare with, or NULL. Returns 0, or a negative
- * errno and m->error.
+ * Takes a snapshot and diagnoses it. before: the one to compare with, or NULL. Returns 0, or a
+ * negative errno and m->error.
  */
 int take_snapshot(struct snapshot *s, const struct options *o, const struct snapshot *before,
 		  struct rp_member *m);
 void free_snapshot(struct snapshot *s);
 
-/* The name of a listener as users know it; whether the options ask for it; the error if there is
- * none that they ask for */
+/* The name of a listener: with upstream's *_rp_ebpf_prog, that of the directory */
 const char *listener_name(const struct rp_member *m);
+
+/* Whether the options ask for a listener, by --listener or all of them */
 int is_asked_for(const struct options *o, const struct rp_member *m);
+
+/* The error if no listener was found that the options ask for */
 int fail_no_listener(struct rp_member *m, const struct options *o);
 
 /* What a bucket has received, and its share of what the listener has, 0 to 1 */
@@ -78,12 +80,14 @@ double queue_fill(const struct sock *s);
 /* "connections" or "datagrams" */
 const char *unit_of(const struct listener *l);
 
-/* diagnose.c: adds a warning for all that is wrong. Whether exporters are refused now: the count of
- * refusals is since the group began, and stays when the cause is gone. */
+/* diagnose.c: adds a warning for each thing that is wrong */
 void diagnose(struct snapshot *s);
+
+/* Whether exporters are refused now. The count of refusals does not tell: it is since the group
+ * began, and stays when the cause is gone. */
 int refuses_now(const struct snapshot *s, const struct listener *l);
 
-/* print_*.c. seconds: that the counts are of; 0: since the group began */
+/* print_*.c. seconds: since the snapshot before; 0: there is none */
 void print_table(const struct snapshot *s, double seconds);
 void print_json(const struct snapshot *s);
 void print_openmetrics(const struct snapshot *s);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+/* The sockets of this network namespace: see sockets.h. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -13,10 +14,10 @@
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
-#include "reuseport_hash.h"
+#include "group.h"
 #include "sockets.h"
 
-static int take_attr(const struct nlattr *attr, void *arg)
+static int read_attribute(const struct nlattr *attr, void *arg)
 {
 	const __u32 *mem = mnl_attr_get_payload(attr);
 	struct sock *s = arg;
@@ -37,7 +38,7 @@ static int take_attr(const struct nlattr *attr, void *arg)
 	return MNL_CB_OK;
 }
 
-static int take(const struct nlmsghdr *header, void *arg)
+static int add_sock(const struct nlmsghdr *header, void *arg)
 {
 	const struct inet_diag_msg *msg = mnl_nlmsg_get_payload(header);
 	struct socks *all = arg;
@@ -73,7 +74,7 @@ static int take(const struct nlmsghdr *header, void *arg)
 	s->queue = msg->idiag_rqueue;
 	if (msg->idiag_state == TCP_LISTEN)
 		s->queue_max = msg->idiag_wqueue;
-	mnl_attr_parse(header, sizeof(*msg), take_attr, s);
+	mnl_attr_parse(header, sizeof(*msg), read_attribute, s);
 
 	return MNL_CB_OK;
 }
@@ -102,7 +103,7 @@ static int dump(struct mnl_socket *netlink, int protocol, int family, struct soc
 		len = mnl_socket_recvfrom(netlink, buf, sizeof(buf));
 		if (len < 0)
 			return -errno;
-		ret = mnl_cb_run(buf, len, seq, mnl_socket_get_portid(netlink), take, socks);
+		ret = mnl_cb_run(buf, len, seq, mnl_socket_get_portid(netlink), add_sock, socks);
 	} while (ret > MNL_CB_STOP);
 
 	return ret < 0 ? -errno : 0;
@@ -180,10 +181,7 @@ int pid_of_sock(const struct sock *sock, char *comm, size_t len)
 	file = pid ? fopen(path, "re") : NULL;
 	if (file && fgets(comm, len, file))
 		comm[strcspn(comm, "\n")] = '\0';
-	/* whoever it is chose it */
-	for (char *c = comm; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
+	rp_make_printable(comm);
 	if (file)
 		fclose(file);
 

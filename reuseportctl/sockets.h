@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the kernel says about the sockets of this network namespace: by sock_diag, as ss(8) does. */
+/* The sockets of this network namespace, as the kernel lists them by sock_diag for ss(8) too. */
 #ifndef SOCKETS_H
 #define SOCKETS_H
 
@@ -12,13 +12,13 @@ struct sock {
 	int family;
 	__u8 addr[16]; /* network order, IPv4 as v4-mapped */
 	__u32 port;
-	__u32 device; /* that it is bound to; 0: any */
+	__u32 device; /* index of the interface that it is bound to; 0: none */
 	int v6only;
 	int connected;
 	__u32 uid;
-	__u32 queue, queue_max; /* bytes of its receive buffer (UDP), or connections to be accepted
-				   (TCP) */
-	__u32 drops;
+	__u32 queue, queue_max; /* UDP: bytes of the receive buffer; TCP: of the accept queue,
+				   connections */
+	__u32 drops;		/* since the socket was opened */
 };
 
 struct socks {
@@ -26,12 +26,14 @@ struct socks {
 	size_t n, room;
 };
 
-/* All UDP sockets, or all TCP ones that listen. 0 or a negative errno. */
+/* Reads all UDP sockets, or all TCP sockets that listen. Returns 0 or a negative errno. */
 int read_socks(int protocol, struct socks *socks);
 
+/* Returns NULL if there is none */
 const struct sock *sock_by_cookie(const struct socks *socks, __u64 cookie);
 
-/* A process that has it, and its name; 0: not found, which takes root for other users' processes */
+/* Finds a process that has the socket, and its name. Returns its pid; 0: not found. Processes of
+ * other users are visible to root only. */
 int pid_of_sock(const struct sock *sock, char *comm, size_t len);
 
 #endif

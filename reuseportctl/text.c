@@ -72,31 +72,6 @@ int parse_socket_address(const char *address, const char *port, struct sockaddr_
 	return DONE;
 }
 
-void addr_of_socket(const struct sockaddr_storage *from, union rp_addr *addr)
-{
-	if (from->ss_family == AF_INET)
-		rp_addr_v4(addr, ((const struct sockaddr_in *)from)->sin_addr.s_addr);
-	else
-		memcpy(addr, &((const struct sockaddr_in6 *)from)->sin6_addr, sizeof(*addr));
-}
-
-static int is_v4_mapped(const union rp_addr *addr)
-{
-	union rp_addr mapped;
-
-	rp_addr_v4(&mapped, addr->w[3]);
-
-	return !memcmp(&mapped, addr, sizeof(mapped));
-}
-
-void addr_text(const union rp_addr *addr, char *text, size_t len)
-{
-	if (is_v4_mapped(addr))
-		inet_ntop(AF_INET, &addr->w[3], text, len);
-	else
-		inet_ntop(AF_INET6, addr, text, len);
-}
-
 void prefix_text(const struct rp_prefix *prefix, char *text, size_t len)
 {
 	union rp_addr addr;
@@ -105,9 +80,9 @@ void prefix_text(const struct rp_prefix *prefix, char *text, size_t len)
 
 	memcpy(addr.b, prefix->addr, sizeof(addr.b));
 	/* ::ffff:0:0/90 looks v4-mapped, but is larger than IPv4 */
-	is_v4 = prefix->bits >= 96 && is_v4_mapped(&addr);
+	is_v4 = prefix->bits >= 96 && rp_addr_is_v4(&addr);
 	if (is_v4)
-		addr_text(&addr, text, len);
+		rp_format_addr(&addr, text, len);
 	else
 		inet_ntop(AF_INET6, &addr, text, len);
 	used = strlen(text);
@@ -120,7 +95,7 @@ void endpoint_text(const __u8 addr[16], __u32 port, char *text, size_t len)
 	union rp_addr a;
 
 	memcpy(a.b, addr, sizeof(a.b));
-	addr_text(&a, ip, sizeof(ip));
+	rp_format_addr(&a, ip, sizeof(ip));
 	snprintf(text, len, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, port);
 }
 

@@ -19,12 +19,6 @@ int parse_prefix(const char *word, struct rp_prefix *prefix);
 int parse_socket_address(const char *address, const char *port, struct sockaddr_storage *to,
 			 socklen_t *len);
 
-/* The address of a socket, IPv4 as v4-mapped */
-void addr_of_socket(const struct sockaddr_storage *from, union rp_addr *addr);
-
-/* "192.0.2.1" or "2001:db8::1" */
-void addr_text(const union rp_addr *addr, char *text, size_t len);
-
 /* "192.0.2.0/24" */
 void prefix_text(const struct rp_prefix *prefix, char *text, size_t len);
 

@@ -23,7 +23,7 @@ static json_t *answer_json(const struct query *q, const struct rp_member *m,
 	char exporter[64];
 	json_t *answer;
 
-	addr_text(&q->exporter, exporter, sizeof(exporter));
+	rp_format_addr(&q->exporter, exporter, sizeof(exporter));
 	answer = json_pack("{s:s, s:s, s:i, s:s, s:b}", "exporter", exporter, "listener",
 			   listener_name(m), "bucket", (int)route->bucket, "by",
 			   route->overridden ? "override" : "hash", "live", live);
@@ -46,7 +46,7 @@ static void print_answer(const struct query *q, const struct rp_member *m,
 	if (q->n_answers == 1)
 		printf("%-25s %6s  %-13s %-18s %s\n", "exporter", "bucket", "listener", "instance",
 		       "by");
-	addr_text(&q->exporter, exporter, sizeof(exporter));
+	rp_format_addr(&q->exporter, exporter, sizeof(exporter));
 	if (live)
 		snprintf(instance, sizeof(instance), owner->pid ? "%s %u" : "live", owner->comm,
 			 owner->pid);
