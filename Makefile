@@ -14,6 +14,10 @@ INSTALL    ?= install
 # bpfeb: the object for a big-endian machine
 BPF_TARGET ?= bpf
 
+# For ccache, where that is installed: what one directory compiled serves another, such as a second checkout
+export CCACHE_BASEDIR   := $(CURDIR)
+export CCACHE_NOHASHDIR := yes
+
 # Where things are installed. DESTDIR is put before each path and is named in no file.
 prefix      = /usr/local
 exec_prefix = $(prefix)
