@@ -37,7 +37,7 @@ $(error PREFIX is called prefix here, as in GNU's makefiles: make $(or $(firstwo
 endif
 
 .PHONY: help build bpf debug deps install uninstall demo check check-tools bench lint clean distclean FORCE
-.PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd check-fresh
+.PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # No built-in rules: the compiler for this host would make what no rule here makes
@@ -199,7 +199,7 @@ uninstall:
 
 # ---- what root runs: it installs the packages that are missing ----
 
-demo check check-tools bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd check-fresh: INSTALL_DEPS := yes
+demo check check-tools bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: INSTALL_DEPS := yes
 
 # The commands and libraries that a group of scripts/deps needs; 'bpf' and 'build' can be had without Debian
 build/.deps-%: scripts/deps
@@ -239,9 +239,14 @@ bench: build check-tools build/.deps-long
 
 # Longer than the rest: see each one's --help
 check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: build debug check-tools build/.deps-long
-check-fresh: build/.deps-long
-check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd check-fresh:
+check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd:
 	scripts/ci/$@
+
+# It builds in a chroot
+.PHONY: check-fresh
+check-fresh: INSTALL_DEPS := yes
+check-fresh: build/.deps-long
+	scripts/ci/check-fresh
 
 lint: $(TREE)/.built
 	scripts/ci/lint --built $(TREE) build/pristine-$(RELEASE)
