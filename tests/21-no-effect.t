@@ -44,13 +44,13 @@ checked_only() {
 
 # ends_before_bind STATE COUNT NONCE: with keys that fit the group, or could make it anew
 ends_before_bind() {
-	name="$1, $2 buckets, nonce $3"
+	keys="$1, $2 buckets, nonce $3"
 	attempt "$@"
-	checked_only "$name"
+	checked_only "$keys"
 	attempt "$@" "nfacctd_ip: nowhere"
-	without_effect "$name, an address that is none" 1 "'nfacctd_ip' value is not valid" -x 1
+	without_effect "$keys, an address that is none" 1 "'nfacctd_ip' value is not valid" -x 1
 	attempt "$@" "reuseport_bpf_prog: $tmp/attempt.conf"
-	without_effect "$name, an object that is none" 1 "reuseport_bpf_prog $tmp/attempt.conf is not an ELF file" -x 1
+	without_effect "$keys, an object that is none" 1 "reuseport_bpf_prog $tmp/attempt.conf is not an ELF file" -x 1
 }
 
 ends_before_bind none 3 42

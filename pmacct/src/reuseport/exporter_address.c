@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What an exporter says of its own address: see reuseport.h. */
 #include "pmacct.h"
+#include "addr.h"
 #include "reuseport/reuseport.h"
 
 void reuseport_forget_zero_exporter(struct xflow_status_entry *entry)

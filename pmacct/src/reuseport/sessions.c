@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Sessions go back to their owner: see sessions.h. */
 #include "pmacct.h"
+#include "addr.h"
 #include "bgp/bgp.h"
 #include "bmp/bmp.h"
 #include "telemetry/telemetry.h"
