@@ -15,7 +15,7 @@ TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffile-prefix-map=$(CURDI
 
 TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) tests/bin/exporter tests/bin/cost bench/decision.o
 
-.PHONY: help build bpf debug install demo check check-tools bench lint clean
+.PHONY: help build bpf debug install demo check check-quick check-tools bench lint clean
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -25,7 +25,8 @@ TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tes
 help:
 	@echo "make build   patched pmacct $(RELEASE) in $(TREE), and what 'make bpf' makes"
 	@echo "make demo    the same, then exporters, routers and three instances that share one port"
-	@echo "make check   the tests; CHECK_STRICT=1: a skipped one fails"
+	@echo "make check   the tests; T=40: tests/40*.t alone; CHECK_STRICT=1: a skipped one fails"
+	@echo "make check-quick  in two minutes: lint, hash, selector, group, tool and one test of the daemons"
 	@echo "make bench   what it costs and how it scales, beside the alternatives: tables and a plot, in some 20 minutes"
 	@echo "             longer ones, each with --help in scripts/:"
 	@echo "make check-releases  every release of pmacct that can be had"
@@ -126,8 +127,25 @@ tests/bin/cost: tests/tools/cost.c tests/tools/interpreter.c tests/tools/interpr
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
-check: build debug build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built check-tools
-	prove --exec '' --failures --timer tests/*.t
+# Those that need a quiet machine, as they are about traffic at full rate or about what happens within a second, one after the
+# other; the others two at a time. Each has namespaces of its own.
+T :=
+QUICK   := 00 10 11 12 13 16 27
+ALONE   := 20 24 28 33 35 40 41 42 43 44
+CHOSEN   = $(sort $(wildcard $(T:%=tests/%*.t)))
+PROVE    = prove --exec '' --failures --timer
+# Only that one has other builds of pmacct beside ours
+STOCK    = $(if $(T),$(filter tests/26-%,$(CHOSEN)),all)
+
+check: build debug $(if $(STOCK),build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built) check-tools
+	$(if $(T),$(if $(CHOSEN),$(PROVE) $(CHOSEN),$(error no test is called tests/$(T)*.t)), \
+		status=0; \
+		$(PROVE) --jobs 2 $(filter-out $(wildcard $(ALONE:%=tests/%-*.t)),$(wildcard tests/*.t)) || status=1; \
+		$(PROVE) $(wildcard $(ALONE:%=tests/%-*.t)) || status=1; \
+		exit $$status)
+
+check-quick: build debug check-tools
+	$(PROVE) --jobs 2 $(wildcard $(QUICK:%=tests/%-*.t))
 
 bench: build check-tools build/.deps-long
 	scripts/bench
