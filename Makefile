@@ -36,7 +36,7 @@ ifeq ($(origin PREFIX),command line)
 $(error PREFIX is called prefix here, as in GNU's makefiles: make $(or $(firstword $(MAKECMDGOALS)),install) prefix=$(PREFIX))
 endif
 
-.PHONY: help build bpf debug deps install uninstall demo check check-tools bench lint clean distclean FORCE
+.PHONY: help build bpf debug deps install uninstall demo check check-quick check-tools bench lint clean distclean FORCE
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -69,7 +69,8 @@ help:
 	@echo
 	@echo "As root; they install the packages that are missing:"
 	@echo "make demo       builds, then shows exporters, routers and three instances that share one port"
-	@echo "make check      the tests; CHECK_STRICT=1: a skipped test fails"
+	@echo "make check      the tests; T=40: tests/40*.t alone; CHECK_STRICT=1: a skipped test fails"
+	@echo "make check-quick  in two minutes: lint, hash, selector, group, tool and one test of the daemons"
 	@echo "make bench      what it costs and how it scales, beside the alternatives: tables and a plot, in about 20 minutes"
 	@echo "make check-releases  every release of pmacct that can be fetched"
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
@@ -199,7 +200,7 @@ uninstall:
 
 # ---- what root runs: it installs the packages that are missing ----
 
-demo check check-tools bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: INSTALL_DEPS := yes
+demo check check-quick check-tools bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: INSTALL_DEPS := yes
 
 # The commands and libraries that a group of scripts/deps needs; 'bpf' and 'build' can be had without Debian
 build/.deps-%: scripts/deps
@@ -231,8 +232,25 @@ tests/bin/cost: build/obj/tests/tools/cost.o build/obj/tests/tools/interpreter.o
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
-check: build debug build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built check-tools
-	prove --exec '' --failures --timer tests/*.t
+# Those that need a quiet machine, as they are about traffic at full rate or about what happens within a second, one after the
+# other; the others two at a time. Each has namespaces of its own.
+T :=
+QUICK   := 00 10 11 12 13 16 27
+ALONE   := 20 24 28 33 35 40 41 42 43 44
+CHOSEN   = $(sort $(wildcard $(T:%=tests/%*.t)))
+PROVE    = prove --exec '' --failures --timer
+# Only that one has other builds of pmacct beside ours
+STOCK    = $(if $(T),$(filter tests/26-%,$(CHOSEN)),all)
+
+check: build debug $(if $(STOCK),build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built) check-tools
+	$(if $(T),$(if $(CHOSEN),$(PROVE) $(CHOSEN),$(error no test is called tests/$(T)*.t)), \
+		status=0; \
+		$(PROVE) --jobs 2 $(filter-out $(wildcard $(ALONE:%=tests/%-*.t)),$(wildcard tests/*.t)) || status=1; \
+		$(PROVE) $(wildcard $(ALONE:%=tests/%-*.t)) || status=1; \
+		exit $$status)
+
+check-quick: build debug check-tools
+	$(PROVE) --jobs 2 $(wildcard $(QUICK:%=tests/%-*.t))
 
 bench: build check-tools build/.deps-long
 	scripts/bench

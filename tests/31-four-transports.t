@@ -1,7 +1,7 @@
 #!/bin/sh
 # Real routers, each of which sends NetFlow, sFlow, BGP and BMP from one address to four ports: all four are at the same
 # index, whether nfacctd and sfacctd run as three instances each, or one is gone, or back.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need ip ss nsenter tcpdump
 bgpd=/usr/lib/frr/bgpd
@@ -13,38 +13,40 @@ mount -t tmpfs tmpfs /var/tmp
 
 routers="1 2 3 4 5 6 7 8"
 
-for daemon in nfacctd sfacctd; do
-	cat >"$tmp/$daemon.conf" <<-EOF
-		plugins: print
-		aggregate: peer_src_ip
-		print_output: csv
-		print_output_file_append: true
-		print_refresh_time: 1
-		reuseport_hashbucket_count: 3
-		reuseport_bpf_prog: $object
-		reuseport_pin_path: $bpffs/four
+configure() {
+	local daemon
+	for daemon in nfacctd sfacctd; do
+		cat >"$tmp/$daemon.conf" <<-EOF
+			plugins: print
+			aggregate: peer_src_ip
+			print_output: csv
+			print_output_file_append: true
+			print_refresh_time: 1
+			reuseport_hashbucket_count: 3
+			reuseport_bpf_prog: $object
+			reuseport_pin_path: $bpffs/four
+		EOF
+	done
+	cat >>"$tmp/nfacctd.conf" <<-EOF
+		nfacctd_port: 2100
+		bgp_daemon: true
+		bgp_daemon_ip: ::
+		bgp_daemon_port: 1179
+		bgp_daemon_max_peers: 20
 	EOF
-done
-cat >>"$tmp/nfacctd.conf" <<-EOF
-	nfacctd_port: 2100
-	bgp_daemon: true
-	bgp_daemon_ip: ::
-	bgp_daemon_port: 1179
-	bgp_daemon_max_peers: 20
-EOF
-cat >>"$tmp/sfacctd.conf" <<-EOF
-	sfacctd_port: 6343
-	bmp_daemon: true
-	bmp_daemon_ip: ::
-	bmp_daemon_port: 1790
-	bmp_daemon_max_peers: 20
-EOF
+	cat >>"$tmp/sfacctd.conf" <<-EOF
+		sfacctd_port: 6343
+		bmp_daemon: true
+		bmp_daemon_ip: ::
+		bmp_daemon_port: 1790
+		bmp_daemon_max_peers: 20
+	EOF
+}
 
 # start_instance INDEX: nfacctd with BGP inside, sfacctd with BMP inside
 start_instance() {
 	for daemon in nfacctd sfacctd; do
-		"$tree/src/$daemon" -f "$tmp/$daemon.conf" -x "$1" -o "$tmp/$daemon-$1.csv" >"$tmp/$daemon-$1.log" 2>&1 &
-		echo $! >"$tmp/$daemon-$1.pid"
+		run_daemon "$daemon" "$1" "$tree/src/$daemon" -f "$tmp/$daemon.conf" -x "$1" -o "$tmp/$daemon-$1.csv"
 	done
 }
 
@@ -104,7 +106,7 @@ export_flows() {
 		echo $!
 	done >"$tmp/probes"
 	while read -r p; do wait "$p" || true; done <"$tmp/probes"
-	wait_for 20 all_flows || diag "flows of all routers have not arrived"
+	await 20 all_flows || diag "flows of all routers have not arrived"
 }
 
 all_flows() {
@@ -115,7 +117,7 @@ all_flows() {
 flows() {
 	for i in 0 1 2; do
 		for daemon in nfacctd sfacctd; do
-			[ ! -e "$tmp/$daemon-$i.csv" ] || awk -F, -v i=$i -v d=$daemon '$2 ~ /^[0-9]/ {print $1, d, i}' "$tmp/$daemon-$i.csv"
+			[ ! -e "$tmp/$daemon-$i.csv" ] || awk -F, -v i=$i -v d="$daemon" '$2 ~ /^[0-9]/ {print $1, d, i}' "$tmp/$daemon-$i.csv"
 		done
 	done | sort -u
 }
@@ -136,58 +138,89 @@ places() {
 		END {for (r in at) print r, (n[r] == 4 ? "" : "only " n[r] " transports,") at[r]}' | tr -s ' ' | sort
 }
 
-# settled DEAD: whether all have both sessions, at home, or with somebody else if that is dead
+# settled DEAD: whether all have both sessions, with their owner, or with another instance if that is dead
 settled() {
 	sessions >"$tmp/sessions"
 	[ "$(wc -l <"$tmp/sessions")" -eq 16 ] || return 1
-	[ ! -e "$tmp/home" ] || awk -v dead="$1" 'NR == FNR {home[$1] = $2; next}
-		home[$1] "" == dead ? $3 "" == dead : $3 != home[$1] {bad++} END {exit bad > 0}' "$tmp/home" "$tmp/sessions"
+	[ ! -e "$tmp/owners" ] || awk -v dead="$1" 'NR == FNR {owner[$1] = $2; next}
+		owner[$1] "" == dead ? $3 "" == dead : $3 != owner[$1] {bad++} END {exit bad > 0}' "$tmp/owners" "$tmp/sessions"
 }
 
-for i in 0 1 2; do start_instance $i; done
-for i in 0 1 2; do ok "instance $i: two listeners of nfacctd and two of sfacctd join" wait_for 30 joined $i; done
+# ---- cases ----
 
-tcpdump -Z root --immediate-mode -i br0 -w "$tmp/capture" tcp 2>"$tmp/tcpdump.log" &
-capture=$!
-wait_for 5 grep -q listening "$tmp/tcpdump.log" || die "$(cat "$tmp/tcpdump.log")"
-for r in $routers; do start_router "$r"; done
-ok "8 routers have their BGP and BMP sessions" wait_for 30 settled none
-kill $capture
-wait $capture || true
-tcpdump -r "$tmp/capture" -w "$tmp/capture4" ip 2>/dev/null
-tcpdump -r "$tmp/capture" -w "$tmp/capture6" ip6 2>/dev/null
+start_instances() {
+	local i
+	for i in 0 1 2; do start_instance $i; done
+	for i in 0 1 2; do ok "instance $i: two listeners of nfacctd and two of sfacctd join" await 30 joined $i; done
+}
 
-export_flows
-places >"$tmp/home"
-is "all four transports of each at one index" "$(grep -c ' [012]$' "$tmp/home")" 8
-is "at more than one index" "$([ "$(cut -d' ' -f2 "$tmp/home" | sort -u | wc -l)" -gt 1 ] && echo yes)" yes
-diag "router index: $(tr '\n' ';' <"$tmp/home")"
+# connect: the routers' sessions, captured to be the flows that they export afterwards
+connect() {
+	local r capture
+	tcpdump -Z root --immediate-mode -i br0 -w "$tmp/capture" tcp 2>"$tmp/tcpdump.log" &
+	capture=$!
+	await 5 has_line "$tmp/tcpdump.log" listening || die "tcpdump does not start"
+	for r in $routers; do start_router "$r"; done
+	ok "8 routers have their BGP and BMP sessions" await 30 settled none
+	kill $capture
+	wait $capture || true
+	tcpdump -r "$tmp/capture" -w "$tmp/capture4" ip 2>/dev/null
+	tcpdump -r "$tmp/capture" -w "$tmp/capture6" ip6 2>/dev/null
+}
 
-victim=$(cut -d' ' -f2 "$tmp/home" | sort | uniq -c | sort -rn | awk 'NR == 1 {print $2}')
-for daemon in nfacctd sfacctd; do
-	kill -KILL "$(cat "$tmp/$daemon-$victim.pid")"
-	wait "$(cat "$tmp/$daemon-$victim.pid")" 2>/dev/null || true
-	rm "$tmp/$daemon-$victim.pid" "$tmp/$daemon-$victim.csv"
-done
-ok "index $victim is gone: its routers connect to others" wait_for 60 settled "$victim"
-export_flows
-places >"$tmp/away"
-is "all four transports of each at one index" "$(grep -c ' [012]$' "$tmp/away")" 8
-is "nobody else has moved" "$(grep -v " $victim\$" "$tmp/home" | sort | diff - "$tmp/away" | grep -c '^<')" 0
-diag "router index: $(tr '\n' ';' <"$tmp/away")"
+# check_first: all at one index; whoever has most of them is the $victim
+check_first() {
+	export_flows
+	places >"$tmp/owners"
+	is "all four transports of each at one index" "$(grep -c ' [012]$' "$tmp/owners")" 8
+	is "at more than one index" "$([ "$(cut -d' ' -f2 "$tmp/owners" | sort -u | wc -l)" -gt 1 ] && echo yes)" yes
+	diag "router index: $(tr '\n' ';' <"$tmp/owners")"
+	victim=$(cut -d' ' -f2 "$tmp/owners" | sort | uniq -c | sort -rn | awk 'NR == 1 {print $2}')
+}
 
-start_instance "$victim"
-ok "index $victim is back" wait_for 30 joined "$victim"
-ok "its routers connect to it again" wait_for 60 settled none
-like "having been told to" "$(cat "$tmp"/nfacctd-?.log)" 'closing its session with listener bgp: index '"$victim"', which it belongs to, is live again'
-export_flows
-places >"$tmp/back"
-ok "all four transports of each are where they were" diff "$tmp/home" "$tmp/back"
-
-for r in $routers; do kill "$(cat "$tmp/frr.$r.pid")" && wait "$(cat "$tmp/frr.$r.pid")" || true; done
-for i in 0 1 2; do
+kill_victim() {
+	local daemon
 	for daemon in nfacctd sfacctd; do
-		ok "$daemon $i exits with 0" stopped INT "$(cat "$tmp/$daemon-$i.pid")"
+		kill -KILL "$(pid_of $daemon "$victim")"
+		wait "$(pid_of $daemon "$victim")" 2>/dev/null || true
+		rm "$tmp/$daemon-$victim.pid" "$tmp/$daemon-$victim.csv"
 	done
-done
+	ok "index $victim is gone: its routers connect to others" await 60 settled "$victim"
+	export_flows
+	places >"$tmp/away"
+	is "index $victim is gone: all four transports of each at one index" "$(grep -c ' [012]$' "$tmp/away")" 8
+	is "index $victim is gone: routers of others that have moved" \
+		"$(grep -v " $victim\$" "$tmp/owners" | sort | diff - "$tmp/away" | grep -c '^<')" 0
+	diag "router index: $(tr '\n' ';' <"$tmp/away")"
+}
+
+bring_back_victim() {
+	start_instance "$victim"
+	ok "index $victim is back" await 30 joined "$victim"
+	ok "its routers connect to it again" await 60 settled none
+	like "they have been told to" "$(cat "$tmp"/nfacctd-?.log)" \
+		'closing its session with listener bgp: index '"$victim"', which it belongs to, is live again'
+	export_flows
+	places >"$tmp/back"
+	ok "all four transports of each are where they were" diff "$tmp/owners" "$tmp/back"
+}
+
+stop_everything() {
+	local r i daemon
+	for r in $routers; do kill "$(cat "$tmp/frr.$r.pid")" && wait "$(cat "$tmp/frr.$r.pid")" || true; done
+	for i in 0 1 2; do
+		for daemon in nfacctd sfacctd; do kill -INT "$(pid_of $daemon $i)"; done
+	done
+	for i in 0 1 2; do
+		for daemon in nfacctd sfacctd; do ok "$daemon $i exits with 0" exits_with_0 "$(pid_of $daemon $i)"; done
+	done
+}
+
+configure
+start_instances
+connect
+check_first
+kill_victim
+bring_back_victim
+stop_everything
 done_testing

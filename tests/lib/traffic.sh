@@ -33,7 +33,8 @@ start_sender() {
 		esac
 	done
 	rm -f "$tmp/$name.$family.report"
-	"$tools/exporter" "$protocol" "$family" "$port" datagrams=0 report="$tmp/$name.$family.report" "$@" \
+	# Exporters are other machines: a busy one here does not make them slower
+	nice -n -5 "$tools/exporter" "$protocol" "$family" "$port" datagrams=0 report="$tmp/$name.$family.report" "$@" \
 		>/dev/null 2>"$tmp/$name.$family.err" &
 	echo "$! $name $family $protocol $exporters $rate $(date +%s%N)" >>"$tmp/senders"
 }
