@@ -6,14 +6,22 @@ need_daemons
 need bpftool jq
 sandbox
 
-# contents: each file of the bpffs with inode number, owner and the time of each change; each map with its ID and its values; the
-# ID of each program
+# contents: each file of the bpffs with inode number, owner and the time of each change; the ID of each map and program that is
+# pinned; the values of each map. Without the two files that every bpffs has.
 contents() {
-	find "$bpffs" -printf '%p %i %u %m %T@ %C@\n' | sort
-	find "$bpffs" -type f | sort | while read -r pin; do
-		bpftool -j map show pinned "$pin" 2>/dev/null | jq -c '[.id, .name, .type]' &&
-			bpftool -j map dump pinned "$pin" || bpftool -j prog show pinned "$pin" | jq .id
+	find "$bpffs" ! -name '*.debug' -printf '%p %i %u %m %T@ %C@\n' | sort
+	for kind in map prog; do
+		bpftool -f -j $kind show | jq -c '.[] | select(.pinned // [] | length > 0) | [.id, .name, .pinned]'
 	done
+	find "$bpffs" -type f ! -name '*.debug' ! -name '_*' | sort | while read -r pin; do
+		echo "$pin"
+		bpftool map dump pinned "$pin"
+	done
+}
+
+# state_is_known: what the bpffs has now is what the attempts that follow must leave
+state_is_known() {
+	contents >"$tmp/before"
 }
 
 # attempt STATE COUNT NONCE [LINE...]: the config of an instance of the group $bpffs/STATE
@@ -28,11 +36,12 @@ attempt() {
 without_effect() {
 	name=$1 wanted=$2 regex=$3
 	shift 3
-	before=$(contents) status=0
+	status=0
 	timeout 20 "$nfacctd" -f "$tmp/attempt.conf" -o "$tmp/attempt.csv" "$@" >"$tmp/attempt.log" 2>&1 || status=$?
 	is "$name: exit status" "$status" "$wanted"
 	like "$name: it says why it ends" "$(cat "$tmp/attempt.log")" "$regex"
-	is "$name: no file, map or value of the bpffs has changed" "$(contents)" "$before"
+	contents >"$tmp/after"
+	ok "$name: no file, map or value of the bpffs has changed" quietly diff "$tmp/before" "$tmp/after"
 }
 
 # checked_only NAME: the same for -T config, which 1.7.9 and later have
@@ -53,6 +62,7 @@ ends_before_bind() {
 	without_effect "$keys, an object that is none" 1 "reuseport_bpf_prog $tmp/attempt.conf is not an ELF file" -x 1
 }
 
+state_is_known
 ends_before_bind none 3 42
 ok "none: the pin path has not been made" [ ! -e "$bpffs/none" ]
 
@@ -60,12 +70,15 @@ config dead 2100 3 "reuseport_nonce: 42" "reuseport_failover: false" "nfacctd_ip
 start_and_wait dead 0
 stop_all dead
 is "dead: its count is still there" "$(bpftool -j map dump pinned "$bpffs/dead/size" | jq '.[0].formatted.value')" 3
+state_is_known
 ends_before_bind dead 3 42
 ends_before_bind dead 5 99
 
 config live 2100 3 "reuseport_nonce: 42" "nfacctd_ip: 127.0.0.1"
 start_and_wait live 0
-ok "live: there are maps with values to be compared" [ "$(contents | grep -c '"key"')" -ge 5 ]
+state_is_known
+ok "live: there are pins with IDs to be compared" [ "$(grep -c '^\[[0-9]*,.*live' "$tmp/before")" -ge 8 ]
+ok "live: there are values to be compared" [ "$(grep -c key "$tmp/before")" -ge 100 ]
 ends_before_bind live 3 42
 attempt live 5 42
 without_effect "live, another count" 1 "reuseport_hashbucket_count is 5 here, but 3 in the running group" -x 1
