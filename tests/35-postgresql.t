@@ -38,7 +38,7 @@ start_server() {
 	mount -t tmpfs -o mode=700,uid="$(id -u postgres)",gid="$(id -g postgres)" tmpfs postgresql
 	as_postgres "${server%/*}/initdb" --no-sync --locale=C --encoding=UTF8 --auth-local=peer --auth-host=scram-sha-256 \
 		-D "$tmp/postgresql/data" >initdb.log 2>&1 || die "initdb: $(cat initdb.log)"
-	# -F: no fsync, nobody needs this data after a power cut
+	# -F: no fsync: this data need not survive a power cut
 	$unprivileged "$server" -D "$tmp/postgresql/data" -k "$tmp/postgresql" -F >postgresql.log 2>&1 &
 	postmaster=$!
 	await 30 answers || die "PostgreSQL does not start"
@@ -160,7 +160,7 @@ ends() {
 
 stop_while_locked() {
 	local i p
-	as_postgres psql -X -q -c "BEGIN; LOCK TABLE flows; SELECT pg_sleep(60)" pmacct >lock.log 2>&1 &
+	as_postgres psql -X -q -c "BEGIN; LOCK TABLE flows; SELECT pg_sleep(600)" pmacct >lock.log 2>&1 &
 	await 10 locked || die "the table cannot be locked"
 	"$tools/exporter" mixed 4 2100 exporters=100 ports=1 datagrams=1 report=last-4 >sent-last
 	is "flows sent while the table is locked" "$(cat sent-last)" 100

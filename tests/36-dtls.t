@@ -1,12 +1,12 @@
 #!/bin/sh
 # nfacctd's DTLS port, with real exporters: what comes by DTLS and what comes without is at the same index, instances are taken over
-# and drain, and one in a handshake that nobody continues ends, too.
+# and drain. An instance ends also in the middle of a handshake that its client has abandoned.
 . "${0%/*}/lib/daemons.sh"
 need_daemons
 need certtool gnutls-cli perl
 sandbox
 
-# ---- a handshake that nobody continues ----
+# ---- a handshake that its client abandons ----
 
 make_certificate() {
 	mkdir "$tmp/dtls"
@@ -52,7 +52,7 @@ begin_stuck_handshake() {
 
 check_stuck_handshake() {
 	local p
-	ok "an instance in a handshake that nobody continues exits" await 75 gone "$(pid_of stuck 0)"
+	ok "an instance in a handshake that its client abandons exits" await 75 gone "$(pid_of stuck 0)"
 	like "it has drained" "$(cat "$tmp/stuck-0.log")" 'reuseport: drained: handled'
 	while read -r p; do kill "$p" 2>/dev/null && wait "$p" || true; done <"$tmp/relays"
 }

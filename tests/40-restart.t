@@ -12,11 +12,6 @@ set_up() {
 	await 10 all_learnt
 }
 
-# all_learnt: whether the 132 exporters that have templates have sent them
-all_learnt() {
-	[ "$(cat "$tmp"/templates-?.json 2>/dev/null | wc -l)" -eq 132 ]
-}
-
 # restart CYCLE SIGNAL: an instance stops, the others do without it for a second, and it is back
 restart() {
 	local i=$(($1 % 3))

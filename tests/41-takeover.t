@@ -12,11 +12,6 @@ set_up() {
 	await 10 all_learnt
 }
 
-# all_learnt: whether the 132 exporters that have templates have sent them
-all_learnt() {
-	[ "$(cat "$tmp"/templates-?.json 2>/dev/null | wc -l)" -eq 132 ]
-}
-
 # take_over ROUND: an instance is started again
 take_over() {
 	local i=$(($1 % 3)) old
