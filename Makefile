@@ -94,7 +94,7 @@ deps:
 WARNINGS  := -Wall -Wextra $(if $(filter true,$(CI)),-Werror)
 # Debug information names no directory of this machine
 IN_TREE    = -ffile-prefix-map=$(CURDIR)=.
-C_FLAGS    = -std=gnu11 $(WARNINGS) $(IN_TREE) -I$(OVERLAY) -Itests -Ireuseportctl $(shell $(PKG_CONFIG) --cflags libbpf libmnl jansson 2>/dev/null)
+C_FLAGS    = -std=gnu11 $(WARNINGS) $(IN_TREE) -I$(OVERLAY) -Itests/tools -Ireuseportctl $(shell $(PKG_CONFIG) --cflags libbpf libmnl jansson 2>/dev/null)
 # -idirafter: where Debian keeps asm/types.h, known to gcc if that is there; -mcpu=v3: what Linux 5.1 and newer run
 BPF_FLAGS  = -target $(BPF_TARGET) -mcpu=v3 -O2 -g $(WARNINGS) $(IN_TREE) -Ibpf -I$(OVERLAY) \
 	$(shell $(PKG_CONFIG) --cflags libbpf 2>/dev/null) $(addprefix -idirafter /usr/include/,$(shell gcc -print-multiarch 2>/dev/null))
@@ -210,9 +210,9 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(patsubst %.c,tests/bin/%,$(notdir $(filter-out %.bpf.c,$(wildcard tests/*.c bench/*.c)))) tests/bin/exporter tests/bin/cost bench/decision.o
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member selector) bench/decision.o
 
-vpath %.c tests bench
+vpath %.c tests/tools bench
 
 tests/bin/member: build/obj/reuseportctl/listener_socket.o
 

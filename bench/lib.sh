@@ -1,6 +1,6 @@
 # What the sections of the benchmark share; each sources this file first. A section prints samples on stdout, messages on stderr.
 # shellcheck shell=sh disable=SC2034
-. "${0%/*}/../tests/lib.sh"
+. "${0%/*}/../tests/lib/traffic.sh"
 
 # How many times everything is measured
 rounds=${ROUNDS:-5}

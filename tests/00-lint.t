@@ -1,6 +1,6 @@
 #!/bin/sh
 # What 'make lint' checks: the style of the source, the patches' headers and order, that they apply and are fresh.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/tap.sh"
 [ -x "$nfacctd" ] || skip_all "not built: run make build"
 need clang clang-format shellcheck codespell patch
 

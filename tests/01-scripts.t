@@ -1,7 +1,7 @@
 #!/bin/sh
 # Each script's --help; what fetch, apply, refresh, build and configure refuse, and that they leave nothing behind then; the flags of
 # 'build --like'.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/tap.sh"
 [ -x "$nfacctd" ] || skip_all "not built: run make build"
 need patch pkg-config autoreconf
 make_tmp

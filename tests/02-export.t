@@ -1,6 +1,6 @@
 #!/bin/sh
 # The exported series is what scripts/apply applies: as mails, as a quilt series and as a branch, byte for byte.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/tap.sh"
 [ -d "$pristine" ] || skip_all "no pristine source: run make build"
 need patch git quilt
 make_tmp

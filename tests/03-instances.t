@@ -1,7 +1,7 @@
 #!/bin/sh
 # scripts/instances: each instance gets its own path for what it writes and shares what it reads, and nothing is overwritten. Each
 # key that takes a text, by pmacct's dictionary, is known to be written, read, or no path at all.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/tap.sh"
 
 make_tmp
 instances=$root/scripts/instances

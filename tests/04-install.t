@@ -3,7 +3,7 @@
 # them and nothing else. The units are well-formed, and what is installed works: an upgrade by the units' own command, with the
 # example config.
 # shellcheck disable=SC2086 # words: $instance
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need systemd-analyze perl
 sandbox
@@ -89,14 +89,14 @@ perl -MSocket -e '
 	print "$message ", scalar(grep { /listener nfacctd joined/ } <$log>), "\n";
 ' "$tmp" >"$tmp/notified" &
 notified=$!
-wait_for 10 test -S "$tmp/notify" || die "no socket to be notified by"
+await 10 test -S "$tmp/notify" || die "no socket to be notified by"
 for i in 0 1 2 3; do
 	mkdir "$tmp/run-$i"
 	NOTIFY_SOCKET=$([ $i -gt 0 ] || echo "$tmp/notify") "$run" --dir "$tmp/run-$i" $instance $i >"$tmp/live-$i.log" 2>&1 &
 	echo $! >"$tmp/live-$i.pid"
 done
 for i in 0 1 2 3; do
-	ok "index $i of the example joins" wait_for 20 is_up live $i
+	ok "index $i of the example joins" await 20 is_up live $i
 	like "its BMP too" "$(cat "$tmp/live-$i.log")" "listener bmp joined /sys/fs/bpf/pmacct as index $i of 4"
 	is "its pidfile" "$(cat "$tmp/run-$i/pid")" "$(pid_of live $i)"
 done
@@ -121,5 +121,5 @@ ok "and the old process runs on" not gone "$new"
 
 for i in 0 2 3; do ok "index $i stops, with 0" stopped TERM "$(pid_of live $i)"; done
 kill -TERM "$new"
-ok "and so does the one that took over" wait_for 10 gone "$new"
+ok "and so does the one that took over" await 10 gone "$new"
 done_testing

@@ -2,12 +2,12 @@
 # docs/troubleshooting.md has every error line of the daemons and of reuseportctl, and none that they no longer have.
 # Commands, options, keys, metrics, links, files, make targets and functions that the documents name exist. The README
 # stays short. And the check notices whatever is not so.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/tap.sh"
 need perl
 make_tmp
 cd "$root"
 
-ok "docs.pl, on this tree" perl tests/docs.pl .
+ok "docs.pl, on this tree" perl tests/tools/docs.pl .
 
 ok "the README has at most 150 lines" [ "$(wc -l <README.md)" -le 150 ]
 is "documents of more than 400 lines" "$(wc -l docs/*.md | awk '$1 > 400 && $2 != "total" { print $2 }')" ""
@@ -25,7 +25,7 @@ fresh() {
 notices() {
 	fresh
 	printf '%s\n' "$4" >>"$copy/$3"
-	if out=$(perl tests/docs.pl "$copy" 2>&1); then out="did not fail: $out"; fi
+	if out=$(perl tests/tools/docs.pl "$copy" 2>&1); then out="did not fail: $out"; fi
 	[ "$(echo "$out" | wc -l)" -eq 1 ] || out="not one line: $out"
 	like "$1" "$out" "$2"
 }
@@ -65,14 +65,14 @@ notices "a mark of status" "$lacks""%u buckets are blue" reuseportctl/diagnose.c
 
 fresh
 sed -i '/^## Cost/,/^## /s/| 6.53 |/| 6.54 |/' "$copy/README.md"
-like "a figure of the README" "$(perl tests/docs.pl "$copy" || true)" "README.md: docs/benchmark.md has no figure 6.54"
+like "a figure of the README" "$(perl tests/tools/docs.pl "$copy" || true)" "README.md: docs/benchmark.md has no figure 6.54"
 
 fresh
 sed -i 's/! no instance is live/! every instance is live/' "$copy/docs/troubleshooting.md"
-like "a mark of status, in a table" "$(perl tests/docs.pl "$copy" || true)" "has, but no source: ! every instance is live in this group"
+like "a mark of status, in a table" "$(perl tests/tools/docs.pl "$copy" || true)" "has, but no source: ! every instance is live in this group"
 
 # An INFO line and a comment are no errors
 fresh
 printf '%s\n' 'Log(LOG_INFO, "INFO: all is well.\n"); /* rp_fail(m, err, "not at all well"); */' >>"$copy/$group"
-ok "neither an INFO line nor a comment is taken for an error line" quietly perl tests/docs.pl "$copy"
+ok "neither an INFO line nor a comment is taken for an error line" quietly perl tests/tools/docs.pl "$copy"
 done_testing

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The selector in the kernel: the same bucket as in user space, failover, refusal, overrides, counters.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/tap.sh"
 need_root
 sandbox
 # small enough that a datagram of 4,000 bytes travels in fragments

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The group library without a daemon: which instances join, which are refused and in which words, what becomes of leftovers.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_root
 need clang bpftool jq flock setpriv
 sandbox
@@ -14,7 +14,7 @@ member() {
 	out=$tmp/member$members
 	"$tools/member" "$@" >"$out" &
 	pid=$!
-	wait_for 15 test -s "$out" || diag "member $* says nothing"
+	await 15 test -s "$out" || diag "member $* says nothing"
 	said=$(head -n 1 "$out")
 }
 
@@ -109,7 +109,7 @@ member "$object" "$pins" 3 2 takeover=true
 is "takeover: the new instance owns the bucket, the old process lives on" "$said $(kill -0 "$third" && echo yes)" \
 	"joined index 2 of 3 nonce $nonce failover on live 0:member:$first 2:member:$pid yes"
 said_by() {
-	wait_for 5 grep -q "$2" "$tmp/member$1" || diag "member $1: $(cat "$tmp/member$1")"
+	await 5 grep -q "$2" "$tmp/member$1" || diag "member $1: $(cat "$tmp/member$1")"
 }
 kill -TERM "$third"
 said_by $((members - 1)) left
@@ -135,7 +135,7 @@ later() {
 	is "an instance that is bound waits while others are ready" "$said" "bound, others serve"
 }
 lastly() {
-	wait_for 15 grep -qv bound "$tmp/member$members" || diag "member $members: says no more"
+	await 15 grep -qv bound "$tmp/member$members" || diag "member $members: says no more"
 	said=$(tail -n 1 "$tmp/member$members")
 }
 later 3
@@ -202,7 +202,7 @@ while [ $i -lt "$n" ]; do
 	i=$((i + 1))
 done
 everyone_said() { [ "$(cat "$tmp"/same? "$tmp"/rival? | wc -l)" -eq $((2 * n)) ]; }
-ok "$((2 * n)) at the same instant, two for each of $n buckets: all come to an end" wait_for 15 everyone_said
+ok "$((2 * n)) at the same instant, two for each of $n buckets: all come to an end" await 15 everyone_said
 is "one of each two wins, with one nonce for all" \
 	"$(cat "$tmp"/same? "$tmp"/rival? | grep -c '^joined') $(cat "$tmp"/same? "$tmp"/rival? | sed -n 's/.*nonce \([0-9]*\) .*/\1/p' | sort -u | wc -l)" "$n 1"
 is "the others are told which instance has it" "$(cat "$tmp"/same? "$tmp"/rival? | grep -c 'is in use .* by member pid')" "$n"
@@ -215,7 +215,7 @@ stop $pids
 "$tools/member" "$object" "$pins" 2 0 hold=60 >"$tmp/holder" &
 holder=$!
 lock_held() { ! flock -n "$pins" true; }
-wait_for 5 lock_held
+await 5 lock_held
 began=$(date +%s)
 refused "$object" "$pins" 2 1
 like "a lock that is not given back is reported, not waited for forever" "$said" "another process holds the lock on $pins"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # reuseportctl without a daemon: its own commands listen and connect are the group and the exporters.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_root
 need jq strace flock script mandoc bash
 [ -x "$reuseportctl" ] && [ -f "$object" ] || skip_all "not built: run make bpf"
@@ -24,7 +24,7 @@ says() {
 listens() {
 	"$reuseportctl" "$@" >"$tmp/listen" 2>&1 &
 	pid=$!
-	wait_for 10 grep -q 'Ctrl-C ends it' "$tmp/listen" || die "listen does not start: $(cat "$tmp/listen")"
+	await 10 grep -q 'Ctrl-C ends it' "$tmp/listen" || die "listen does not start: $(cat "$tmp/listen")"
 }
 
 ends() {
@@ -67,7 +67,7 @@ says "another count" 1 "reuseport_hashbucket_count is 4 here, but 3 in the runni
 
 flock -o "$pins" sleep 60 &
 locker=$!
-wait_for 5 not flock -n "$pins" true
+await 5 not flock -n "$pins" true
 ok "status does not wait for the lock" sh -c "timeout 5 '$reuseportctl' status >'$tmp/status'"
 ok "nor does where" quietly timeout 5 "$reuseportctl" where 192.0.2.1
 kill $locker
@@ -87,12 +87,12 @@ is "but not with NO_COLOR" "$(grep -c "$(printf '\033')" "$tmp/terminal")" 0
 like "who, since when, how much" "$(cat "$tmp/status")" "^     0  reuseportctl $pid +[0-9:]+ +[0-9]+ +[0-9]+% +0 +0% +0$"
 "$reuseportctl" --watch=1 --listener listen_udp status >"$tmp/watch" &
 watcher=$!
-wait_for 10 grep -q 'the last [0-9.]* s of ' "$tmp/watch" || diag "$(cat "$tmp/watch")"
+await 10 grep -q 'the last [0-9.]* s of ' "$tmp/watch" || diag "$(cat "$tmp/watch")"
 kill $watcher
 like "--watch: later tables have what came in between" "$(sed '1,/the last/d' "$tmp/watch")" "^     0  reuseportctl .* 0    0%        0 "
 "$reuseportctl" --watch=1 --json status >"$tmp/watch" &
 watcher=$!
-wait_for 10 sh -c "[ \$(wc -l <'$tmp/watch') -ge 2 ]"
+await 10 sh -c "[ \$(wc -l <'$tmp/watch') -ge 2 ]"
 kill $watcher
 ok "--watch --json: an object a line" sh -c "head -n 2 '$tmp/watch' | jq -e .pin_path >/dev/null"
 
@@ -182,7 +182,7 @@ says "neither" 2 "failover takes 'on' or 'off', not 'maybe'" failover maybe
 
 says "a group that is live is not reset" 1 "the group $pins is live \(reuseportctl pid $first at index 0 of listener listen_tcp\): stop its instances first" reset
 ends "$first"
-ok "index 1 alone" wait_for 5 live_at 1
+ok "index 1 alone" await 5 live_at 1
 ends "$second"
 like "a dead group" "$(ctl status || true)" "^! no instance is live in this group: .*'reuseportctl reset'$"
 says "has no settings to change" 1 "no instance is live in the group $pins: its settings come with the first instance" override add 10.0.0.0/8 1

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The objects that compilers made load, for UDP and for TCP, as root and with CAP_BPF alone, which has the verifier look
 # harder: ours, and those of scripts/ci/check-compilers, if it was run.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_root
 need setpriv
 sandbox
@@ -15,7 +15,7 @@ loads() {
 	groups=$((groups + 1))
 	"$@" "$tools/member" "$file" "$bpffs/group$groups" 1 0 protocol="$protocol" >"$tmp/said$groups" &
 	pid=$!
-	wait_for 20 test -s "$tmp/said$groups" || diag "member says nothing"
+	await 20 test -s "$tmp/said$groups" || diag "member says nothing"
 	like "$case: $protocol" "$(cat "$tmp/said$groups")" "^joined index 0 of 1 nonce"
 	kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # 200 exporters, 5 source ports each, and N nfacctd on one port: every exporter at exactly one instance, 0 lost.
 # Three groups at a time: IPv4, IPv6, and both on one dual-stack listener.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 sandbox
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Bad input: one line that says what is wrong, exit status 1, and the instances that run do not notice.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need clang bpftool setpriv perl ss
 sandbox
@@ -11,17 +11,17 @@ ip link set lo mtu 1500
 config live 2100 3 "nfacctd_ip: 127.0.0.1" "pidfile: $tmp/live.pidfile" "reuseport_nonce: 42"
 start live 1
 start live 0
-wait_for 20 is_up live 0
-wait_for 20 is_up live 1
+await 20 is_up live 0
+await 20 is_up live 1
 config bmp 2100 3 "bmp_daemon_ip: 127.0.0.1\nbmp_daemon_port: 1790"
 sed -i '/^nfacctd\|^plugins\|\[p\]/d' "$tmp/bmp.conf"
 "$pmbmpd" -f "$tmp/bmp.conf" -x 2 -F "$tmp/bmp.pidfile" >"$tmp/bmp.log" 2>&1 &
 pmbmpd_pid=$!
-wait_for 20 grep -q 'listener bmp joined' "$tmp/bmp.log"
+await 20 grep -q 'listener bmp joined' "$tmp/bmp.log"
 "$tools/exporter" netflow5 4 2100 exporters=50 ports=2 datagrams=1000000 rate=500 >"$tmp/sent" &
 exporter=$!
 "$tools/exporter" bmp 4 1790 exporters=3 ports=1 >"$tmp/sessions" &
-wait_for 10 test -s "$tmp/sessions"
+await 10 test -s "$tmp/sessions"
 
 # refuses NAME REGEX COMMAND...: exits with 1, and its one ERROR line matches
 refuses() {

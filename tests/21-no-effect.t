@@ -1,7 +1,7 @@
 #!/bin/sh
 # Parsing a config has no effect: a start that is refused before it binds, or that only checks the config, leaves the bpffs as it
 # was, whether there is no group, a group without a live instance, or a live one.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need bpftool jq
 sandbox

@@ -1,7 +1,7 @@
 #!/bin/sh
 # 60 routers with a BMP session each and flows from the same address, 3 instances: flows and session meet at the same
 # one, also after reconnecting, in nfacctd with its BMP daemon and in pmbmpd beside nfacctd.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need jq
 sandbox
@@ -29,7 +29,7 @@ connect() {
 		"$tools/exporter" bmp $family 1790 exporters=30 ports=1 >"$tmp/up$family" &
 		echo $! >>"$tmp/connected"
 	done
-	ok "$2: 60 sessions are up" wait_for 30 seen "$1"
+	ok "$2: 60 sessions are up" await 30 seen "$1"
 	while read -r p; do kill "$p" && wait "$p" || true; done <"$tmp/connected" 2>/dev/null
 	rm "$tmp/connected"
 	sessions "$1" >"$tmp/sessions"
@@ -39,7 +39,7 @@ for i in 0 1 2; do
 	config in$i 2100 3 "reuseport_pin_path: $bpffs/in" "bmp_daemon: true" "$(bmp_keys in$i)"
 	start in$i $i
 done
-for i in 0 1 2; do wait_for 20 is_up in$i $i; done
+for i in 0 1 2; do await 20 is_up in$i $i; done
 
 connect in "nfacctd"
 cp "$tmp/sessions" "$tmp/first"
@@ -70,8 +70,8 @@ for i in 0 1 2; do
 	"$pmbmpd" -f "$tmp/daemon$i.conf" -x $i >"$tmp/daemon$i.log" 2>&1 &
 done
 for i in 0 1 2; do
-	wait_for 20 is_up out$i $i
-	wait_for 20 grep -q 'listener bmp joined' "$tmp/daemon$i.log"
+	await 20 is_up out$i $i
+	await 20 grep -q 'listener bmp joined' "$tmp/daemon$i.log"
 done
 connect daemon "pmbmpd beside nfacctd"
 cp "$tmp/sessions" "$tmp/first"

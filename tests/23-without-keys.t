@@ -1,7 +1,7 @@
 #!/bin/sh
 # Without the keys a patched daemon is upstream's: the same socket options, no BPF, nothing pinned. With them the
 # UDP socket has no SO_REUSEADDR, so that nobody else's socket can get in front of the group.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need strace perl setpriv
 sandbox
@@ -11,7 +11,7 @@ traced() {
 	strace -f -qq -e trace=setsockopt,bpf -o "$tmp/$1-0.trace" \
 		"$nfacctd" -f "$tmp/$1.conf" -o "$tmp/$1-0.csv" >"$tmp/$1-0.log" 2>&1 &
 	tracer=$!
-	wait_for 20 grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-0.log"
+	await 20 grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-0.log"
 }
 
 # untrace: ends it and its plugin; strace goes with them
@@ -57,7 +57,7 @@ untrace
 
 config both 2104 4 "reuseport_hashbucket_index: 1"
 start both 3
-wait_for 20 is_up both 3
+await 20 is_up both 3
 like "-x goes before the index in the config" "$(cat "$tmp/both-3.log")" "listener nfacctd joined $bpffs/both as index 3 of 4"
 for daemon in "$nfacctd" "$pmbmpd"; do
 	like "${daemon##*/} -h tells of -x" "$("$daemon" -h)" '^  -x .*reuseport_hashbucket_index'

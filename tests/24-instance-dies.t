@@ -1,7 +1,7 @@
 #!/bin/sh
 # An instance is killed: its exporters are served by the others at once, its children hold no listener, the next start
 # needs no clean-up, and its exporters come home.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 sandbox
 
@@ -32,7 +32,7 @@ send >>"$tmp/sent"
 mv "$tmp/live-1.log" "$tmp/dead.log"
 mv "$tmp/live-1.csv" "$tmp/dead.csv" 2>/dev/null || true
 start live 1
-wait_for 20 is_up live 1
+await 20 is_up live 1
 like "the same index starts again" "$(cat "$tmp/live-1.log")" \
 	"listener nfacctd joined $bpffs/live as index 1 of 3 \(3 live"
 send >>"$tmp/sent"
@@ -53,12 +53,12 @@ is "sent in all" "$(awk '{sum += $1} END {print sum}' "$tmp/sent")" 3000
 config last 2101 2 "bmp_daemon: true\nbmp_daemon_port: 1791"
 start_and_wait last 0
 start last 1
-ok "a newcomer waits" wait_for 10 grep -q 'listener bmp is bound and joins .* when it reads' "$tmp/last-1.log"
+ok "a newcomer waits" await 10 grep -q 'listener bmp is bound and joins .* when it reads' "$tmp/last-1.log"
 kill -KILL "$(pid_of last 0)"
-ok "the last one dies: the newcomer joins" wait_for 1 grep -q 'listener bmp joined .* as index 1 of 2 (1 live' "$tmp/last-1.log"
+ok "the last one dies: the newcomer joins" await 1 grep -q 'listener bmp joined .* as index 1 of 2 (1 live' "$tmp/last-1.log"
 # An emulated machine may take longer to look than the newcomer sleeps
 [ "${SLOWER:-1}" -gt 1 ] || ok "although it does not read yet" not grep -q 'waiting for NetFlow' "$tmp/last-1.log"
-wait_for 20 is_up last 1
+await 20 is_up last 1
 rm "$tmp/last-0.pid"
 stop_all last
 done_testing

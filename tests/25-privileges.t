@@ -3,7 +3,7 @@
 # at all, where the kernel allows it and the pins are there; RLIMIT_MEMLOCK, where the kernel charges it. And what another
 # user can do to the group: nothing.
 # shellcheck disable=SC2086 # words: user, user_bpf, stranger
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need setpriv prlimit perl
 sandbox
@@ -44,7 +44,7 @@ launch() {
 
 # receives NAME PORT: it joins and receives, and stops
 receives() {
-	ok "$1: starts" wait_for 20 is_up "$1" 0
+	ok "$1: starts" await 20 is_up "$1" 0
 	"$tools/exporter" netflow5 4 "$2" exporters=10 ports=1 datagrams=1 >/dev/null
 	stop_all "$1"
 	is "$1: receives" "$(grep -c ',1,100$' "$tmp/out/$1-0.csv")" 10
@@ -86,7 +86,7 @@ else
 	own_group pinned 2104
 	ok "pinned: by one who may" quietly $user_bpf "$tmp/reuseportctl" -p "$bpffs/pinned" --prog "$tmp/reuseport.o" preload nfacctd
 	launch pinned $user
-	wait_for 20 is_up pinned 0 || diag "$(cat "$tmp/pinned-0.log")"
+	await 20 is_up pinned 0 || diag "$(cat "$tmp/pinned-0.log")"
 	is "pinned: the daemon has no capability" "$(awk '/^Cap(Eff|Prm|Amb|Bnd)/ {print $2}' "/proc/$(pid_of pinned 0)/status" | sort -u)" 0000000000000000
 	is "pinned: status needs none" "$($user "$tmp/reuseportctl" -p "$bpffs/pinned" --json status | jq '.listeners[0].buckets[0].pid')" "$(pid_of pinned 0)"
 	ok "pinned: nor does override add" quietly $user "$tmp/reuseportctl" -p "$bpffs/pinned" override add 10.0.0.0/8 0
@@ -126,7 +126,7 @@ fi
 own_group victim 2106 "bmp_daemon: true" "bmp_daemon_port: 1790"
 launch victim $user_bpf
 for line in "listener bmp joined" "listener nfacctd joined"; do
-	wait_for 20 grep -q "$line" "$tmp/victim-0.log" || diag "$(cat "$tmp/victim-0.log")"
+	await 20 grep -q "$line" "$tmp/victim-0.log" || diag "$(cat "$tmp/victim-0.log")"
 done
 
 # binds TYPE FAMILY ADDRESS PORT OPTION...: with these socket options; 0 if it got there

@@ -2,7 +2,7 @@
 # pmacct as released, unpatched, loads our object by its own nfacctd_rp_ebpf_prog, and then places every exporter where our
 # daemons place it, once 'reuseportctl resize' has set the size; before, nothing is lost either. A patched one that is built
 # with --enable-ebpf has both features, and does with each what the binary that has it alone does.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need jq
 stock=$root/build/stock-${RELEASE:-$base}/src/nfacctd
@@ -24,7 +24,7 @@ runs() {
 	for i in 0 1 2; do
 		"$1" -f "$tmp/$2-$i.conf" -o "$tmp/$2-$i.csv" >"$tmp/$2-$i.log" 2>&1 &
 		echo $! >"$tmp/$2-$i.pid"
-		wait_for 20 reads "$2" "$i" || die "index $i of $2 does not start: $(cat "$tmp/$2-$i.log")"
+		await 20 reads "$2" "$i" || die "index $i of $2 does not start: $(cat "$tmp/$2-$i.log")"
 	done
 }
 
@@ -50,7 +50,7 @@ instances ours reuseport_hashbucket_index
 runs "$both" ours
 for i in 0 1 2; do
 	# a moment after it has said that it reads
-	wait_for 20 is_up ours "$i" || true
+	await 20 is_up ours "$i" || true
 	like "our keys, --enable-ebpf: index $i joins" "$(cat "$tmp/ours-$i.log")" "joined $bpffs/ours as index $i of 3 .*nonce 12345"
 done
 judge ours "our keys, --enable-ebpf" 3

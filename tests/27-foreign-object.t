@@ -1,7 +1,7 @@
 #!/bin/sh
 # An object of somebody else's, with the maps of the contract alone and the old section name: nfacctd balances with it,
 # and says in one line what it lacks.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need clang
 sandbox

@@ -1,7 +1,7 @@
 #!/bin/sh
 # An exporter whose IPFIX options data say 0.0.0.0 and :: of its own address, as softflowd 1.1.1 does, keeps its name: that of the
 # sender. Another address is the exporter's, as upstream has it.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need perl
 sandbox

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Stopping: an idle instance answers either signal within a second, what is queued is read first, a second signal ends
 # that, and the pidfile that a successor wrote stays.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 sandbox
 
@@ -20,13 +20,13 @@ for mode in foreground daemon; do
 			"print_output_file[p]: $tmp/out.csv" "logfile: $tmp/live-0.log" "pidfile: $tmp/pidfile"
 		rm -f "$tmp/live-0.log"
 		"$nfacctd" -f "$tmp/live.conf" -x 0 >"$tmp/err" 2>&1 &
-		ok "$mode, SIG$signal: it starts" wait_for 20 grep -qs joined "$tmp/live-0.log"
-		wait_for 20 grep -q 'waiting for NetFlow' "$tmp/live-0.log"
+		ok "$mode, SIG$signal: it starts" await 20 grep -qs joined "$tmp/live-0.log"
+		await 20 grep -q 'waiting for NetFlow' "$tmp/live-0.log"
 		sleep 0.5
 		pid=$(cat "$tmp/pidfile")
 		kill -$signal "$pid"
 		ok "$mode, SIG$signal: idle, it leaves within a second" left_within 1000
-		ok "$mode, SIG$signal: and is gone after upstream's pause" wait_for 5 gone "$pid"
+		ok "$mode, SIG$signal: and is gone after upstream's pause" await 5 gone "$pid"
 		ok "$mode, SIG$signal: without its pidfile" [ ! -e "$tmp/pidfile" ]
 	done
 done
@@ -67,15 +67,15 @@ serves() {
 	grep -q 'joined' "$tmp/old-0.log" && grep -q "waiting for data on: '$tmp/pipe'" "$tmp/old-0.log"
 }
 start old 0
-wait_for 20 serves
+await 20 serves
 old=$(pid_of old 0)
 mv "$tmp/old-0.log" "$tmp/ousted.log"
 start old 0
 ok "an ousted instance exits with 0" wait "$old"
-wait_for 20 serves
+await 20 serves
 is "the pidfile is its successor's" "$(cat "$tmp/pidfile")" "$(pid_of old 0)"
 ok "and so is the socket of the memory plugin" quietly "$tree/src/pmacct" -s -p "$tmp/pipe"
 ok "the successor exits with 0" stopped INT "$(pid_of old 0)"
-wait_for 5 [ ! -e "$tmp/pipe" ] || true
+await 5 [ ! -e "$tmp/pipe" ] || true
 is "and removes both" "$(ls "$tmp/pidfile" "$tmp/pipe" 2>/dev/null)" ""
 done_testing

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The demo as a test: real exporters (softflowd, nfprobe) and routers (FRR), an instance killed and started again.
 # The demo itself fails if a promise is broken.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need softflowd jq tcpdump ip
 [ -x /usr/lib/frr/bgpd ] || skip_all "no /usr/lib/frr/bgpd"

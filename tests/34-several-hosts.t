@@ -2,7 +2,7 @@
 # Several hosts with two instances each, by scripts/lab, which itself fails if a promise is broken: behind a router with ECMP, and
 # behind IPVS where the kernel has it; 'scripts/ci/check-kernels --suites bookworm tests/34-several-hosts.t' boots one
 # that has.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need ip ss script
 # No package can add what the running kernel lacks: a skip, even with CHECK_STRICT

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Templates among instances: each has a file of its own, and decodes what any of them has learnt; the latest definition
 # holds.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need jq
 sandbox
@@ -15,7 +15,7 @@ learnt() {
 config live 2100 2 "nfacctd_templates_file: $tmp/live-templates.json" "reuseport_nonce: 42"
 start_all live 2
 "$tools/exporter" mixed 4 2100 exporters=90 ports=1 datagrams=2 >/dev/null
-wait_for 5 queues_empty 2100
+await 5 queues_empty 2100
 sleep 0.5
 all=$(($(learnt live 0) + $(learnt live 1)))
 is "60 exporters with templates, each in the file of its instance" "$all" 60
@@ -23,7 +23,7 @@ ok "each instance has some" [ $(($(learnt live 0) * $(learnt live 1))) -gt 0 ]
 ok "nobody wrote to the name as it is in the config" [ ! -e "$tmp/live-templates.json" ]
 before=$(cksum "$tmp"/live-templates-?.json)
 "$tools/exporter" mixed 4 2100 exporters=90 ports=1 datagrams=2 >/dev/null
-wait_for 5 queues_empty 2100
+await 5 queues_empty 2100
 sleep 0.5
 is "templates that come again as they were are not written again" "$(cksum "$tmp"/live-templates-?.json)" "$before"
 ok "an instance stops" stopped INT "$(pid_of live 1)"
@@ -53,7 +53,7 @@ define 1 999
 rm -f "$tmp"/*.csv
 start_and_wait other 0
 data
-wait_for 5 queues_empty 2100
+await 5 queues_empty 2100
 define 2 "$len"
 sleep 1.2
 data

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tracing without kprobes: arrays.bt shows which instances join, leave, take over and die, tcpstates.bt the states of sessions, and
 # the debug object its decisions. All are compared with what real instances did.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/trace.sh"
 need_daemons
 [ -f "$root/bpf/reuseport-debug.o" ] || skip_all "not built: run make debug"
 sandbox
@@ -35,7 +35,7 @@ note() {
 
 for i in 0 1; do
 	note $i
-	ok "index $i joins, with its pid and name" wait_for 5 said join $i
+	ok "index $i joins, with its pid and name" await 5 said join $i
 done
 
 # printed: takes what the debug object has printed since the last call into $tmp/printed
@@ -57,7 +57,7 @@ short() {
 
 send() {
 	for family in 4 6; do "$tools/exporter" netflow5 $family 2100 exporters=20 ports=2 datagrams=2 rate=2000 >/dev/null; done
-	wait_for 20 queues_empty 2100
+	await 20 queues_empty 2100
 }
 
 send
@@ -80,23 +80,23 @@ state() {
 states() {
 	[ "$(state "$1" "$2")" -eq 10 ]
 }
-ok "10 sessions, 5 of them IPv4, are established" wait_for 10 states SYN_RECV ESTABLISHED
+ok "10 sessions, 5 of them IPv4, are established" await 10 states SYN_RECV ESTABLISHED
 is "5 of them by their IPv4 addresses" "$(grep -c ' 10\.0\.0\.[0-9]*:[0-9]* .*> ESTABLISHED' "$tmp/states.out")" 5
 while read -r p; do kill "$p" && wait "$p" || true; done <"$tmp/routers"
-ok "the routers end or reset them" wait_for 10 states ESTABLISHED '(CLOSE_WAIT|CLOSE)'
-ok "and all are closed" wait_for 10 states '(LAST_ACK|CLOSE_WAIT|ESTABLISHED)' CLOSE
+ok "the routers end or reset them" await 10 states ESTABLISHED '(CLOSE_WAIT|CLOSE)'
+ok "and all are closed" await 10 states '(LAST_ACK|CLOSE_WAIT|ESTABLISHED)' CLOSE
 is "two listeners came up" "$(grep -c 'tcp \[::\]:0 to 17901: CLOSE > LISTEN' "$tmp/states.out")" 2
 
 # Takeover
 old=$(pid_of live 0)
 start_and_wait live 0
 note 0
-ok "a new instance at index 0 takes over, with its pid and name" wait_for 5 said takeover 0
+ok "a new instance at index 0 takes over, with its pid and name" await 5 said takeover 0
 wait "$old"
 
 # Death, and failover
 crash live 1
-ok "index 1 dies, with its pid and name" wait_for 5 said death 1
+ok "index 1 dies, with its pid and name" await 5 said death 1
 send
 printed
 decided failover >"$tmp/failover"
@@ -106,7 +106,7 @@ ok "the debug object has failover to index 0 for exactly the exporters of index 
 	diff "$tmp/orphans" "$tmp/failover"
 ok "which are some, and not all" [ "$(wc -l <"$tmp/orphans")" -gt 0 -a "$(wc -l <"$tmp/orphans")" -lt 40 ]
 stop_all live
-ok "index 0 leaves, with its pid and name" wait_for 5 said leave 0
+ok "index 0 leaves, with its pid and name" await 5 said leave 0
 sort "$tmp/own" "$tmp/stayed" "$tmp/failover" | awk '{sum[$1 " " $2] += $3} END {for (e in sum) print e, sum[e]}' | sort >"$tmp/said"
 received live >"$tmp/received"
 ok "each exporter's datagrams came where the debug object said" diff "$tmp/said" "$tmp/received"
@@ -134,7 +134,7 @@ like "with CAP_BPF alone it is refused: $denied" "$denied $(grep ERROR "$tmp/den
 	"^1 ERROR: .*/reuseport-debug.o is a debug build, which takes CAP_PERFMON beside CAP_BPF: give the daemon both, or use reuseport.o"
 setpriv --bounding-set -all,+bpf,+perfmon "$nfacctd" -f "$tmp/off.conf" -x 0 -o "$tmp/off-0.csv" >"$tmp/off-0.log" 2>&1 &
 echo $! >"$tmp/off-0.pid"
-ok "with CAP_BPF and CAP_PERFMON it runs" wait_for 20 is_up off 0
+ok "with CAP_BPF and CAP_PERFMON it runs" await 20 is_up off 0
 stop_all off
 rmdir "$buffer"
 done_testing

@@ -1,7 +1,7 @@
 #!/bin/sh
 # select.bt shows the bucket of each datagram and SYN, and why it is not its own: the same as what instances received, while all
 # are live, while one is dead, and without failover.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/trace.sh"
 need_daemons
 # No package can add this to a running kernel: not a failure, even with CHECK_STRICT
 [ -e /sys/bus/event_source/devices/kprobe ] || {
@@ -20,7 +20,7 @@ start_and_wait off 0
 
 send() {
 	for family in 4 6; do "$tools/exporter" netflow5 $family "$1" exporters=20 ports=2 datagrams=2 rate=2000 >/dev/null; done
-	wait_for 20 queues_empty "$1"
+	await 20 queues_empty "$1"
 }
 
 # said PORT REGEX: the lines of that port with such an outcome, counted: "exporter bucket lines"
@@ -35,7 +35,7 @@ lines() {
 }
 
 send 17900
-ok "a line for each of 160 datagrams" wait_for 10 lines 17900 160
+ok "a line for each of 160 datagrams" await 10 lines 17900 160
 said 17900 own >"$tmp/own"
 is "all are for their own instance" "$(awk '{n += $3} END {print n}' "$tmp/own")" 160
 sed -E 's/ [0-9]+$//' "$tmp/own" >"$tmp/owners"
@@ -45,7 +45,7 @@ for family in 4 6; do
 	"$tools/exporter" bmp $family 17901 exporters=10 ports=1 >"$tmp/routers$family" &
 	echo $! >>"$tmp/routers"
 done
-ok "a line for each of 20 SYNs" wait_for 10 lines 17901 20
+ok "a line for each of 20 SYNs" await 10 lines 17901 20
 said 17901 own | cut -d' ' -f1,2 >"$tmp/sessions"
 is "all are for their own instance" "$(wc -l <"$tmp/sessions")" 20
 ok "which is that of their flows" [ -z "$(comm -23 "$tmp/sessions" "$tmp/owners")" ]
@@ -53,13 +53,13 @@ while read -r p; do kill "$p" && wait "$p" || true; done <"$tmp/routers"
 
 crash live 1
 send 17900
-ok "index 1 is dead: 160 lines more" wait_for 10 lines 17900 320
+ok "index 1 is dead: 160 lines more" await 10 lines 17900 320
 said 17900 'failover: empty' >"$tmp/failover"
 grep ' 1 ' "$tmp/own" | sed 's/ 1 / 0 /' >"$tmp/orphans"
 ok "its exporters fail over to index 0 ($(wc -l <"$tmp/orphans")), because its bucket is empty" diff "$tmp/orphans" "$tmp/failover"
 
 send 17902
-ok "without failover, too, a line for each of 160" wait_for 10 lines 17902 160
+ok "without failover, too, a line for each of 160" await 10 lines 17902 160
 said 17902 'refused: empty' >"$tmp/refused"
 stop_all live off
 said 17900 '(own|failover: empty)' >"$tmp/said"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What reuseportctl shows of real daemons, against what they did: owners, shares, drops, full queues, heavy buckets, foreign
 # sockets at the port; overrides that move flows and sessions; metrics, as promtool and node_exporter read them.
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/daemons.sh"
 need_daemons
 need jq promtool prometheus-node-exporter curl ss
 sandbox
@@ -30,7 +30,7 @@ sends() {
 config live 2100 3 "bmp_daemon: true" "bmp_daemon_port: 1790" "bmp_daemon_max_peers: 100"
 start_all live 3
 bmp_up() { [ "$(status '[.listeners[] | .buckets[] | select(.state == "ready")] | length')" = 6 ]; }
-wait_for 30 bmp_up || diag "$(cat "$tmp/json")"
+await 30 bmp_up || diag "$(cat "$tmp/json")"
 
 # ---- a group that is well ----
 
@@ -42,7 +42,7 @@ is "the group's nonce and count" "$(status '.size, .nonce > 0, .failover, .overr
 sent=$(sends 5 4 200)
 "$tools/exporter" bmp 4 1790 exporters=50 ports=1 >"$tmp/routers" &
 routers=$!
-wait_for 20 grep -q 'sessions' "$tmp/routers" || diag "no sessions: $(cat "$tmp/routers")"
+await 20 grep -q 'sessions' "$tmp/routers" || diag "no sessions: $(cat "$tmp/routers")"
 is "$sent datagrams are counted" "$(status '[.listeners[0].buckets[].received] | add' -l nfacctd)" "$sent"
 is "and 50 connections" "$(status '[.listeners[0].buckets[].received] | add' -l bmp)" 50
 is "shares add up to 1" "$(status '[.listeners[0].buckets[].share] | add * 1000 | round' -l nfacctd)" 1000
@@ -61,7 +61,7 @@ is "it ends as OpenMetrics does" "$(tail -n 1 "$tmp/reuseport.prom")" "# EOF"
 prometheus-node-exporter --collector.disable-defaults --collector.textfile --collector.textfile.directory="$tmp" \
 	--web.listen-address=127.0.0.1:9100 >"$tmp/node_exporter" 2>&1 &
 node_exporter=$!
-wait_for 20 curl -sf -o "$tmp/scraped" http://127.0.0.1:9100/metrics || diag "$(cat "$tmp/node_exporter")"
+await 20 curl -sf -o "$tmp/scraped" http://127.0.0.1:9100/metrics || diag "$(cat "$tmp/node_exporter")"
 kill $node_exporter
 is "node_exporter reads it" "$(awk '/^node_textfile_scrape_error/ {print $2}' "$tmp/scraped")" 0
 is "and exports it: all datagrams" "$(awk '/^reuseport_received_own_total.*listener="nfacctd"/ {n += $2} END {print n}' "$tmp/scraped")" "$sent"
@@ -79,7 +79,7 @@ n=$(sends 10 10 1)
 sent=$((sent + n))
 is "effective at once" "$(status ".listeners[0].buckets[$to].received" -l nfacctd)" $((before + n))
 moved() { peers 1790 "$(pid_of live $to)" | grep -qx "$heavy"; }
-ok "its BMP session follows" wait_for 25 moved
+ok "its BMP session follows" await 25 moved
 kill $routers
 wait $routers || true
 is "no other session ended" "$(awk '/ended/ {print $1}' "$tmp/routers")" 1
@@ -119,7 +119,7 @@ kill -CONT "$(pid_of live 1)"
 foreign() {
 	"$reuseportctl" --plain --count 1 --udp listen "$1" 2100 >"$tmp/foreign" 2>&1 &
 	foreign=$!
-	wait_for 10 grep -q 'Ctrl-C' "$tmp/foreign" || diag "foreign socket at $1: $(cat "$tmp/foreign")"
+	await 10 grep -q 'Ctrl-C' "$tmp/foreign" || diag "foreign socket at $1: $(cat "$tmp/foreign")"
 }
 # arrives ADDRESS: sends there, and prints how much of it the foreign socket received
 arrives() {
