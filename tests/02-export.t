@@ -6,7 +6,7 @@ need patch git quilt
 make_tmp
 cd "$root"
 
-# The git configuration of whoever runs this must not matter
+# The git configuration of the user who runs this must not matter
 export HOME="$tmp" GIT_CONFIG_NOSYSTEM=1 QUILT_PATCHES="$tmp/series"
 unset PMACCT_GIT
 git config --global user.name committer

@@ -45,7 +45,7 @@ is "the directories are those that make was given" "$(cd "$tmp/else" && find e/s
 like "a unit runs what is in them" "$(cat "$tmp/else/e/units/nfacctd@.service")" \
 	"^ExecStart=/e/lib64/pmacct/scripts/run-instance /e/sbin/nfacctd "
 like "an example names the object there" "$(cat "$tmp/else/e/doc/examples/nfacctd.conf")" "^reuseport_bpf_prog: /e/lib64/pmacct/reuseport.o$"
-echo "somebody else's" >"$tmp/else/e/lib64/pmacct/other"
+echo "another package's" >"$tmp/else/e/lib64/pmacct/other"
 make -s -C "$root" uninstall DESTDIR="$tmp/else" prefix=/e/usr $elsewhere >"$tmp/log" 2>&1 || die "make uninstall fails: $(cat "$tmp/log")"
 is "uninstall leaves what it did not install" "$(find "$tmp/else" -type f)" "$tmp/else/e/lib64/pmacct/other"
 make -s -C "$root" uninstall DESTDIR="$tmp/stage" prefix=/opt/pmacct

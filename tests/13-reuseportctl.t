@@ -290,7 +290,7 @@ is "completion knows the listeners" "$(proposed preload '' | grep -v '^-' | sort
 is "the manual page knows the listeners" \
 	"$(sed -n '/^\.Em listeners/{n;s/^\.Cm//;s/ [,.]//g;p}' "$manual" | tr -s ' ' '\n' | grep . | sort)" "$(cat "$tmp/listeners")"
 
-# Names on the disk are data: whoever may make a directory in a pin path must not have root run a command
+# Names on the disk are data: a user who may make a directory in a pin path must not have root run a command
 mkdir -p "$bpffs/hostile/nfacctd" "$bpffs/hostile/bmp"
 # shellcheck disable=SC2016 # as they are
 for name in '$(touch ran)' '`touch ran`' '$((1+1))' '*' 'a b' '${HOME}' 'nfacctd;touch ran' '-x'; do mkdir "$bpffs/hostile/$name"; done

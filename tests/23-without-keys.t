@@ -1,6 +1,6 @@
 #!/bin/sh
 # Without the keys a patched daemon is upstream's: the same socket options, no BPF, nothing pinned. With them the
-# UDP socket has no SO_REUSEADDR, so that nobody else's socket can get in front of the group.
+# UDP socket has no SO_REUSEADDR, so that no other socket can get in front of the group.
 . "${0%/*}/lib/daemons.sh"
 need_daemons
 need strace perl setpriv

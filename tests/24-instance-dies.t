@@ -1,6 +1,6 @@
 #!/bin/sh
 # An instance is killed: its exporters are served by the others at once, its children hold no listener, the next start
-# needs no clean-up, and its exporters come home.
+# needs no clean-up, and its exporters return to it.
 . "${0%/*}/lib/daemons.sh"
 need_daemons
 sandbox
@@ -44,7 +44,7 @@ back=$(awk '$2 == 1 && $3 == 10' "$tmp/received" | wc -l)
 moved=$(awk '$2 != 1 && $3 == 10' "$tmp/received" | wc -l)
 ok "exporters of the others stayed there all the time ($home of 100)" [ $((home + back)) -eq 100 ]
 ok "the dead had some of them ($back)" [ "$back" -gt 0 ]
-is "they were served by the others while it was gone, and came home" "$moved" "$back"
+is "they were served by the others while it was gone, and returned" "$moved" "$back"
 sum=$(awk '{sum += $3} END {print sum + 0}' "$tmp/received")
 is "datagrams lost, but for what died with it" $((3000 - sum)) $((back * 10))
 is "sent in all" "$(awk '{sum += $1} END {print sum}' "$tmp/sent")" 3000
@@ -53,10 +53,10 @@ is "sent in all" "$(awk '{sum += $1} END {print sum}' "$tmp/sent")" 3000
 config last 2101 2 "bmp_daemon: true\nbmp_daemon_port: 1791"
 start_and_wait last 0
 start last 1
-ok "a newcomer waits" await 10 grep -q 'listener bmp is bound and joins .* when it reads' "$tmp/last-1.log"
+ok "a new instance waits" await 10 grep -q 'listener bmp is bound and joins .* when it reads' "$tmp/last-1.log"
 kill -KILL "$(pid_of last 0)"
-ok "the last one dies: the newcomer joins" await 1 grep -q 'listener bmp joined .* as index 1 of 2 (1 live' "$tmp/last-1.log"
-# An emulated machine may take longer to look than the newcomer sleeps
+ok "the last one dies: the new instance joins" await 1 grep -q 'listener bmp joined .* as index 1 of 2 (1 live' "$tmp/last-1.log"
+# An emulated machine may take longer to look than the new instance sleeps
 [ "${SLOWER:-1}" -gt 1 ] || ok "although it does not read yet" not grep -q 'waiting for NetFlow' "$tmp/last-1.log"
 await 20 is_up last 1
 rm "$tmp/last-0.pid"

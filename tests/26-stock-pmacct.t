@@ -83,7 +83,7 @@ for name in stock patched; do
 	ok "$name: index 1 stops" stopped INT "$(pid_of $name 1)"
 	rm "$tmp/$name-1.pid"
 	judge $name "$name, upstream's key, without index 1" 2
-	is "$name: nobody else moves" "$(diff "$tmp/ours.places" "$tmp/$name.places" | sed -n 's/^< .* //p' | sort -u)" 1
+	is "$name: no other exporter moves" "$(diff "$tmp/ours.places" "$tmp/$name.places" | sed -n 's/^< .* //p' | sort -u)" 1
 	ok "$name: not a word of our keys" not grep -q 'reuseport:' "$tmp/$name"-?.log
 done
 

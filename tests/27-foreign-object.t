@@ -1,5 +1,5 @@
 #!/bin/sh
-# An object of somebody else's, with the maps of the contract alone and the old section name: nfacctd balances with it,
+# An object from elsewhere, with the maps of the contract alone and the old section name: nfacctd balances with it,
 # and says in one line what it lacks.
 . "${0%/*}/lib/daemons.sh"
 need_daemons

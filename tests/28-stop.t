@@ -69,9 +69,9 @@ serves() {
 start old 0
 await 20 serves
 old=$(pid_of old 0)
-mv "$tmp/old-0.log" "$tmp/ousted.log"
+mv "$tmp/old-0.log" "$tmp/replaced.log"
 start old 0
-ok "an ousted instance exits with 0" wait "$old"
+ok "a replaced instance exits with 0" wait "$old"
 await 20 serves
 is "the pidfile is its successor's" "$(cat "$tmp/pidfile")" "$(pid_of old 0)"
 ok "and so is the socket of the memory plugin" quietly "$tree/src/pmacct" -s -p "$tmp/pipe"

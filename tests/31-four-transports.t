@@ -168,7 +168,7 @@ connect() {
 	tcpdump -r "$tmp/capture" -w "$tmp/capture6" ip6 2>/dev/null
 }
 
-# check_first: all at one index; whoever has most of them is the $victim
+# check_first: all at one index; the index that has most of them is the $victim
 check_first() {
 	export_flows
 	places >"$tmp/owners"

@@ -20,7 +20,7 @@ sleep 0.5
 all=$(($(learnt live 0) + $(learnt live 1)))
 is "60 exporters with templates, each in the file of its instance" "$all" 60
 ok "each instance has some" [ $(($(learnt live 0) * $(learnt live 1))) -gt 0 ]
-ok "nobody wrote to the name as it is in the config" [ ! -e "$tmp/live-templates.json" ]
+ok "no instance wrote to the name as it is in the config" [ ! -e "$tmp/live-templates.json" ]
 before=$(cksum "$tmp"/live-templates-?.json)
 "$tools/exporter" mixed 4 2100 exporters=90 ports=1 datagrams=2 >/dev/null
 await 5 queues_empty 2100

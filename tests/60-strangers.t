@@ -1,6 +1,6 @@
 #!/bin/sh
 # The two public selectors that others run, as compiled from their sources: 3 nfacctd and 3 pmbmpd balance with each, and
-# say in one line what it lacks. Nobody's source or object is in this repository; they come by variable, and one that is not
+# say in one line what it lacks. No source or object of theirs is in this repository; they come by variable, and one that is not
 # given is skipped by name. With CHECK_STRICT that is a failure, unless the variable says "none".
 #
 #   STRANGER_FOLLOWED     reuseport.o, of the system this one follows: https://github.com/eduarrrd/reuseport

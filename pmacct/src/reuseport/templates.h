@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Templates of NetFlow v9 and IPFIX among instances: everybody knows what anybody has learnt.
+ * Templates of NetFlow v9 and IPFIX among instances: each knows what any of them has learnt.
  *
  * 1. Each instance writes what it learns to its own nfacctd_templates_file, as upstream does, with the time of it.
- * 2. Each reads its siblings' files: at the start, when one of them has changed, and when it misses a template. So a
- *    stand-in, a successor or a newcomer decodes an exporter that it has never seen before.
+ * 2. Each reads its siblings' files: at the start, when one of them has changed, and when it misses a template. So an
+ *    instance decodes an exporter that it has never seen before: after a failover, a takeover or growth.
  * 3. Of several definitions of one template the latest holds.
  *
  * Without the reuseport_* keys, or without --enable-jansson, every function here does what upstream does.
