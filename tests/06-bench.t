@@ -1,7 +1,7 @@
 #!/bin/sh
 # What scripts/bench makes of samples: medians, the least and the most, ratios of runs of the same round, a plot; and what it
 # refuses. The sections themselves are not run here, but for the one that needs no daemon.
-. "${0%/*}/lib/tap.sh"
+. "${0%/*}/lib/daemons.sh"
 need perl gnuplot jq
 need_daemons
 make_tmp
