@@ -29,7 +29,7 @@ own_group() {
 	shift 2
 	config "$name" "$port" 1 "reuseport_hashbucket_index: 0" "reuseport_bpf_prog: $tmp/reuseport.o" \
 		"print_output_file[p]: $tmp/out/$name-0.csv" "pidfile: $tmp/out/$name.pid" "$@"
-	chmod 644 "$conf"
+	chmod 644 "$tmp/$name.conf"
 	mkdir -m 700 "$bpffs/$name"
 	chown 65534 "$bpffs/$name"
 }

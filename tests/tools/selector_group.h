@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The group that tests/tools/selector.c sends to: its sockets, what arrives at them, and what user space
- * predicts. */
+/* The group that tests/tools/selector.c sends to: its sockets, what arrives at them, and what user
+ * space predicts. */
 #ifndef SELECTOR_GROUP_H
 #define SELECTOR_GROUP_H
 
