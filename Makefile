@@ -243,7 +243,7 @@ PROVE    = prove --exec '' --failures --timer
 STOCK    = $(if $(T),$(filter tests/26-%,$(CHOSEN)),all)
 
 check: build debug $(if $(STOCK),build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built) check-tools
-	$(if $(T),$(if $(CHOSEN),$(PROVE) $(CHOSEN),$(error no test is called tests/$(T)*.t)), \
+	@$(if $(T),$(if $(CHOSEN),$(PROVE) $(CHOSEN),$(error no test is called tests/$(T)*.t)), \
 		status=0; \
 		$(PROVE) --jobs 2 $(filter-out $(wildcard $(ALONE:%=tests/%-*.t)),$(wildcard tests/*.t)) || status=1; \
 		$(PROVE) $(wildcard $(ALONE:%=tests/%-*.t)) || status=1; \
