@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the life cycle must know of pmacct's plugins: see lifecycle.h. */
+/* What the life cycle must know of pmacct's plugins, and their ring: see lifecycle.h and reuseport.h. */
 #include "pmacct.h"
 #include "plugin_hooks.h"
 #include "pkt_handlers.h"
@@ -31,4 +31,14 @@ void reuseport_wait_for_children()
   signal(SIGINT, SIG_DFL);
   signal(SIGTERM, SIG_DFL);
   while (wait(NULL) > 0) continue;
+}
+
+int reuseport_ring_is_read(const struct ring *rg, const struct ch_status *status, u_int64_t bufsz)
+{
+  const char *next = rg->base + status->last_buf_off + bufsz;
+
+  /* as exec_plugins() does (plugin_hooks.c, 1.7.6 to 1.7.9) */
+  if (next + bufsz > rg->end) next = rg->base;
+
+  return rg->ptr == next;
 }

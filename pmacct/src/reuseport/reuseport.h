@@ -68,6 +68,14 @@ extern int reuseport_select(enum reuseport_listener, int nfds, fd_set *ready, st
 struct xflow_status_entry;
 extern void reuseport_forget_zero_exporter(struct xflow_status_entry *entry);
 
+/*
+ * For a plugin that was notified and finds, at its place in the ring, a number that it does not expect. bufsz: bytes of a buffer.
+ * Returns: whether the plugin has read the last buffer that the core committed: then the notification was late, not a buffer lost.
+ */
+struct ring;
+struct ch_status;
+extern int reuseport_ring_is_read(const struct ring *, const struct ch_status *, u_int64_t bufsz);
+
 /* Notes that this process has made a socket file at path. */
 extern void reuseport_made(const char *path);
 
