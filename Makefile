@@ -269,12 +269,14 @@ check-fresh: build/.deps-long
 lint: $(TREE)/.built
 	scripts/ci/lint --built $(TREE) build/pristine-$(RELEASE)
 
-# Not what was downloaded: pmacct's source, Debian's packages and chroots
+# Not what was downloaded: pmacct's source; in build/debian, Debian's packages, and the chroots of the longer checks
 clean:
 	rm -rf tests/bin bpf/*.o bench/*.o reuseportctl/reuseportctl
 	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name 'pristine-*' ! -name debian -exec rm -rf {} +
 
+# The longer checks, run by sudo, leave files that belong to root in build/debian, and only there: see scripts/ci/with-owner
 distclean: clean
-	rm -rf build
+	@echo rm -rf build
+	@rm -rf build 2>/dev/null || { echo "build/debian has chroots that belong to root: run 'sudo make distclean'" >&2; exit 1; }
 
 endif
