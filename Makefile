@@ -1,5 +1,6 @@
 # The front door: 'make help' lists the targets. 'make', 'make bpf', 'make build' and 'make install' need no root and install no
 # packages; they name what is missing. 'sudo make demo', 'sudo make check' and the longer checks install it themselves.
+# 'make build' fetches pmacct by scripts/fetch, which takes the address of Debian's archive from apt's configuration, where there is apt.
 
 RELEASE ?= 1.7.8
 TREE    := build/pmacct-$(RELEASE)
@@ -242,7 +243,8 @@ PROVE    = prove --exec '' --failures --timer
 # Only that one has other builds of pmacct beside ours
 STOCK    = $(if $(T),$(filter tests/26-%,$(CHOSEN)),all)
 
-check: build debug $(if $(STOCK),build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built) check-tools
+# .deps-check first: it brings ccache, which serves the three builds of pmacct
+check: build/.deps-check build debug $(if $(STOCK),build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built) check-tools
 	@$(if $(T),$(if $(CHOSEN),$(PROVE) $(CHOSEN),$(error no test is called tests/$(T)*.t)), \
 		status=0; \
 		$(PROVE) --jobs 2 $(filter-out $(wildcard $(ALONE:%=tests/%-*.t)),$(wildcard tests/*.t)) || status=1; \
@@ -257,6 +259,7 @@ bench: build check-tools build/.deps-long
 
 # Longer than the rest: see each one's --help
 check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: build debug check-tools build/.deps-long
+check-releases: build/.deps-build build/.deps-check
 check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd:
 	scripts/ci/$@
 
