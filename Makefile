@@ -136,10 +136,11 @@ $(TREE).configure: FORCE
 	@mkdir -p build
 	@echo '$(CONFIGURE)' | cmp -s - $@ || echo '$(CONFIGURE)' >$@
 
-# From the pristine source each time: patches and overlay are small, and a half-patched tree is of no use
+# From the pristine source each time: patches and overlay are small, and a half-patched tree is of no use. /.: the pristine source may
+# be a symbolic link, and to copy that would be to patch what it points to.
 $(TREE)/.built: $(TREE).configure configure.ac.patch $(wildcard patches/* patches/*/*) $(wildcard $(OVERLAY)/*) | build/pristine-$(RELEASE)
 	rm -rf $(TREE)
-	cp -R build/pristine-$(RELEASE) $(TREE)
+	cp -R build/pristine-$(RELEASE)/. $(TREE)
 	scripts/apply $(TREE)
 	scripts/build $(TREE) $(CONFIGURE)
 	touch $@
@@ -150,13 +151,13 @@ EBPF_FLAGS = --enable-ebpf --disable-bgp-bins --disable-st-bins --without-extern
 
 build/stock-$(RELEASE)/.built: | $(TREE)/.built
 	rm -rf $(@D)
-	cp -R build/pristine-$(RELEASE) $(@D)
+	cp -R build/pristine-$(RELEASE)/. $(@D)
 	scripts/build --unpatched $(@D) $(EBPF_FLAGS)
 	touch $@
 
 build/ebpf-$(RELEASE)/.built: $(TREE)/.built
 	rm -rf $(@D)
-	cp -R build/pristine-$(RELEASE) $(@D)
+	cp -R build/pristine-$(RELEASE)/. $(@D)
 	scripts/apply $(@D)
 	scripts/build $(@D) $(EBPF_FLAGS)
 	touch $@
