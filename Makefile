@@ -1,5 +1,6 @@
 # The front door: 'make help' lists the targets. 'make', 'make bpf', 'make build' and 'make install' need no root and install no
 # packages; they name what is missing. 'sudo make demo', 'sudo make check' and the longer checks install it themselves.
+# 'make build' fetches pmacct by scripts/fetch, which takes the address of Debian's archive from apt's configuration, where there is apt.
 
 RELEASE ?= 1.7.8
 TREE    := build/pmacct-$(RELEASE)
@@ -135,10 +136,11 @@ $(TREE).configure: FORCE
 	@mkdir -p build
 	@echo '$(CONFIGURE)' | cmp -s - $@ || echo '$(CONFIGURE)' >$@
 
-# From the pristine source each time: patches and overlay are small, and a half-patched tree is of no use
+# From the pristine source each time: patches and overlay are small, and a half-patched tree is of no use. /.: the pristine source may
+# be a symbolic link, and to copy that would be to patch what it points to.
 $(TREE)/.built: $(TREE).configure configure.ac.patch $(wildcard patches/* patches/*/*) $(wildcard $(OVERLAY)/*) | build/pristine-$(RELEASE)
 	rm -rf $(TREE)
-	cp -R build/pristine-$(RELEASE) $(TREE)
+	cp -R build/pristine-$(RELEASE)/. $(TREE)
 	scripts/apply $(TREE)
 	scripts/build $(TREE) $(CONFIGURE)
 	touch $@
@@ -149,13 +151,13 @@ EBPF_FLAGS = --enable-ebpf --disable-bgp-bins --disable-st-bins --without-extern
 
 build/stock-$(RELEASE)/.built: | $(TREE)/.built
 	rm -rf $(@D)
-	cp -R build/pristine-$(RELEASE) $(@D)
+	cp -R build/pristine-$(RELEASE)/. $(@D)
 	scripts/build --unpatched $(@D) $(EBPF_FLAGS)
 	touch $@
 
 build/ebpf-$(RELEASE)/.built: $(TREE)/.built
 	rm -rf $(@D)
-	cp -R build/pristine-$(RELEASE) $(@D)
+	cp -R build/pristine-$(RELEASE)/. $(@D)
 	scripts/apply $(@D)
 	scripts/build $(@D) $(EBPF_FLAGS)
 	touch $@
@@ -242,7 +244,8 @@ PROVE    = prove --exec '' --failures --timer
 # Only that one has other builds of pmacct beside ours
 STOCK    = $(if $(T),$(filter tests/26-%,$(CHOSEN)),all)
 
-check: build debug $(if $(STOCK),build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built) check-tools
+# .deps-check first: it brings ccache, which serves the three builds of pmacct
+check: build/.deps-check build debug $(if $(STOCK),build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built) check-tools
 	@$(if $(T),$(if $(CHOSEN),$(PROVE) $(CHOSEN),$(error no test is called tests/$(T)*.t)), \
 		status=0; \
 		$(PROVE) --jobs 2 $(filter-out $(wildcard $(ALONE:%=tests/%-*.t)),$(wildcard tests/*.t)) || status=1; \
@@ -257,6 +260,7 @@ bench: build check-tools build/.deps-long
 
 # Longer than the rest: see each one's --help
 check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: build debug check-tools build/.deps-long
+check-releases: build/.deps-build build/.deps-check
 check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd:
 	scripts/ci/$@
 
@@ -269,12 +273,14 @@ check-fresh: build/.deps-long
 lint: $(TREE)/.built
 	scripts/ci/lint --built $(TREE) build/pristine-$(RELEASE)
 
-# Not what was downloaded: pmacct's source, Debian's packages and chroots
+# Not what was downloaded: pmacct's source; in build/debian, Debian's packages, and the chroots of the longer checks
 clean:
 	rm -rf tests/bin bpf/*.o bench/*.o reuseportctl/reuseportctl
 	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name 'pristine-*' ! -name debian -exec rm -rf {} +
 
+# The longer checks, run by sudo, leave files that belong to root in build/debian, and only there: see scripts/ci/with-owner
 distclean: clean
-	rm -rf build
+	@echo rm -rf build
+	@rm -rf build 2>/dev/null || { echo "build/debian has chroots that belong to root: run 'sudo make distclean'" >&2; exit 1; }
 
 endif

@@ -33,7 +33,7 @@ refuses "fetch: a clone without the pinned commit" "clone has no commit [0-9a-f]
 ok "fetch: a refusal leaves nothing behind" [ ! -e "$tmp/src" ]
 
 # ---- apply ----
-cp -R "$pristine" "$tmp/src"
+cp -R "$pristine/." "$tmp/src"
 sed -i 's/rc = listen(config.bmp_sock, 1);/rc = listen(config.bmp_sock, 7);/' "$tmp/src/src/bmp/bmp.c"
 cp -R "$tmp/src" "$tmp/before"
 refuses "apply: a patch that does not fit is named" "patches/bmp-listener.patch does not apply:" scripts/apply "$tmp/src"
@@ -79,7 +79,7 @@ flags_of() {
 
 is "what a built tree's Makefile says its nfacctd reports" "$(flags_of "$(reported "$tree")")" \
 	"$(flags_of "$("$nfacctd" -V | sed -n '/^Arguments/{n;p;}')")"
-cp -R "$pristine" "$tmp/like"
+cp -R "$pristine/." "$tmp/like"
 scripts/apply "$tmp/like" >/dev/null
 ok "build --like a built nfacctd configures" quietly scripts/build --configure-only --like "$nfacctd" "$tmp/like"
 ok "and compiles nothing" [ ! -e "$tmp/like/src/nfacctd" ]

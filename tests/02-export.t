@@ -27,7 +27,7 @@ same() {
 	diff "$1.modes" "$2.modes" && diff -r --exclude .git "$1" "$2"
 }
 
-cp -R "$pristine" "$tmp/applied"
+cp -R "$pristine/." "$tmp/applied"
 scripts/apply "$tmp/applied" >/dev/null
 
 # ---- the series ----
@@ -39,11 +39,11 @@ is "its series file names all patches, in the order of their names" "$(cat "$tmp
 is "it has the overlay and every patch of patches/series" "$(cut -d- -f2- "$tmp/series/series" | paste -sd' ')" \
 	"reuseport.patch $(list_patches "${RELEASE:-$base}" | sed 's,.*/,,' | paste -sd' ')"
 
-cp -R "$pristine" "$tmp/quilt"
+cp -R "$pristine/." "$tmp/quilt"
 ok "quilt push -a, with fuzz 0" quietly sh -c "cd $tmp/quilt && quilt push -a --fuzz=0 && ! quilt unapplied && rm -r .pc"
 ok "makes the tree that scripts/apply makes" quietly same "$tmp/applied" "$tmp/quilt"
 
-cp -R "$pristine" "$tmp/am"
+cp -R "$pristine/." "$tmp/am"
 git -C "$tmp/am" init --quiet
 git -C "$tmp/am" add --all --force
 git -C "$tmp/am" commit --quiet --message "pristine"

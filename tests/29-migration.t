@@ -1,7 +1,7 @@
 #!/bin/sh
 # Connections that wait to be accepted when their listener ends are not reset: the kernel hands them to a live one.
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 need jq
 # 5.10's later versions have the sysctl, and migrate nothing
 [ "$(printf '5.14\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 5.14 ] || skip_all "Linux before 5.14 migrates no connections: they are reset"

@@ -3,7 +3,7 @@
 # TCP, all in one group. Each exporter is at the same index with all of them; while instances stop, start and are taken
 # over, under load, nothing that comes by UDP is lost, and sessions return to their index.
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 need ss jq
 sandbox
 

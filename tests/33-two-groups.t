@@ -2,7 +2,7 @@
 # Two groups on one host, with other ports and another pin path, never touch each other: whatever happens to the first,
 # each exporter stays at one index of the second, nothing is lost there, and its settings are what they were.
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 need bpftool
 sandbox
 

@@ -3,7 +3,7 @@
 # examples/ and scripts/instances. What 200 exporters sent is what the table has, exporter by exporter, each from one
 # instance and with the AS of a route from the exporter's own BMP session; also when an instance restarts meanwhile.
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 need ss setpriv psql
 "$nfacctd" -V 2>/dev/null | grep -q '^PostgreSQL' || skip_all "nfacctd was built without --enable-pgsql"
 server=$(find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | sort -V | tail -n 1)

@@ -2,7 +2,7 @@
 # Instances stop and start under load, by either signal: nothing is lost, in any protocol, although templates come every
 # 30 seconds only.
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 sandbox
 
 set_up() {

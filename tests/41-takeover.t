@@ -2,7 +2,7 @@
 # The same config is started again, and again, under load: each time the new instance takes over, nothing is lost and no
 # exporter sees another index.
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 sandbox
 
 set_up() {

@@ -2,7 +2,7 @@
 # The group grows from 2 to 3 and 4 instances and shrinks back under load: nothing is lost, and no more exporters move
 # than have to. The nonce is fixed, since 200 exporters scatter by more than the tenth that is allowed here.
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 sandbox
 
 # configure COUNT: the config of those that start from now on

@@ -2,7 +2,7 @@
 # An instance is killed under load: but for what it had queued nothing is lost, the survivors share its exporters, and
 # after its next start all of them are back.
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 sandbox
 
 # of one period, in which a flow was sent

@@ -5,7 +5,7 @@
 #
 # STORM_SEED: another sequence. STORM_ACTS: a longer or shorter one, of 20 at least.
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 sandbox
 
 seed=${STORM_SEED:-1}

@@ -3,7 +3,7 @@
 # back, they return, after some seconds and not all at once; no other session is touched. Without failover no session is ever
 # closed.
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 need jq
 sandbox
 

@@ -7,7 +7,7 @@
 #   STRANGER_CONFIG_KEYS  unyte_reuseport_kern.o, of the one that pmacct's CONFIG-KEYS names:
 #                         https://github.com/network-analytics/ebpf-loadbalancer, once insa-unyte/ebpf-loadbalancer
 . "${0%/*}/lib/traffic.sh"
-need_daemons
+need_traffic
 need jq
 sandbox
 

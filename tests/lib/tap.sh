@@ -1,4 +1,5 @@
 # Assertions in TAP on stdout, skipping, waiting, and where the built things are. Every other topic of the library stands on this.
+# Besides the tests, the checks in scripts/ci that print TAP and the benchmark, by bench/lib.sh, source this library.
 #
 # Before it is sourced, $root may be set to the project's root; else it is the directory above the script's own.
 # shellcheck shell=sh disable=SC2034

@@ -6,8 +6,12 @@
 : "${root:=$(cd "${0%/*}/.." && pwd)}"
 . "$root/tests/lib/daemons.sh"
 
-# What else the machine does must not decide how many datagrams are lost: senders and daemons go before a compiler
-renice -n -10 -p $$ >/dev/null 2>&1 || true
+# need_traffic: as need_daemons, for a test that counts what is lost under load. It runs at nice -10 from here on, so that other work
+# on this machine, such as a compiler, does not cause losses. The benchmark calls need_daemons: its figures are of the usual priority.
+need_traffic() {
+	need_daemons
+	renice -n -10 -p $$ >/dev/null 2>&1 || true
+}
 
 # The columns that these need: LINEs for config. A restart must not overwrite what was written before.
 by_period="aggregate[p]: peer_src_ip, dst_port\nprint_output_file_append[p]: true"
