@@ -149,20 +149,35 @@ static int uses_map(int prog, int map)
   return 0;
 }
 
+/* Opens the map that is pinned for the object. What does not fit is no such map: rp_reuse_pin() has removed it, but in a rehearsal. */
+static int borrow_map(struct rp_member *m, int id)
+{
+  char path[PATH_MAX];
+  int fd;
+
+  rp_map_path(m, id, path);
+  fd = rp_get_pin(path, 0);
+  if (fd >= 0 && !rp_map_fits(fd, rp_map_spec(m, id))) {
+    close(fd);
+    fd = -ENOENT;
+  }
+  m->fds[id] = fd;
+
+  if (fd == -ENOENT) return rp_fail(m, fd, "cannot open %s (%s): run 'reuseportctl preload' again", path, strerror(-fd));
+  if (fd < 0) return rp_fail(m, fd, "cannot open %s (%s): %s", path, strerror(-fd), rp_explain_denial(fd));
+
+  return 0;
+}
+
 /* Opens the pinned maps that the object has. */
 static int borrow_maps(struct rp_member *m)
 {
-  char path[PATH_MAX];
+  int err = 0;
 
-  for (int id = 0; id < RP_MAPS; id++) {
-    if (!m->map[id]) continue;
-    rp_map_path(m, id, path);
-    m->fds[id] = rp_get_pin(path, 0);
-    if (m->fds[id] < 0)
-      return rp_fail(m, m->fds[id], "cannot open %s (%s): run 'reuseportctl preload' again", path, strerror(-m->fds[id]));
-  }
+  for (int id = 0; !err && id < RP_MAPS; id++)
+    if (m->map[id]) err = borrow_map(m, id);
 
-  return 0;
+  return err;
 }
 
 /* Without the privilege to load: uses what another process has pinned. Returns: 1, 0 if nothing is pinned, or a negative errno. */
