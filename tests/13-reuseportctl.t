@@ -132,8 +132,12 @@ is "by what is in it" "$(ctl override list | tr '\n' ';')" "::/0 1;10.0.0.0/8 2;
 like "::/0 is IPv4 too" "$(ctl where 127.0.0.7)" "^127.0.0.7 +1  listen_tcp .*override$"
 for bad in "10.0.0.1/8 1" "10.0.0.0/33 1" "10.0.0.0/8" "10.0.0.0/8 x" "10.0.0.0/8 1 2" "10.0.0.0/8 128"; do
 	printf '10.1.0.0/16 0\n%s\n' "$bad" >"$tmp/bad"
-	out=$(ctl override load "$tmp/bad") && status=0 || status=$?
-	like "a file with '$bad': refused" "$status: $out" "$tmp/bad, line 2: not 'PREFIX BUCKET': nothing was changed"
+	case $bad in
+	10.0.0.1/8* | */33*) why="'${bad% *}' is not a prefix: .*" ;;
+	*x | *128) why="'${bad#* }' is not a bucket, 0 to 127" ;;
+	*) why="not 'PREFIX BUCKET'" ;;
+	esac
+	says "a file with '$bad': refused" 1 "$tmp/bad, line 2: $why: nothing was changed$" override load "$tmp/bad"
 done
 printf '10.1.0.0/16 0\n10.2.0.0/16 3\n' >"$tmp/bad"
 says "a bucket that the group has not" 1 "bucket 3 for 10.2.0.0/16 is not one of the group $pins, which has 0 to 2: nothing was changed" override load "$tmp/bad"
