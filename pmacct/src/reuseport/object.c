@@ -19,7 +19,7 @@ static int fail_to_read(struct rp_member *m, int err)
   return rp_fail(m, err, "cannot read reuseport_bpf_prog %s (%s): set it to the path of reuseport.o", m->config->prog, strerror(-err));
 }
 
-/* libbpf would say less of what is no ELF file. */
+/* Checks that prog is an ELF file, because the error line can say what else it is, and libbpf's return code cannot. */
 static int check_file(struct rp_member *m)
 {
   const char *path = m->config->prog;
@@ -79,7 +79,7 @@ static int choose_program(struct rp_member *m)
 
 /* ---- maps ---- */
 
-/* size and the socket array must be there; what else lacks is noted. */
+/* The object has no such map: refuses it if that is `size` or the socket array, and otherwise notes the map's name in m->missing. */
 static int lacks_map(struct rp_member *m, int id)
 {
   const char *name = rp_map_spec(m, id)->name;
