@@ -46,28 +46,24 @@ static int check_bucket(struct rp_member *m, const struct override *one)
 		       one->bucket, text, m->config->pin_path, rp_get_size(m) - 1);
 }
 
-/* Returns 0 if the words are not an override, and reports why not */
-static int parse_override(const char *prefix, const char *bucket, struct override *one)
+/* Returns 0, or a negative errno if the words are not an override; m takes the reason */
+static int parse_override(struct rp_member *m, const char *prefix, const char *bucket,
+			  struct override *one)
 {
 	unsigned long number = 0;
 
 	memset(one, 0, sizeof(*one));
-	if (!parse_prefix(prefix, &one->prefix)) {
-		report_error(
-			NOT_UNDERSTOOD,
-			"'%s' is not a prefix: give an address or ADDRESS/LENGTH with no bits set "
-			"beyond the length",
-			prefix);
-		return 0;
-	}
-	if (!parse_number(bucket, 0, RP_MAX_BUCKETS - 1, &number)) {
-		report_error(NOT_UNDERSTOOD, "'%s' is not a bucket, 0 to %d", bucket,
-			     RP_MAX_BUCKETS - 1);
-		return 0;
-	}
+	if (!parse_prefix(prefix, &one->prefix))
+		return rp_fail(m, -EINVAL,
+			       "'%s' is not a prefix: give an address or ADDRESS/LENGTH with no "
+			       "bits set beyond the length",
+			       prefix);
+	if (!parse_number(bucket, 0, RP_MAX_BUCKETS - 1, &number))
+		return rp_fail(m, -EINVAL, "'%s' is not a bucket, 0 to %d", bucket,
+			       RP_MAX_BUCKETS - 1);
 	one->bucket = number;
 
-	return 1;
+	return 0;
 }
 
 int command_override_add(struct options *o, char **arguments)
@@ -77,8 +73,8 @@ int command_override_add(struct options *o, char **arguments)
 	struct rp_member m;
 	int err;
 
-	if (!parse_override(arguments[0], arguments[1], &one))
-		return NOT_UNDERSTOOD;
+	if (parse_override(&m, arguments[0], arguments[1], &one))
+		return report_error(NOT_UNDERSTOOD, "%s", m.error);
 	if (open_overrides(&m, o, &before))
 		return FAILED;
 
@@ -101,8 +97,8 @@ int command_override_delete(struct options *o, char **arguments)
 	struct rp_member m;
 	int err;
 
-	if (!parse_override(arguments[0], "0", &one))
-		return NOT_UNDERSTOOD;
+	if (parse_override(&m, arguments[0], "0", &one))
+		return report_error(NOT_UNDERSTOOD, "%s", m.error);
 	if (open_overrides(&m, o, &before))
 		return FAILED;
 
@@ -151,8 +147,8 @@ int command_override_list(struct options *o, char **arguments)
 	return DONE;
 }
 
-/* The lines are "PREFIX BUCKET"; # begins a comment */
-static int parse_lines(FILE *file, const char *path, struct overrides *all)
+/* The lines are "PREFIX BUCKET"; # begins a comment. m takes what is wrong with a word */
+static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct overrides *all)
 {
 	char line[256], prefix[128], bucket[32], rest[2];
 	struct override one;
@@ -164,10 +160,13 @@ static int parse_lines(FILE *file, const char *path, struct overrides *all)
 		words = sscanf(line, "%127s %31s %1s", prefix, bucket, rest);
 		if (words <= 0)
 			continue;
-		if (words != 2 || !parse_override(prefix, bucket, &one))
+		if (words != 2)
 			return report_error(FAILED,
 					    "%s, line %d: not 'PREFIX BUCKET': nothing was changed",
 					    path, number);
+		if (parse_override(m, prefix, bucket, &one))
+			return report_error(FAILED, "%s, line %d: %s: nothing was changed", path,
+					    number, m->error);
 		append_override(all, &one);
 	}
 	if (ferror(file))
@@ -177,7 +176,7 @@ static int parse_lines(FILE *file, const char *path, struct overrides *all)
 }
 
 /* path: "-" is stdin */
-static int read_file(const char *path, struct overrides *all)
+static int read_file(struct rp_member *m, const char *path, struct overrides *all)
 {
 	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	char prefix[64];
@@ -185,7 +184,7 @@ static int read_file(const char *path, struct overrides *all)
 
 	if (!file)
 		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
-	status = parse_lines(file, path, all);
+	status = parse_lines(m, file, path, all);
 	if (file != stdin)
 		fclose(file);
 	if (status)
@@ -208,7 +207,7 @@ int command_override_load(struct options *o, char **arguments)
 	struct rp_member m;
 	int err = 0;
 
-	if (read_file(arguments[0], &after) || open_overrides(&m, o, &before))
+	if (read_file(&m, arguments[0], &after) || open_overrides(&m, o, &before))
 		return FAILED;
 	for (size_t i = 0; !err && i < after.n; i++)
 		err = check_bucket(&m, &after.list[i]);

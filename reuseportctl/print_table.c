@@ -32,22 +32,23 @@ static const char *scaled(__u64 number, char text[16])
 	return text;
 }
 
-/* The time of day, or the date too if that is long ago */
-static void since_text(__u64 since, double now, char text[16])
+/* The time of day, or the date too if that is long ago; of an instance that does not read yet, its
+ * state */
+static void since_text(const struct rp_bucket *owner, double now, char text[16])
 {
-	time_t t = since;
+	time_t t = owner->since;
 	struct tm tm;
 
-	snprintf(text, 16, "-");
-	if (since && localtime_r(&t, &tm))
-		strftime(text, 16, now - since < 20 * 3600 ? "%H:%M:%S" : "%m-%d %H:%M", &tm);
+	snprintf(text, 16, owner->pid && owner->state == RP_STARTING ? "STARTING" : "-");
+	if (owner->state != RP_STARTING && owner->since && localtime_r(&t, &tm))
+		strftime(text, 16, now - owner->since < 20 * 3600 ? "%H:%M:%S" : "%m-%d %H:%M",
+			 &tm);
 }
 
 static void instance_text(const struct rp_bucket *owner, char text[40])
 {
 	if (owner->pid)
-		snprintf(text, 40, "%.13s %u%s", owner->comm, owner->pid,
-			 owner->state == RP_STARTING ? " STARTING" : "");
+		snprintf(text, 40, "%.12s %u", owner->comm, owner->pid);
 	else
 		snprintf(text, 40, owner->cookie ? "live" : "empty");
 }
@@ -61,7 +62,7 @@ static void print_bucket(const struct snapshot *s, const struct listener *l, __u
 	int bad = !b->owner.cookie || b->recent_drops;
 
 	instance_text(&b->owner, instance);
-	since_text(b->owner.since, s->time, since);
+	since_text(&b->owner, s->time, since);
 	if (l->has_counters) {
 		scaled(b->recent, received);
 		scaled(b->recent_failover, failover);

@@ -272,7 +272,6 @@ int take_snapshot(struct snapshot *s, const struct options *o, const struct snap
 		match_sockets(s, s->listeners[i]);
 		compare(s->listeners[i], find_before(before, i, s->listeners[i]));
 	}
-	diagnose(s);
 
 	return 0;
 }

@@ -54,8 +54,8 @@ struct snapshot {
 };
 
 /*
- * Takes a snapshot and diagnoses it. before: the one to compare with, or NULL. Returns 0, or a
- * negative errno and m->error.
+ * Takes a snapshot, without warnings: diagnose() adds them. before: the one to compare with, or
+ * NULL. Returns 0, or a negative errno and m->error.
  */
 int take_snapshot(struct snapshot *s, const struct options *o, const struct snapshot *before,
 		  struct rp_member *m);

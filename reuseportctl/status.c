@@ -19,6 +19,7 @@ int command_status(struct options *o, char **arguments)
 	for (int taken = 0;; taken++) {
 		if (take_snapshot(&now, o, taken ? &before : NULL, &m))
 			return report_error(FAILED, "%s", m.error);
+		diagnose(&now);
 		if (o->openmetrics)
 			print_openmetrics(&now);
 		else if (o->json)

@@ -323,12 +323,22 @@ tools=$tmp object=$tmp/reuseport.o
 as_user() {
 	setpriv --clear-groups --inh-caps -all,+bpf --ambient-caps -all,+bpf --reuid 65534 --regid 65534 "$@"
 }
-refused_user() {
+# the same user without any capability
+as_plain_user() {
+	setpriv --clear-groups --inh-caps -all --bounding-set -all --reuid 65534 --regid 65534 "$@"
+}
+# refused_by RUNNER ARGUMENT...: a member that RUNNER starts must be refused, and its rehearsal in the same words; $said
+refused_by() {
+	runner=$1
+	shift
 	before=$(files)
-	rehearsed=$(as_user "$tools/member" "$@" rehearse=true || true)
+	rehearsed=$($runner "$tools/member" "$@" rehearse=true || true)
 	is "a rehearsal changes no file" "$(files)" "$before"
-	said=$(as_user "$tools/member" "$@" || true)
+	said=$($runner "$tools/member" "$@" || true)
 	is "and is refused in the same words" "$rehearsed" "$said"
+}
+refused_user() {
+	refused_by as_user "$@"
 }
 refused_user "$object" "$bpffs/mine" 2 0
 like "a pin path in a directory of another user" "$said" "cannot make directory $bpffs/mine \(Permission denied\): the directory above it must"
@@ -344,5 +354,24 @@ chown 65534 "$bpffs/readable" "$bpffs/readable/nfacctd"
 before=$(files)
 is "its owner may rehearse" "$(as_user "$tools/member" "$object" "$bpffs/readable" 2 0 rehearse=true)" rehearsed
 is "and changes no file" "$(files)" "$before"
+
+# a user without CAP_BPF, for whom the program was preloaded
+cp "$reuseportctl" "$tmp/"
+mkdir -m 700 "$bpffs/preloaded"
+chown 65534 "$bpffs/preloaded"
+counters=$bpffs/preloaded/nfacctd/counters
+ok "preload, as the user with CAP_BPF" quietly as_user "$tmp/reuseportctl" -p "$bpffs/preloaded" --prog "$object" preload nfacctd
+if as_plain_user bpftool map show pinned "$counters" 2>&1 | grep -q 'not permitted'; then
+	refused_by as_plain_user "$object" "$bpffs/preloaded" 2 0
+	like "before Linux 5.19 the preloaded program cannot be opened" "$said" "^cannot open .*: no privilege for BPF: run as root, or with CAP_BPF"
+else
+	is "without CAP_BPF: may rehearse" "$(as_plain_user "$tools/member" "$object" "$bpffs/preloaded" 2 0 rehearse=true)" rehearsed
+	rm "$counters"
+	bpftool map create "$counters" type percpu_array key 4 value 8 entries 4 name counters
+	chown 65534 "$counters"
+	refused_by as_plain_user "$object" "$bpffs/preloaded" 2 0
+	like "a leftover of another version beside the preloaded program" "$said" \
+		"^cannot open $counters \(No such file or directory\): run 'reuseportctl preload' again"
+fi
 
 done_testing

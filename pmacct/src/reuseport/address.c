@@ -173,7 +173,7 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
 
   if (in_use == 1 && !is_live && !has_draining_peer(m))
     return rp_fail(m, -EADDRINUSE, "the address of listener %s is in use by sockets that are not in the group %s, and would get nothing any more: stop them (no reuseport_* keys? another user? pins removed?), or use their reuseport_pin_path", m->listener, path);
-  /* an instance that left no endpoint */
+  /* The live instance of a foreign object has published no endpoint to compare; but no socket at all is at our address. */
   if (in_use == 0 && is_live)
     return rp_fail(m, -EADDRNOTAVAIL, "listener %s of the group %s is live (%s), but not at this address and port: use the same in all instances, or another reuseport_pin_path", m->listener, path, who);
 

@@ -149,7 +149,11 @@ void rp_set_ready(struct rp_member *m);
 /* Returns: 1 if the socket that joined is still in its bucket, or 0; bucket: what is in it. Takes no lock. */
 int rp_owns_bucket(const struct rp_member *m, struct rp_bucket *bucket);
 
-/* Takes the socket that joined out of its bucket, if it is still there, so that nothing new arrives at it. Takes the lock. */
+/*
+ * Takes the socket that joined out of its bucket, if it is still there, so that nothing new arrives at it. Takes the lock, but goes
+ * on without it after 2 s, or if the group's directory is gone.
+ * Returns: 0, or a negative errno, and the socket is still in its bucket.
+ */
 int rp_leave(struct rp_member *m);
 
 /* ---- inspect; these take no lock ---- */
@@ -180,7 +184,8 @@ int rp_open_settings(struct rp_member *m, const struct rp_config *config);
 /* Returns: a setting of one u32 as it is now; 0 if the object does not have it. Takes no lock. */
 __u32 rp_get_setting(const struct rp_member *m, enum rp_map_id id);
 
-/* Writes a setting of one u32; does nothing if the object does not have it. The caller holds the group's lock. */
+/* Writes a setting of one u32; does nothing if the object does not have it. The caller holds the group's lock. Returns: 0, or a
+   negative errno. */
 int rp_set_setting(struct rp_member *m, enum rp_map_id id, __u32 value);
 
 /* Returns: the number of buckets as it is now, 1..RP_MAX_BUCKETS. Takes no lock. */

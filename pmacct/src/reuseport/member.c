@@ -34,7 +34,8 @@ void rp_close(struct rp_member *m)
   /* This closes the fds that the object owns. The pins and the attached group keep alive what has to stay. */
   if (m->object) bpf_object__close(m->object);
   m->object = NULL;
-  m->opened = 0;
+  m->opened = m->rehearses = 0;
+  m->missing[0] = '\0';
   m->cookie = 0;
 }
 

@@ -19,7 +19,7 @@ static int fail_to_read(struct rp_member *m, int err)
   return rp_fail(m, err, "cannot read reuseport_bpf_prog %s (%s): set it to the path of reuseport.o", m->config->prog, strerror(-err));
 }
 
-/* libbpf would say less of what is no ELF file. */
+/* Checks that prog is an ELF file, because the error line can say what else it is, and libbpf's return code cannot. */
 static int check_file(struct rp_member *m)
 {
   const char *path = m->config->prog;
@@ -79,7 +79,7 @@ static int choose_program(struct rp_member *m)
 
 /* ---- maps ---- */
 
-/* size and the socket array must be there; what else lacks is noted. */
+/* The object has no such map: refuses it if that is `size` or the socket array, and otherwise notes the map's name in m->missing. */
 static int lacks_map(struct rp_member *m, int id)
 {
   const char *name = rp_map_spec(m, id)->name;
@@ -149,20 +149,35 @@ static int uses_map(int prog, int map)
   return 0;
 }
 
+/* Opens the map that is pinned for the object. What does not fit is no such map: rp_reuse_pin() has removed it, but in a rehearsal. */
+static int borrow_map(struct rp_member *m, int id)
+{
+  char path[PATH_MAX];
+  int fd;
+
+  rp_map_path(m, id, path);
+  fd = rp_get_pin(path, 0);
+  if (fd >= 0 && !rp_map_fits(fd, rp_map_spec(m, id))) {
+    close(fd);
+    fd = -ENOENT;
+  }
+  m->fds[id] = fd;
+
+  if (fd == -ENOENT) return rp_fail(m, fd, "cannot open %s (%s): run 'reuseportctl preload' again", path, strerror(-fd));
+  if (fd < 0) return rp_fail(m, fd, "cannot open %s (%s): %s", path, strerror(-fd), rp_explain_denial(fd));
+
+  return 0;
+}
+
 /* Opens the pinned maps that the object has. */
 static int borrow_maps(struct rp_member *m)
 {
-  char path[PATH_MAX];
+  int err = 0;
 
-  for (int id = 0; id < RP_MAPS; id++) {
-    if (!m->map[id]) continue;
-    rp_map_path(m, id, path);
-    m->fds[id] = rp_get_pin(path, 0);
-    if (m->fds[id] < 0)
-      return rp_fail(m, m->fds[id], "cannot open %s (%s): run 'reuseportctl preload' again", path, strerror(-m->fds[id]));
-  }
+  for (int id = 0; !err && id < RP_MAPS; id++)
+    if (m->map[id]) err = borrow_map(m, id);
 
-  return 0;
+  return err;
 }
 
 /* Without the privilege to load: uses what another process has pinned. Returns: 1, 0 if nothing is pinned, or a negative errno. */

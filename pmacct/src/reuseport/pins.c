@@ -197,9 +197,8 @@ static int accept_missing_pin(struct rp_member *m, int id, int err, const char *
   if (err == -ENOENT && (!live || spec->per_listener)) return 0;
   if (err == -ENOENT)
     return rp_fail(m, -EEXIST, "map '%s' is not pinned in %s, although instances are live (%s): they use another object than %s, or the pin was removed; use theirs, or stop them all and start again", spec->name, m->config->pin_path, live, m->config->prog);
-  if (err == -EPERM) return rp_fail(m, err, "cannot open %s: %s", path, rp_explain_denial(err));
 
-  return rp_fail(m, err, "cannot open %s (%s): the group's pins must belong to the daemon's user", path, strerror(-err));
+  return rp_fail(m, err, "cannot open %s (%s): %s", path, strerror(-err), rp_explain_denial(err));
 }
 
 int rp_reuse_pin(struct rp_member *m, int id, const char *live)

@@ -5,7 +5,7 @@
  * 1. The address alone decides, all 16 bytes of it; an IPv4 exporter is the same on a dual-stack listener.
  * 2. The same address, nonce and size give the same bucket on every machine, whatever its byte order.
  * 3. Consistent: growing from n to n+1 buckets moves 1/(n+1) of the exporters, all of them to the new bucket.
- * 4. Failover spreads the exporters of an empty bucket over the other buckets as evenly.
+ * 4. Failover spreads the exporters of an empty bucket evenly over the other buckets.
  */
 #ifndef REUSEPORT_HASH_H
 #define REUSEPORT_HASH_H

@@ -16,7 +16,11 @@
 
 static volatile sig_atomic_t stop_signals, last_signal = SIGINT;
 
-/* Written by the main thread; `begun` with listeners_mutex held, because the threads that open listeners read it. */
+/*
+ * Written by the main thread; `begun` with listeners_mutex held, because the threads that open listeners read it with the mutex held
+ * (join_or_wait() in lifecycle.c). Their reuseport_select() reads it without the mutex (shorten() in lifecycle.c), to choose how long
+ * to wait: a thread that sees it late waits that much longer, once.
+ */
 static struct {
   int begun;
   int signals_expected;       /* how many signals there may have been: one more ends the daemon at once */
@@ -63,10 +67,11 @@ int reuseport_signalled()
 
 void reuseport_start_draining(int extra_signals)
 {
+  /* before it leaves, which may wait 2 s for the lock, for each listener: these seconds are part of RP_LEAVE_SECONDS */
+  draining.began_ms = reuseport_now_ms();
   reuseport_leave_all();
   draining.begun = TRUE;
   draining.signals_expected = stop_signals + extra_signals;
-  draining.began_ms = reuseport_now_ms();
   draining.handled = 0;
 }
 
