@@ -177,7 +177,7 @@ for n in 0 129 x '' 3x -1; do
 done
 like "no instance live" "$("$reuseportctl" --pin-path "$pins" resize 3 2>&1)" "no instance is live in the group $pins: .* start the instances"
 like "no group" "$("$reuseportctl" --pin-path "$bpffs/nowhere" resize 3 2>&1)" "no group at $bpffs/nowhere"
-like "no bpffs" "$("$reuseportctl" --pin-path /tmp resize 3 2>&1)" "no instance is live"
+like "resize: a path that is not on a bpffs" "$("$reuseportctl" --pin-path /tmp resize 3 2>&1)" "no instance is live"
 member "$object" "$pins" 3 1 protocol=tcp
 tcp=$pid
 
@@ -216,11 +216,8 @@ stop $pids
 holder=$!
 lock_held() { ! flock -n "$pins" true; }
 await 5 lock_held
-began=$(date +%s)
 refused "$object" "$pins" 2 1
 like "a lock that is not given back is reported, not waited for forever" "$said" "another process holds the lock on $pins"
-most=$((30 + 5 * ${SLOWER:-1}))
-ok "within $most s" [ $(($(date +%s) - began)) -le $most ]
 stop "$holder"
 member "$object" "$pins" 2 1
 like "killed between locking and joining, it blocks no other" "$said" "^joined index 1 of 2"
@@ -266,13 +263,13 @@ member "$object" "$bpffs/mixed" 2 0 protocol=tcp
 refused "$object" "$bpffs/mixed" 2 1 protocol=tcp port=2200
 like "the same for TCP" "$said" "listener bmp is to be at :: port 2200 here, but is live at :: port 2100 in the group"
 refused "$object" "$bpffs/typo" 2 1 protocol=tcp
-like "both ways" "$said" "the address of listener bmp is in use by sockets that are not in the group"
+like "a TCP port that a group at another path has" "$said" "the address of listener bmp is in use by sockets that are not in the group"
 stop "$pid"
 
 rehearsed_and_refused "$(variant noselector 's/_selector(/_other(/')" "$pins" 2 0
 like "no _selector" "$said" "noselector.o has no program '_selector': set reuseport_bpf_prog"
 rehearsed_and_refused "$(variant nosize 's/(size)/(volume)/; s/&size,/\&volume,/')" "$pins" 2 0
-like "no size" "$said" "nosize.o has no map 'size': it cannot honour reuseport_hashbucket_count"
+like "an object without the map of the size" "$said" "nosize.o has no map 'size': it cannot honour reuseport_hashbucket_count"
 rehearsed_and_refused "$(variant noudp 's/udp_balancing_targets/udp_targets/g')" "$pins" 2 0
 like "no socket array for the transport" "$said" "noudp.o has no map 'udp_balancing_targets' for the sockets of listener nfacctd"
 rehearsed_and_refused "$(variant nononce 's/(nonce)/(salt)/; s/&nonce,/\&salt,/')" "$pins" 2 0 nonce=5
@@ -312,7 +309,7 @@ like "one that is not on a bpffs" "$said" "reuseport_pin_path $tmp/here is not o
 rehearsed_and_refused "$object" "$bpffs/no/group" 2 0
 like "one below a directory that is not there" "$said" "cannot make reuseport_pin_path $bpffs/no/group: .*No such file"
 rehearsed_and_refused "$object" "$bpffs/a.b" 2 0
-like "one with a dot" "$said" "cannot make directory $bpffs/a.b: bpffs takes no name with a dot in it"
+like "a path with a dot in a name" "$said" "cannot make directory $bpffs/a.b: bpffs takes no name with a dot in it"
 rehearsed_and_refused "$object" "$pins/size" 2 0
 like "one that is a file" "$said" "cannot open the group's directory $pins/size \(Not a directory\)"
 

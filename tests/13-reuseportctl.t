@@ -145,7 +145,7 @@ printf '10.1.0.0/16 0\n::ffff:10.1.0.0/112 1\n' >"$tmp/bad"
 says "a prefix twice" 1 "$tmp/bad has 10.1.0.0/16 twice: nothing was changed" override load "$tmp/bad"
 seq 0 65536 | awk '{printf "10.%d.%d.%d/32 1\n", $1 / 65536, $1 / 256 % 256, $1 % 256}' >"$tmp/many"
 says "one more than there is room for" 1 "65537 overrides are more than the 65536 that a group may have: nothing was changed" override load "$tmp/many"
-is "and nothing was" "$(ctl override list | tr '\n' ';')" "::/0 1;10.0.0.0/8 2;"
+is "a load that is refused changes no override" "$(ctl override list | tr '\n' ';')" "::/0 1;10.0.0.0/8 2;"
 head -n 65536 "$tmp/many" >"$tmp/all"
 for ms in 0.05 0.1 0.2; do
 	timeout "$ms" "$reuseportctl" override load "$tmp/all" >"$tmp/loaded" || true
@@ -157,7 +157,7 @@ says "as many as there is room for" 0 "$pins: overrides: 65536, 2 before" overri
 says "back to what was saved" 0 "$pins: overrides: 3, 65536 before" override load "$tmp/saved"
 is "is as it was" "$(ctl override list)" "$(cat "$tmp/saved")"
 ok "override delete" quietly "$reuseportctl" override delete 127.0.0.0/24
-says "not there" 1 "127.0.0.0/24 is not among the overrides of the group $pins" override delete 127.0.0.0/24
+says "override delete: a prefix that is not there" 1 "127.0.0.0/24 is not among the overrides of the group $pins" override delete 127.0.0.0/24
 says "shrinking past an override" 1 "cannot shrink the group $pins to 2 buckets: (an override has 127.0.0.7/32 in bucket 2|a bucket beyond)" resize 2
 says "a bucket that is not there" 1 "bucket 9 for 10.0.0.0/8 is not one of the group" override add 10.0.0.0/8 9
 : >"$tmp/none"
@@ -179,20 +179,20 @@ cut -d' ' -f1 "$tmp/arrived" >"$tmp/exporters"
 ctl --listener listen_udp --load "$tmp/exporters" where | awk 'NR > 1 {print $1, $2}' | sort >"$tmp/where"
 ok "all are where 'where' says" diff "$tmp/arrived" "$tmp/where"
 failed_over=$(ctl --json where 127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 127.0.0.8 127.0.0.9 | jq -c '[.[] | select(.failover)][0] | .bucket, .by, .live' | tr '\n' ' ')
-is "which says that it is failover" "$failed_over" '2 "hash" true '
+is "where says of them that it is failover" "$failed_over" '2 "hash" true '
 is "status counts them" "$(ctl --json --listener listen_udp status | jq '[.listeners[0].buckets[].failover] | add > 0')" true
 out=$(ctl status) && status=0 || status=$?
 like "and marks the bucket, exit status $status" "$status $out" "^! bucket 2 is empty \(listen_tcp, listen_udp\): its exporters fail over to live instances; start the instance with that index"
-is "which is 3" "$status" 3
+is "the exit status of status, for an empty bucket" "$status" 3
 says "failover off" 0 "$pins: failover off, on before" failover off
 out=$(ctl connect 127.0.0.1 5000) && status=0 || status=$?
 like "refused now, exit status $status" "$status $out" "^20 exporters: .*refused or failed: [1-9]"
 like "status says so" "$(ctl status || true)" "^! [1-9][0-9]* datagrams for listen_udp were refused: their bucket was empty"
 out=$(ctl --load "$tmp/exporters" where) && status=0 || status=$?
 like "where says so, with exit status $status" "$status $out" "listen_udp +refused +hash; it is empty$"
-is "which is 3 too" "$status" 3
+is "the exit status of where, for a refused exporter" "$status" 3
 says "failover on again" 0 "$pins: failover on, off before" failover on
-says "neither" 2 "failover takes 'on' or 'off', not 'maybe'" failover maybe
+says "failover: neither on nor off" 2 "failover takes 'on' or 'off', not 'maybe'" failover maybe
 
 # ---- the end ----
 
@@ -208,8 +208,8 @@ is "leaves what is not ours, and nothing else" "$(cd "$pins" && find . | sort | 
 rmdir "$pins/foreign"
 says "reset again" 0 "$pins: 0 pins removed" reset
 ok "the directory stays: its user may not be able to make it again" [ -d "$pins" ]
-says "nothing of a group there" 1 "no listener in $pins: give the group's reuseport_pin_path" status
-says "nor for where" 1 "no listener in $pins: give the group's reuseport_pin_path" where 10.0.0.1
+says "status: nothing of a group there" 1 "no listener in $pins: give the group's reuseport_pin_path" status
+says "where: nothing of a group there" 1 "no listener in $pins: give the group's reuseport_pin_path" where 10.0.0.1
 rmdir "$pins"
 says "no group" 1 "no group at $pins" status
 says "no group to reset" 1 "no group at $pins" reset
@@ -219,7 +219,7 @@ says "no group to reset" 1 "no group at $pins" reset
 listens --plain listen 5002
 out=$(ctl connect 127.0.0.1 5002) && status=0 || status=$?
 like "the kernel splits, exit status $status" "$status $out" "^20 exporters: .*split over buckets: [1-9]"
-is "which is 3" "$status" 3
+is "the exit status of connect, for exporters that are split" "$status" 3
 ends "$pid"
 
 # ---- what it does not understand ----

@@ -19,7 +19,7 @@ sed -i '/^nfacctd\|^plugins\|\[p\]/d' "$tmp/bmp.conf"
 pmbmpd_pid=$!
 await 20 grep -q 'listener bmp joined' "$tmp/bmp.log"
 "$tools/exporter" netflow5 4 2100 exporters=50 ports=2 datagrams=1000000 rate=500 >"$tmp/sent" &
-exporter=$!
+exporter=$! began=$(date +%s%N)
 "$tools/exporter" bmp 4 1790 exporters=3 ports=1 >"$tmp/sessions" &
 await 10 test -s "$tmp/sessions"
 
@@ -113,7 +113,7 @@ bad "not absolute" "reuseport_pin_path 'pmacct' is not a directory's absolute pa
 bad "a dot in its name" "cannot make directory $bpffs/a.b: .*no name with a dot" "$free" "reuseport_pin_path: $bpffs/a.b"
 bad "its parent missing" "cannot make reuseport_pin_path $bpffs/a/b: the directory above it cannot be read \(No such file" "$free" "reuseport_pin_path: $bpffs/a/b"
 mkdir "$bpffs/taken"
-bpftool map create "$bpffs/taken/size" type hash key 4 value 4 entries 1 name somebodys
+bpftool map create "$bpffs/taken/size" type hash key 4 value 4 entries 1 name another
 bad "another program's map" "something else than map 'size' is pinned at $bpffs/taken/size" \
 	"$free" "reuseport_pin_path: $bpffs/taken"
 
@@ -188,7 +188,9 @@ ok "both instances and pmbmpd run on" kill -0 "$(pid_of live 0)" "$(pid_of live 
 
 # ---- and all the while ----
 kill -TERM "$exporter"
-wait "$exporter"
+due=$((500 * $(ms_since "$began") / 1000 / ${SLOWER:-1}))
+exits_with_0 "$exporter"
+at_least "datagrams sent meanwhile: nine tenths of the $due that rate and time give" "$(cat "$tmp/sent")" $((due * 9 / 10))
 stop_all live
 received live >"$tmp/received"
 is "50 exporters, all the while at two instances" \

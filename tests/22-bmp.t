@@ -76,7 +76,7 @@ done
 connect daemon "pmbmpd beside nfacctd"
 cp "$tmp/sessions" "$tmp/first"
 connect daemon "pmbmpd beside nfacctd, again"
-ok "each is where it was" diff "$tmp/first" "$tmp/sessions"
+ok "pmbmpd: after reconnecting, each router is where it was" diff "$tmp/first" "$tmp/sessions"
 flows out0 out1 out2
 ok "flows at nfacctd, sessions at pmbmpd: the same index for all 60" diff "$tmp/first" "$tmp/flows"
 

@@ -28,11 +28,12 @@ runs() {
 	done
 }
 
-# judge NAME WORDS INSTANCES: 200 exporters send to a group of so many, which then stops; $tmp/NAME.places has lines
+# send_and_check NAME WORDS INSTANCES: 200 exporters send to a group of so many, which then stops; $tmp/NAME.places has lines
 # "exporter index"
-judge() {
+send_and_check() {
 	n=$("$tools/exporter" netflow5 4 2100 exporters=100 ports=3 datagrams=4 rate=4000)
 	sent=$((n + $("$tools/exporter" netflow5 6 2100 exporters=100 ports=3 datagrams=4 rate=4000)))
+	is "$2: datagrams sent" "$sent" 2400
 	stop_all "$1"
 	received "$1" >"$tmp/received"
 	rm "$tmp/$1"-*.csv
@@ -53,7 +54,7 @@ for i in 0 1 2; do
 	await 20 is_up ours "$i" || true
 	like "our keys, --enable-ebpf: index $i joins" "$(cat "$tmp/ours-$i.log")" "joined $bpffs/ours as index $i of 3 .*nonce 12345"
 done
-judge ours "our keys, --enable-ebpf" 3
+send_and_check ours "our keys, --enable-ebpf" 3
 
 for name in stock patched; do
 	[ $name = stock ] && binary=$stock || binary=$both
@@ -65,7 +66,7 @@ for name in stock patched; do
 	instances $name cluster_id
 
 	runs "$binary" $name
-	judge $name "$name, upstream's key, no size" 3
+	send_and_check $name "$name, upstream's key, no size" 3
 
 	runs "$binary" $name
 	like "$name: the directory above" "$("$reuseportctl" --pin-path "${pins%/*}" resize 3 2>&1)" \
@@ -76,13 +77,13 @@ for name in stock patched; do
 		"cannot shrink the group $pins to 2 buckets: .* at index 2 of listener $pins; stop that instance first"
 	like "$name: status counts it then" "$("$reuseportctl" --pin-path "$pins" --json status | jq -c '[.listeners[] | .name, (.buckets | length)], .warnings')" \
 		'^\["nfacctd",3\]'
-	judge $name "$name, upstream's key, size 3" 3
-	ok "$name: everybody is where our daemons have them" diff "$tmp/ours.places" "$tmp/$name.places"
+	send_and_check $name "$name, upstream's key, size 3" 3
+	ok "$name: each exporter is where our daemons have it" diff "$tmp/ours.places" "$tmp/$name.places"
 
 	runs "$binary" $name
 	ok "$name: index 1 stops" stopped INT "$(pid_of $name 1)"
 	rm "$tmp/$name-1.pid"
-	judge $name "$name, upstream's key, without index 1" 2
+	send_and_check $name "$name, upstream's key, without index 1" 2
 	is "$name: no other exporter moves" "$(diff "$tmp/ours.places" "$tmp/$name.places" | sed -n 's/^< .* //p' | sort -u)" 1
 	ok "$name: not a word of our keys" not grep -q 'reuseport:' "$tmp/$name"-?.log
 done

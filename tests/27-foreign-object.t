@@ -16,6 +16,7 @@ done
 is "pinned is what it has, in the group's directory alone" "$(cd "$bpffs" && find . -type f ! -name '*.debug' | sort | tr '\n' ' ')" \
 	"./other/nfacctd/_selector ./other/nfacctd/udp_balancing_targets ./other/nonce ./other/size "
 sent=$("$tools/exporter" netflow5 4 2100 exporters=100 ports=3 datagrams=4 rate=4000)
+is "datagrams sent" "$sent" 1200
 stop_all other
 received other >"$tmp/received"
 is "100 exporters, each at one of three instances" \

@@ -21,7 +21,7 @@ cd "$root"
 # lab MODE: asserts that the lab succeeds
 lab() {
 	since=$(date +%s) status=0
-	timeout $((100 * ${SLOWER:-1})) scripts/lab --samples "$tmp/samples" "$1" >"$tmp/out" 2>&1 || status=$?
+	timeout $((600 * ${SLOWER:-1})) scripts/lab --samples "$tmp/samples" "$1" >"$tmp/out" 2>&1 || status=$?
 	is "lab $1 succeeds" "$status" 0
 	diag "$(cat "$tmp/out")"
 	diag "$(($(date +%s) - since)) s"
@@ -65,7 +65,7 @@ fi
 since=$(date +%s) status=0
 printf '%s\n' 'ip -n router route get 203.0.113.1 from 10.0.0.7 iif eth0' \
 	'nsenter --net=/run/netns/h2 reuseportctl/reuseportctl --pin-path /sys/fs/bpf/h2 status' exit |
-	SHELL=/bin/sh timeout $((30 * ${SLOWER:-1})) script -qec "scripts/lab --hosts 2 --shell ecmp" /dev/null >"$tmp/out" || status=$?
+	SHELL=/bin/sh timeout $((300 * ${SLOWER:-1})) script -qec "scripts/lab --hosts 2 --shell ecmp" /dev/null >"$tmp/out" || status=$?
 is "lab --shell ends with its shell" "$status" 0
 like "where one can ask for the way" "$(cat "$tmp/out")" "via 192\.0\.2\.1[12] "
 like "and look at a host" "$(cat "$tmp/out")" "/sys/fs/bpf/h2: 2 buckets, nonce 20260808"

@@ -147,7 +147,7 @@ writing() {
 
 # stay_for SECONDS PID: whether the process does not end in that time
 stay_for() {
-	! await "$1" gone "$2"
+	! wait_for "$1" gone "$2"
 }
 
 # ends PID: whether it does, and with 0

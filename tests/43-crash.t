@@ -19,8 +19,8 @@ set_up() {
 
 # kill_and_restart: index 1 is not there from $killed to $back, in milliseconds since $began
 kill_and_restart() {
-	killed=$(ms_since "$began")
 	crash live 1
+	killed=$(((killed_at - began) / 1000000))
 	sleep 2
 	back=$(ms_since "$began")
 	start_and_wait live 1
@@ -49,7 +49,8 @@ check_places() {
 	local last shares
 	last=$(awk '$2 > n {n = $2} END {print n}' "$tmp/sent")
 	received_by_period live >"$tmp/received"
-	places_between 0 $((killed / ms - 2)) >"$tmp/before"
+	# Half a second before the kill, as the exporters start later than $began
+	places_between 0 $((killed / ms - 10)) >"$tmp/before"
 	places_between $((killed / ms + 2)) $((back / ms - 2)) >"$tmp/during"
 	places_between $((last - 20)) $((last + 1)) >"$tmp/after"
 	is "before the kill, each of 200 exporters had one instance" "$(wc -l <"$tmp/before")" 200

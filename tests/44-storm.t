@@ -92,20 +92,50 @@ resize() {
 	"$reuseportctl" --pin-path "$bpffs/live" resize "$1" >/dev/null 2>"$tmp/resize.err" && configure "$1" && size=$1
 }
 
-# act KIND INDEX SIGNAL: does it; fails if it is impossible, as an instance did not come up: one whose config has the count from
-# before a resize is refused
+# impossible REASON: fails, with one of the reasons for which an act need not be done. All follow from an instance that did not
+# come up: one whose config has the count from before a resize is refused.
+impossible() {
+	reason=$1
+	return 1
+}
+
+# shrink: removes the last bucket, if it is empty; a stopped instance may be in it for a moment yet
+shrink() {
+	[ "$size" -gt 2 ] || impossible "there are 2 buckets, as it did not grow" || return
+	wait_for 10 resize $((size - 1)) && return
+	has_line "$tmp/resize.err" 'cannot shrink .*; stop that instance first' && impossible "$(cat "$tmp/resize.err")"
+}
+
+# can_go INDEX: whether it runs and the group can do without it
+can_go() {
+	runs "$1" || not_there "$1" || return
+	wait_for 20 others_read "$1" || impossible "no other instance reads" || return
+	runs "$1" || not_there "$1"
+}
+
+# not_there INDEX: fails; with a reason if it was not started, or was refused
+not_there() {
+	[ -f "$tmp/live-$1.pid" ] || impossible "index $1 was not started" || return
+	has_line "$tmp/live-$1.log" 'ERROR.* reuseport_hashbucket_(count is|index .* is (not below|beyond))' &&
+		impossible "index $1 was refused: $(grep ERROR "$tmp/live-$1.log")"
+}
+
+# act KIND INDEX SIGNAL: does it; fails if it does not succeed, and if it is impossible, with the $reason
 act() {
+	reason=''
 	case $1 in
 	grow) resize $((size + 1)) ;;
-	# a stopped instance may be in its bucket for a moment yet
-	shrink) [ "$size" -gt 2 ] && wait_for 10 resize $((size - 1)) ;;
-	start | takeover) [ "$2" -lt "$size" ] && start_any "$2" ;;
+	shrink) shrink ;;
+	start | takeover)
+		[ "$2" -lt "$size" ] || impossible "there is no bucket $2, as it did not grow" || return
+		start_any "$2"
+		;;
 	kill)
-		runs "$2" && wait_for 20 others_read "$2" && runs "$2" || return
+		can_go "$2" || return
 		crash live "$2"
 		;;
 	stop)
-		runs "$2" && wait_for 20 others_read "$2" && runs "$2" || return
+		can_go "$2" || return
 		kill -"$3" "$(pid_of live "$2")"
 		rm "$tmp/live-$2.pid"
 		;;
@@ -124,23 +154,31 @@ set_up() {
 
 storm() {
 	local kind index signal tenths
+	: >"$tmp/acts"
 	: >"$tmp/done"
 	: >"$tmp/impossible"
 	while read -r kind index signal tenths; do
 		if act "$kind" "$index" "$signal"; then
+			echo "$kind $index" >>"$tmp/acts"
 			echo "$kind" >>"$tmp/done"
+		elif [ -n "$reason" ]; then
+			echo "$kind $index" >>"$tmp/acts"
+			echo "$kind $index: $reason" >>"$tmp/impossible"
 		else
-			echo "$kind $index" >>"$tmp/impossible"
+			echo "$kind $index failed" >>"$tmp/acts"
+			diag "$kind $index fails: $(cat "$tmp/resize.err" 2>/dev/null)"
+			show_logs
 		fi
 		sleep "0.$tenths"
 	done <"$tmp/plan"
 }
 
 check_storm() {
-	local kind
-	is "acts that were done, and acts that were impossible" \
-		"$(($(wc -l <"$tmp/done") + $(wc -l <"$tmp/impossible"))), of which $(cut -d' ' -f1 "$tmp/done" "$tmp/impossible" | sort | uniq -c | paste -sd, | tr -s ' ')" \
-		"$acts, of which $(cut -d' ' -f1 "$tmp/plan" | sort | uniq -c | paste -sd, | tr -s ' ')"
+	local kind line
+	is "acts in the plan" "$(wc -l <"$tmp/plan")" "$acts"
+	cut -d' ' -f1,2 "$tmp/plan" >"$tmp/wanted"
+	ok "each act of the plan, in its order, was done, or was impossible for a reason" diff "$tmp/wanted" "$tmp/acts"
+	while read -r line; do diag "impossible: $line"; done <"$tmp/impossible"
 	at_least "at least nine tenths of $acts acts were done" "$(wc -l <"$tmp/done")" $((acts * 9 / 10))
 	for kind in $kinds; do ok "$kind: done at least once" grep -q "^$kind$" "$tmp/done"; done
 	diag "seed $seed: $(sort "$tmp/done" | uniq -c | awk '{print $2, $1}' | paste -sd, | sed 's/,/, /g'); impossible: $(wc -l <"$tmp/impossible")"

@@ -97,7 +97,7 @@ check_kills() {
 	for i in 0 1 2; do start live $i; done
 	for i in 0 1 2; do
 		ok "after $kills kills while starting, index $i starts" await 20 is_up live $i
-		like "it is in its bucket" "$(cat "$tmp/live-$i.log")" "joined .* index $i of 3"
+		like "index $i is in its bucket" "$(cat "$tmp/live-$i.log")" "joined .* index $i of 3"
 	done
 	stop_all live
 }

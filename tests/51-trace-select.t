@@ -56,6 +56,7 @@ send 17900
 ok "index 1 is dead: 160 lines more" await 10 lines 17900 320
 said 17900 'failover: empty' >"$tmp/failover"
 grep ' 1 ' "$tmp/own" | sed 's/ 1 / 0 /' >"$tmp/orphans"
+at_least "exporters of index 1" "$(wc -l <"$tmp/orphans")" 1
 ok "its exporters fail over to index 0 ($(wc -l <"$tmp/orphans")), because its bucket is empty" diff "$tmp/orphans" "$tmp/failover"
 
 send 17902
@@ -68,10 +69,11 @@ sed -nE 's/^[0-9:]+ udp (.*) to 17900: wants [0-9]+, gets ([0-9]+), .*/\1 \2/p' 
 	awk '{print $2, $3, $1}' | sort >"$tmp/gets"
 ok "instances received what the lines say" diff "$tmp/gets" "$tmp/received"
 received off | cut -d' ' -f1 >"$tmp/heard"
+at_least "without failover, exporters that are refused" "$(wc -l <"$tmp/refused")" 1
 is "all exporters without an instance are refused, because its bucket is empty" "$(wc -l <"$tmp/refused")" \
 	$((40 - $(wc -l <"$tmp/heard")))
 ok "no instance received any of theirs" [ -z "$(cut -d' ' -f1 "$tmp/refused" | comm -12 - "$tmp/heard")" ]
-ok "but of others" [ -s "$tmp/heard" ]
+ok "without failover, the exporters of index 0 were received" [ -s "$tmp/heard" ]
 
 traced all
 traced port

@@ -131,15 +131,17 @@ for address in 0.0.0.0 127.0.0.1; do
 	foreign $address
 	is "a foreign socket at $address takes what is for the group" "$(arrives 127.0.0.1)" 60
 	marked "a socket outside the group takes traffic of nfacctd: reuseportctl pid $foreign, user id 0, at $address:2100: stop it"
-	is "in JSON" "$(status '.listeners[0].foreign_sockets[0] | [.address, .pid, .takes_traffic]' -l nfacctd)" "[\"$address:2100\",$foreign,true]"
-	like "in the metrics" "$("$reuseportctl" --pin-path "$bpffs/live" --openmetrics status || true)" '^reuseport_group_foreign_sockets.* 1$'
+	is "the foreign socket at $address in JSON" "$(status '.listeners[0].foreign_sockets[0] | [.address, .pid, .takes_traffic]' -l nfacctd)" "[\"$address:2100\",$foreign,true]"
+	like "the foreign socket at $address in the metrics" "$("$reuseportctl" --pin-path "$bpffs/live" --openmetrics status || true)" '^reuseport_group_foreign_sockets.* 1$'
 	kill $foreign
 	wait $foreign
 done
 foreign ::
-is "one at the group's own address gets nothing" "$(arrives 127.0.0.1)" 0
-is "and is shown, but not marked" "$(status '.listeners[0].foreign_sockets[0].takes_traffic, [.warnings[] | select(test("outside"))]' -l nfacctd | tr '\n' ' ')" "false [] "
-like "in the table too" "$("$reuseportctl" --pin-path "$bpffs/live" status || true)" "reuseportctl $foreign: at this port, in no bucket, gets nothing"
+arrived=$(arrives 127.0.0.1)
+like "60 datagrams are sent to the group" "$(tail -n 1 "$tmp/connect")" "^20 exporters: no answer: 60; split"
+is "of them, those that a foreign socket at the group's own address gets" "$arrived" 0
+is "the socket at the group's own address is shown, but not marked" "$(status '.listeners[0].foreign_sockets[0].takes_traffic, [.warnings[] | select(test("outside"))]' -l nfacctd | tr '\n' ' ')" "false [] "
+like "the socket at the group's own address in the table" "$("$reuseportctl" --pin-path "$bpffs/live" status || true)" "reuseportctl $foreign: at this port, in no bucket, gets nothing"
 kill $foreign
 wait $foreign
 

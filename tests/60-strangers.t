@@ -8,7 +8,7 @@
 #                         https://github.com/network-analytics/ebpf-loadbalancer, once insa-unyte/ebpf-loadbalancer
 . "${0%/*}/lib/traffic.sh"
 need_traffic
-need jq
+need clang jq
 sandbox
 
 # given NAME VARIABLE OBJECT: whether there is an object; says so if not
@@ -105,7 +105,8 @@ balance() {
 }
 
 # One of our own that lacks what they lack: what is expected here is tried in every run
-balance variant "" "$(foreign_object)"
+variant=$(foreign_object)
+balance variant "" "$variant"
 balance followed STRANGER_FOLLOWED "${STRANGER_FOLLOWED:-}"
 balance config-keys STRANGER_CONFIG_KEYS "${STRANGER_CONFIG_KEYS:-}"
 done_testing

@@ -130,12 +130,13 @@ stop_all() {
 }
 
 # crash NAME INDEX: SIGKILL for its core; and a little later SIGINT for its plugin, which would otherwise throw away what
-# it was handed already
+# it was handed already. When that was, in nanoseconds, is in $killed_at.
 crash() {
 	local victim children child
 	victim=$(pid_of "$1" "$2")
 	children=$(pgrep -P "$victim" || true)
 	kill -KILL "$victim"
+	killed_at=$(date +%s%N)
 	wait "$victim" 2>/dev/null || true
 	sleep 0.2
 	for child in $children; do
