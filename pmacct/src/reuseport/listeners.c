@@ -35,16 +35,44 @@ static void close_listeners()
   }
 }
 
-static void register_fork_handler()
+/*
+ * A plugin may get SIGINT while it forks a writer. Its handler, P_exit_now() (plugin_common.c) or sql_exit_gracefully()
+ * (sql_common.c, 1.7.6 to 1.7.9), writes and exits; within fork(), which holds the locks of stdio and malloc, it would hang for
+ * ever, and the core with it. So the signal waits until fork() is over.
+ */
+static __thread sigset_t mask_before_fork;
+
+static void block_stop_signals()
 {
-  pthread_atfork(NULL, NULL, close_listeners);
+  sigset_t set;
+
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &set, &mask_before_fork);
+}
+
+static void restore_signals()
+{
+  pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
+}
+
+static void after_fork_in_child()
+{
+  close_listeners();
+  restore_signals();
+}
+
+static void register_fork_handlers()
+{
+  pthread_atfork(block_stop_signals, restore_signals, after_fork_in_child);
 }
 
 void reuseport_close_listeners_in_children()
 {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-  pthread_once(&once, register_fork_handler);
+  pthread_once(&once, register_fork_handlers);
 }
 
 void reuseport_leave_all()

@@ -40,7 +40,10 @@ extern pthread_mutex_t listeners_mutex;
 /* Returns: whether the listener's transport is UDP. */
 extern int reuseport_is_udp(enum reuseport_listener id);
 
-/* Sees to it that children which are forked from now on close their copies of all listeners. May be called more than once. */
+/*
+ * Sees to it that children which are forked from now on, by this process or by them, close their copies of all listeners, and
+ * that SIGINT and SIGTERM wait while one of these processes forks. May be called more than once.
+ */
 extern void reuseport_close_listeners_in_children();
 
 /* Gives up the buckets of all listeners. The caller holds listeners_mutex. */
