@@ -5,73 +5,102 @@
 need_daemons
 sandbox
 
-for mode in foreground daemon; do
-	for signal in INT TERM; do
-		config live 2100 1 "daemonize: $([ $mode = daemon ] && echo true || echo false)" \
-			"print_output_file[p]: $tmp/out.csv" "logfile: $tmp/live-0.log" "pidfile: $tmp/pidfile"
-		rm -f "$tmp/live-0.log"
-		"$nfacctd" -f "$tmp/live.conf" -x 0 >"$tmp/err" 2>&1 &
-		ok "$mode, SIG$signal: it starts" await 20 grep -qs joined "$tmp/live-0.log"
-		await 20 grep -q 'waiting for NetFlow' "$tmp/live-0.log"
-		sleep 0.5
-		pid=$(cat "$tmp/pidfile")
-		kill -$signal "$pid"
-		ok "$mode, SIG$signal: idle, with nothing to read, it leaves" await 20 has_line "$tmp/live-0.log" "reuseport: leaving"
-		ok "$mode, SIG$signal: and is gone after upstream's pause" await 20 gone "$pid"
-		ok "$mode, SIG$signal: without its pidfile" [ ! -e "$tmp/pidfile" ]
-	done
-done
+# leave_idle MODE SIGNAL: an instance in the foreground, or a daemon, with nothing to read
+leave_idle() {
+	local what="$1, SIG$2" daemonize=false pid
+	[ "$1" = foreground ] || daemonize=true
+	config live 2100 1 "daemonize: $daemonize" "print_output_file[p]: $tmp/out.csv" "logfile: $tmp/live-0.log" \
+		"pidfile: $tmp/live-0.pid"
+	rm -f "$tmp/live-0.log"
+	"$nfacctd" -f "$tmp/live.conf" -x 0 >"$tmp/err" 2>&1 &
+	ok "$what: it starts" await 20 has_line "$tmp/live-0.log" joined
+	await 20 is_up live 0
+	pid=$(pid_of live 0)
+	kill -"$2" "$pid"
+	ok "$what: idle, with nothing to read, it leaves" await 20 has_line "$tmp/live-0.log" "reuseport: leaving"
+	ok "$what: and is gone after upstream's pause" await 20 gone "$pid"
+	ok "$what: without its pidfile" [ ! -e "$tmp/live-0.pid" ]
+}
 
-# A queue that has something: the instance was held, not busy
-# held NAME: starts one, and fills its queue with 2,000 datagrams while it is held
-held() {
-	config "$1" 2100 1
-	start_and_wait "$1" 0
+# fill_queue NAME PROTOCOL: fills the queue of an instance, which is held, not busy, with 2,000 datagrams
+fill_queue() {
 	kill -STOP "$(pid_of "$1" 0)"
-	"$tools/exporter" netflow5 4 2100 exporters=100 ports=2 datagrams=10 >/dev/null
+	"$tools/exporter" "$2" 4 2100 exporters=100 ports=2 datagrams=10 >/dev/null
 }
 
-held queued
-kill -TERM "$(pid_of queued 0)"
-kill -CONT "$(pid_of queued 0)"
-ok "with a full queue, it exits with 0" exits_with_0 "$(pid_of queued 0)"
-is "and has written all that was queued" "$(received queued | awk '{n += $3} END {print n}')" 2000
-like "and says how many that were after it left" "$(cat "$tmp/queued-0.log")" \
-	'drained: handled (1[0-9]{3}|2000) more datagrams in [0-9]+ ms since it left'
+# leave_on_sigterm NAME: the instance that is held gets its signal, and is let go
+leave_on_sigterm() {
+	kill -TERM "$(pid_of "$1" 0)"
+	kill -CONT "$(pid_of "$1" 0)"
+}
 
-# A second signal, the moment that it has begun to drain; an emulated machine has drained before that
-if [ "${SLOWER:-1}" -eq 1 ]; then
-	held hurried
-	kill -TERM "$(pid_of hurried 0)"
-	kill -CONT "$(pid_of hurried 0)"
-	# Without a pause: 20,000 looks are at least 20 seconds
-	looks=0
-	until has_line "$tmp/hurried-0.log" leaving; do
-		looks=$((looks + 1))
-		[ $looks -lt 20000 ] || die "it does not leave"
-	done
+drain_queue() {
+	config queued 2100 1
+	start_and_wait queued 0
+	fill_queue queued netflow5
+	leave_on_sigterm queued
+	ok "with a full queue, it exits with 0" exits_with_0 "$(pid_of queued 0)"
+	is "and has written all that was queued" "$(received queued | awk '{n += $3} END {print n}')" 2000
+	like "and says how many that were after it left" "$(cat "$tmp/queued-0.log")" \
+		'drained: handled (1[0-9]{3}|2000) more datagrams in [0-9]+ ms since it left'
+}
+
+# hurry: a second signal while the first one's drain goes on. Every datagram is one that nfacctd logs and discards, and its log is a
+# pipe that is read up to the first of them after it left: the pipe holds 64 KiB, the lines are 150, and so the drain stands still
+# until the pipe is read again.
+hurry() {
+	local pipe="$tmp/hurried.pipe" log="$tmp/hurried-0.log" reader
+	config hurried 2100 1 "nfacctd_disable_checks: false"
+	mkfifo "$pipe"
+	# Between two readers a writer would get SIGPIPE
+	exec 3<>"$pipe"
+	# shellcheck disable=SC2016 # the inner shell's
+	run_daemon hurried 0 sh -c 'exec "$@" >"$0" 2>&1' "$pipe" "$nfacctd" -f "$tmp/hurried.conf" -x 0 -o "$tmp/hurried-0.csv"
+	sed -u '/reuseport: leaving/,${/discarding/q}' <"$pipe" >>"$log" &
+	reader=$!
+	await 20 is_up hurried 0 || die "it does not start"
+	fill_queue hurried sflow
+	leave_on_sigterm hurried
+	await 20 gone "$reader" || die "it does not drain"
+	ok "while it drains, something is queued" not queues_empty 2100
 	kill -INT "$(pid_of hurried 0)"
+	cat <"$pipe" >>"$log" 3<&- &
+	reader=$!
+	exec 3<&-
 	ok "a second signal ends it, with 0" exits_with_0 "$(pid_of hurried 0)"
-	like "and says what that means" "$(cat "$tmp/hurried-0.log")" \
-		'not drained, on another signal: what is queued is lost'
-fi
-
-# Taken over, with files that its successor makes anew
-config old 2100 1 "pidfile: $tmp/pidfile" "imt_path[p]: $tmp/pipe" "reuseport_takeover: true"
-sed -i 's/^plugins: .*/plugins: memory[p]/' "$tmp/old.conf"
-serves() {
-	grep -q 'joined' "$tmp/old-0.log" && grep -q "waiting for data on: '$tmp/pipe'" "$tmp/old-0.log"
+	wait "$reader"
+	like "and says what that means" "$(cat "$log")" 'not drained, on another signal: what is queued is lost'
 }
-start old 0
-await 20 serves
-old=$(pid_of old 0)
-mv "$tmp/old-0.log" "$tmp/replaced.log"
-start old 0
-ok "a replaced instance exits with 0" exits_with_0 "$old"
-await 20 serves
-is "the pidfile is its successor's" "$(cat "$tmp/pidfile")" "$(pid_of old 0)"
-ok "and so is the socket of the memory plugin" quietly "$tree/src/pmacct" -s -p "$tmp/pipe"
-ok "the successor exits with 0" stopped INT "$(pid_of old 0)"
-await 20 [ ! -e "$tmp/pipe" ] || true
-is "and removes both" "$(ls "$tmp/pidfile" "$tmp/pipe" 2>/dev/null)" ""
+
+# serves: whether instance "old" and its plugin do
+serves() {
+	has_line "$tmp/old-0.log" joined && has_line "$tmp/old-0.log" "waiting for data on: '$tmp/pipe'"
+}
+
+# be_replaced: with files that the successor makes anew
+be_replaced() {
+	local old
+	config old 2100 1 "pidfile: $tmp/pidfile" "imt_path[p]: $tmp/pipe" "reuseport_takeover: true"
+	sed -i 's/^plugins: .*/plugins: memory[p]/' "$tmp/old.conf"
+	start old 0
+	await 20 serves
+	old=$(pid_of old 0)
+	mv "$tmp/old-0.log" "$tmp/replaced.log"
+	start old 0
+	ok "a replaced instance exits with 0" exits_with_0 "$old"
+	await 20 serves
+	is "the pidfile is its successor's" "$(cat "$tmp/pidfile")" "$(pid_of old 0)"
+	ok "and so is the socket of the memory plugin" quietly "$tree/src/pmacct" -s -p "$tmp/pipe"
+	ok "the successor exits with 0" stopped INT "$(pid_of old 0)"
+	await 20 [ ! -e "$tmp/pipe" ] || true
+	is "and removes both" "$(ls "$tmp/pidfile" "$tmp/pipe" 2>/dev/null)" ""
+}
+
+for mode in foreground daemon; do
+	leave_idle $mode INT
+	leave_idle $mode TERM
+done
+drain_queue
+hurry
+be_replaced
 done_testing
