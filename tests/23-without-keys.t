@@ -11,7 +11,7 @@ traced() {
 	strace -f -qq -e trace=setsockopt,bpf -o "$tmp/$1-0.trace" \
 		"$nfacctd" -f "$tmp/$1.conf" -o "$tmp/$1-0.csv" >"$tmp/$1-0.log" 2>&1 &
 	tracer=$!
-	await 20 grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-0.log"
+	await 20 has_line "$tmp/$1-0.log" 'waiting for NetFlow/IPFIX data'
 }
 
 # untrace: ends it and its plugin; strace goes with them
@@ -30,37 +30,53 @@ stranger() {
 		exit !bind($s, sockaddr_in($ARGV[0], INADDR_ANY));' "$1"
 }
 
-config plain 2100 1
-sed -i '/^reuseport/d' "$tmp/plain.conf"
-traced plain
-like "without keys: SO_REUSEPORT as upstream" "$(cat "$tmp/plain-0.trace")" 'SO_REUSEPORT, \[1\], 4\) = 0'
-# 1.7.6 means to set it, but takes SO_REUSEADDR|SO_REUSEPORT, which is SO_REUSEPORT, for both
-if grep -qs 'SO_REUSEADDR|SO_REUSEPORT' "$tree/src/nfacctd.c"; then
-	ok "SO_REUSEADDR as upstream: 1.7.6 does not set it" not grep -q 'SO_REUSEADDR, \[1\]' "$tmp/plain-0.trace"
-	gets_in=not
-else
-	like "SO_REUSEADDR as upstream" "$(cat "$tmp/plain-0.trace")" 'SO_REUSEADDR, \[1\], 4\) = 0'
-	gets_in=
-fi
-ok "no bpf() call" not grep -q 'bpf(' "$tmp/plain-0.trace"
-ok "no word of reuseport in the log" not grep -qi reuseport "$tmp/plain-0.log"
-ok "nothing pinned" [ "$(find "$bpffs" -mindepth 1 ! -name '*.debug')" = "" ]
-# shellcheck disable=SC2086 # or nothing
-ok "another user's socket gets in, or not, as with upstream" $gets_in stranger 2100
-untrace
+# reuse_address_as_upstream: asserts it; $gets_in is 'not' where another socket does not get in by it
+reuse_address_as_upstream() {
+	# 1.7.6 means to set it, but takes SO_REUSEADDR|SO_REUSEPORT, which is SO_REUSEPORT, for both
+	if grep -qs 'SO_REUSEADDR|SO_REUSEPORT' "$tree/src/nfacctd.c"; then
+		ok "SO_REUSEADDR as upstream: 1.7.6 does not set it" not grep -q 'SO_REUSEADDR, \[1\]' "$tmp/plain-0.trace"
+		gets_in=not
+	else
+		like "SO_REUSEADDR as upstream" "$(cat "$tmp/plain-0.trace")" 'SO_REUSEADDR, \[1\], 4\) = 0'
+		gets_in=
+	fi
+}
 
-config shared 2102 1 "reuseport_hashbucket_index: 0"
-traced shared
-like "with keys: SO_REUSEADDR is taken back before bind()" "$(cat "$tmp/shared-0.trace")" 'SO_REUSEADDR, \[0\], 4\) = 0'
-ok "another user's socket does not get in" not stranger 2102
-untrace
+without_keys() {
+	local gets_in
+	config plain 2100 1
+	sed -i '/^reuseport/d' "$tmp/plain.conf"
+	traced plain
+	like "without keys: SO_REUSEPORT as upstream" "$(cat "$tmp/plain-0.trace")" 'SO_REUSEPORT, \[1\], 4\) = 0'
+	reuse_address_as_upstream
+	ok "no bpf() call" not grep -q 'bpf(' "$tmp/plain-0.trace"
+	ok "no word of reuseport in the log" not grep -qi reuseport "$tmp/plain-0.log"
+	ok "nothing pinned" [ "$(find "$bpffs" -mindepth 1 ! -name '*.debug')" = "" ]
+	# shellcheck disable=SC2086 # or nothing
+	ok "another user's socket gets in, or not, as with upstream" $gets_in stranger 2100
+	untrace
+}
 
-config both 2104 4 "reuseport_hashbucket_index: 1"
-start both 3
-await 20 is_up both 3
-like "-x goes before the index in the config" "$(cat "$tmp/both-3.log")" "listener nfacctd joined $bpffs/both as index 3 of 4"
-for daemon in "$nfacctd" "$pmbmpd"; do
-	like "${daemon##*/} -h tells of -x" "$("$daemon" -h)" '^  -x .*reuseport_hashbucket_index'
-done
+with_keys() {
+	config shared 2102 1 "reuseport_hashbucket_index: 0"
+	traced shared
+	like "with keys: SO_REUSEADDR is taken back before bind()" "$(cat "$tmp/shared-0.trace")" 'SO_REUSEADDR, \[0\], 4\) = 0'
+	ok "another user's socket does not get in" not stranger 2102
+	untrace
+}
 
+option_x() {
+	local daemon
+	config both 2104 4 "reuseport_hashbucket_index: 1"
+	start both 3
+	await 20 is_up both 3
+	like "-x goes before the index in the config" "$(cat "$tmp/both-3.log")" "listener nfacctd joined $bpffs/both as index 3 of 4"
+	for daemon in "$nfacctd" "$pmbmpd"; do
+		like "${daemon##*/} -h tells of -x" "$("$daemon" -h)" '^  -x .*reuseport_hashbucket_index'
+	done
+}
+
+without_keys
+with_keys
+option_x
 done_testing
