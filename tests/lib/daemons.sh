@@ -167,3 +167,19 @@ received() {
 		awk -F, -v i="${i%.csv}" '$1 != "PEER_SRC_IP" {sum[$1] += $2} END {for (e in sum) print e, i, sum[e]}' "$csv"
 	done | sort
 }
+
+# total_received: packets in $tmp/received, which has what received printed
+total_received() {
+	awk '{n += $3} END {print n + 0}' "$tmp/received"
+}
+
+# count_places: of $tmp/received, how many exporters there are, how many places (an exporter at an instance), and how many instances
+count_places() {
+	awk '{exporters[$1]; places[$1, $2]; instances[$2]}
+		END {
+			for (i in exporters) e++
+			for (i in places) p++
+			for (i in instances) n++
+			print e + 0 " exporters, " p + 0 " places, " n + 0 " instances"
+		}' "$tmp/received"
+}
