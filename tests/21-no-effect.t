@@ -9,6 +9,7 @@ sandbox
 # contents: each file of the bpffs with inode number, owner and the time of each change; the ID of each map and program that is
 # pinned; the values of each map. Without the two files that every bpffs has.
 contents() {
+	local kind pin
 	find "$bpffs" ! -name '*.debug' -printf '%p %i %u %m %T@ %C@\n' | sort
 	for kind in map prog; do
 		bpftool -f -j $kind show | jq -c '.[] | select(.pinned // [] | length > 0) | [.id, .name, .pinned]'
@@ -26,7 +27,7 @@ state_is_known() {
 
 # attempt STATE COUNT NONCE [LINE...]: the config of an instance of the group $bpffs/STATE
 attempt() {
-	state=$1 buckets=$2 nonce=$3
+	local state="$1" buckets="$2" nonce="$3"
 	shift 3
 	config attempt 2100 "$buckets" "reuseport_pin_path: $bpffs/$state" "reuseport_nonce: $nonce" "nfacctd_ip: 127.0.0.1" \
 		"bmp_daemon: true" "bmp_daemon_port: 1790" "$@"
@@ -34,9 +35,8 @@ attempt() {
 
 # without_effect NAME STATUS REGEX ARGUMENT...: the attempt exits with this status, and says what matches; nothing changes
 without_effect() {
-	name=$1 wanted=$2 regex=$3
+	local name="$1" wanted="$2" regex="$3" status=0
 	shift 3
-	status=0
 	timeout 20 "$nfacctd" -f "$tmp/attempt.conf" -o "$tmp/attempt.csv" "$@" >"$tmp/attempt.log" 2>&1 || status=$?
 	is "$name: exit status" "$status" "$wanted"
 	like "$name: it says why it ends" "$(cat "$tmp/attempt.log")" "$regex"
@@ -53,7 +53,7 @@ checked_only() {
 
 # ends_before_bind STATE COUNT NONCE: with keys that fit the group, or could make it anew
 ends_before_bind() {
-	keys="$1, $2 buckets, nonce $3"
+	local keys="$1, $2 buckets, nonce $3"
 	attempt "$@"
 	checked_only "$keys"
 	attempt "$@" "nfacctd_ip: nowhere"
@@ -62,28 +62,38 @@ ends_before_bind() {
 	without_effect "$keys, an object that is none" 1 "reuseport_bpf_prog $tmp/attempt.conf is not an ELF file" -x 1
 }
 
-state_is_known
-ends_before_bind none 3 42
-ok "none: the pin path has not been made" [ ! -e "$bpffs/none" ]
+no_group() {
+	state_is_known
+	ends_before_bind none 3 42
+	ok "none: the pin path has not been made" [ ! -e "$bpffs/none" ]
+}
 
-config dead 2100 3 "reuseport_nonce: 42" "reuseport_failover: false" "nfacctd_ip: 127.0.0.1"
-start_and_wait dead 0
-stop_all dead
-is "dead: its count is still there" "$(bpftool -j map dump pinned "$bpffs/dead/size" | jq '.[0].formatted.value')" 3
-state_is_known
-ends_before_bind dead 3 42
-ends_before_bind dead 5 99
+group_without_live_instance() {
+	config dead 2100 3 "reuseport_nonce: 42" "reuseport_failover: false" "nfacctd_ip: 127.0.0.1"
+	start_and_wait dead 0
+	stop_all dead
+	is "dead: its count is still there" "$(bpftool -j map dump pinned "$bpffs/dead/size" | jq '.[0].formatted.value')" 3
+	state_is_known
+	ends_before_bind dead 3 42
+	ends_before_bind dead 5 99
+}
 
-config live 2100 3 "reuseport_nonce: 42" "nfacctd_ip: 127.0.0.1"
-start_and_wait live 0
-state_is_known
-ok "live: there are pins with IDs to be compared" [ "$(grep -c '^\[[0-9]*,.*live' "$tmp/before")" -ge 8 ]
-ok "live: there are values to be compared" [ "$(grep -c key "$tmp/before")" -ge 100 ]
-ends_before_bind live 3 42
-attempt live 5 42
-without_effect "live, another count" 1 "reuseport_hashbucket_count is 5 here, but 3 in the running group" -x 1
-attempt live 3 42
-without_effect "live, an index in use" 1 "reuseport_hashbucket_index 0 is in use in $bpffs/live" -x 0
-ok "the live instance runs on" kill -0 "$(pid_of live 0)"
-stop_all live
+live_group() {
+	config live 2100 3 "reuseport_nonce: 42" "nfacctd_ip: 127.0.0.1"
+	start_and_wait live 0
+	state_is_known
+	ok "live: there are pins with IDs to be compared" [ "$(grep -c '^\[[0-9]*,.*live' "$tmp/before")" -ge 8 ]
+	ok "live: there are values to be compared" [ "$(grep -c key "$tmp/before")" -ge 100 ]
+	ends_before_bind live 3 42
+	attempt live 5 42
+	without_effect "live, another count" 1 "reuseport_hashbucket_count is 5 here, but 3 in the running group" -x 1
+	attempt live 3 42
+	without_effect "live, an index in use" 1 "reuseport_hashbucket_index 0 is in use in $bpffs/live" -x 0
+	ok "the live instance runs on" kill -0 "$(pid_of live 0)"
+	stop_all live
+}
+
+no_group
+group_without_live_instance
+live_group
 done_testing
