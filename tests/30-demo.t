@@ -7,16 +7,28 @@ need softflowd jq tcpdump ip
 [ -x /usr/lib/frr/bgpd ] || skip_all "no /usr/lib/frr/bgpd"
 make_tmp
 
-before=$(find /sys/fs/bpf /run/netns 2>/dev/null | sort)
-status=0
-# It takes 45 s on a quiet machine
-timeout 900 "$root/scripts/demo" >"$tmp/out" 2>&1 || status=$?
-is "the demo succeeds" "$status" 0
-[ "$status" -eq 0 ] || diag "$(cat "$tmp/out")"
-like "its last line says what it has shown" "$(tail -n 1 "$tmp/out")" \
-	"^demo: 24 exporters, [1-9][0-9]+ flows: each at one instance, flows and BMP together; failover and return as promised$"
-is "no table is wider than a terminal" "$(grep -E '^  (exporter|192\.|2001:|instance)' "$tmp/out" | awk 'length > 80')" ""
-is "nothing is left of it" "$(find /sys/fs/bpf /run/netns 2>/dev/null | sort)" "$before"
-diag "$(grep -E '^ +(exporter|192|2001|instance)' "$tmp/out" | head -n 28)"
+# list_left: prints what a demo might leave behind
+list_left() {
+	find /sys/fs/bpf /run/netns 2>/dev/null | sort
+}
 
+# run_demo: takes 45 s on a quiet machine
+run_demo() {
+	local status=0
+	timeout 900 "$root/scripts/demo" >"$tmp/out" 2>&1 || status=$?
+	is "the demo succeeds" "$status" 0
+	[ "$status" -eq 0 ] || diag "$(cat "$tmp/out")"
+}
+
+check_output() {
+	like "its last line says what it has shown" "$(tail -n 1 "$tmp/out")" \
+		"^demo: 24 exporters, [1-9][0-9]+ flows: each at one instance, flows and BMP together; failover and return as promised$"
+	is "no table is wider than a terminal" "$(grep -E '^  (exporter|192\.|2001:|instance)' "$tmp/out" | awk 'length > 80')" ""
+}
+
+before=$(list_left)
+run_demo
+check_output
+is "nothing is left of it" "$(list_left)" "$before"
+diag "$(grep -E '^ +(exporter|192|2001|instance)' "$tmp/out" | head -n 28)"
 done_testing

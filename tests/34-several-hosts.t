@@ -20,7 +20,8 @@ cd "$root"
 
 # lab MODE: asserts that the lab succeeds
 lab() {
-	since=$(date +%s) status=0
+	local since status=0
+	since=$(date +%s)
 	timeout $((600 * ${SLOWER:-1})) scripts/lab --samples "$tmp/samples" "$1" >"$tmp/out" 2>&1 || status=$?
 	is "lab $1 succeeds" "$status" 0
 	diag "$(cat "$tmp/out")"
@@ -34,43 +35,58 @@ counted() {
 	awk -F '\t' -v row="$1" -v metric="$2" '$1 == "hosts" && $2 == row && $3 == metric { print $5 }' "$tmp/samples"
 }
 
+# some_move ASSERTION ROW METRIC: asserts that the sample is not 0
+some_move() {
+	local moved
+	moved=$(counted "$2" "$3")
+	ok "$1 (${moved:=0})" [ "$moved" -gt 0 ]
+}
+
 # only_its ROW: asserts by the samples that only the lost host's exporters move, and that all return
 only_its() {
-	moved=$(counted "$1" "moved, of the lost host")
-	ok "$1: exporters of the lost host move (${moved:=0})" [ "$moved" -gt 0 ]
+	some_move "$1: exporters of the lost host move" "$1" "moved, of the lost host"
 	is "$1: exporters of other hosts that move" "$(counted "$1" "moved, of the others")" 0
 	is "$1: when the host is back, exporters that have not returned, its own and others'" \
 		"$(counted "$1" "not returned, of the lost host") $(counted "$1" "not returned, of the others")" "0 0"
 }
 
-# left: prints what a lab might leave behind
-left() {
+# list_left: prints what a lab might leave behind
+list_left() {
 	find /sys/fs/bpf /run/netns -mindepth 1 2>/dev/null | sort
 	ip -o link | cut -d: -f2
 }
 
-left >"$tmp/before"
-lab ecmp
-only_its "ECMP, resilient"
-moved=$(counted "ECMP, hash-threshold" "moved, of the others")
-ok "an ordinary group moves some exporters of other hosts, too (${moved:=0})" [ "$moved" -gt 0 ]
+behind_ecmp() {
+	lab ecmp
+	only_its "ECMP, resilient"
+	some_move "an ordinary group moves some exporters of other hosts, too" "ECMP, hash-threshold" "moved, of the others"
+}
 
-if [ -n "$ipvs" ]; then
-	lab ipvs
-	only_its "IPVS, mh, weight 0"
-else
-	diag "this kernel has no IPVS"
-fi
+behind_ipvs() {
+	if [ -n "$ipvs" ]; then
+		lab ipvs
+		only_its "IPVS, mh, weight 0"
+	else
+		diag "this kernel has no IPVS"
+	fi
+}
 
-since=$(date +%s) status=0
-printf '%s\n' 'ip -n router route get 203.0.113.1 from 10.0.0.7 iif eth0' \
-	'nsenter --net=/run/netns/h2 reuseportctl/reuseportctl --pin-path /sys/fs/bpf/h2 status' exit |
-	SHELL=/bin/sh timeout $((300 * ${SLOWER:-1})) script -qec "scripts/lab --hosts 2 --shell ecmp" /dev/null >"$tmp/out" || status=$?
-is "lab --shell ends with its shell" "$status" 0
-like "where one can ask for the way" "$(cat "$tmp/out")" "via 192\.0\.2\.1[12] "
-like "and look at a host" "$(cat "$tmp/out")" "/sys/fs/bpf/h2: 2 buckets, nonce 20260808"
-diag "$(($(date +%s) - since)) s"
+use_its_shell() {
+	local since status=0
+	since=$(date +%s)
+	printf '%s\n' 'ip -n router route get 203.0.113.1 from 10.0.0.7 iif eth0' \
+		'nsenter --net=/run/netns/h2 reuseportctl/reuseportctl --pin-path /sys/fs/bpf/h2 status' exit |
+		SHELL=/bin/sh timeout $((300 * ${SLOWER:-1})) script -qec "scripts/lab --hosts 2 --shell ecmp" /dev/null >"$tmp/out" || status=$?
+	is "lab --shell ends with its shell" "$status" 0
+	like "where one can ask for the way" "$(cat "$tmp/out")" "via 192\.0\.2\.1[12] "
+	like "and look at a host" "$(cat "$tmp/out")" "/sys/fs/bpf/h2: 2 buckets, nonce 20260808"
+	diag "$(($(date +%s) - since)) s"
+}
 
-left >"$tmp/after"
+list_left >"$tmp/before"
+behind_ecmp
+behind_ipvs
+use_its_shell
+list_left >"$tmp/after"
 ok "nothing is left of it" diff "$tmp/before" "$tmp/after"
 done_testing
