@@ -157,9 +157,9 @@ check_return() {
 	done
 }
 
-# portions NAME INDEX: prints "N sessions in M": how many sessions that instance has returned, and in how many portions at least. The
-# daemon looks at all its sessions, in the order in which they came, and closes those that are due: where the log of what it closes
-# goes back in this order, another look has begun. No clock is needed.
+# portions NAME INDEX: prints "N sessions in M": how many sessions that instance has returned, and in how many portions at
+# least. The daemon looks at all its sessions, in the order in which they came, and closes those that are due: where its log
+# goes back in this order, it has looked again.
 portions() {
 	awk '{router = match($0, /\[[0-9a-f.:]+\]/) ? substr($0, RSTART, RLENGTH) : ""}
 		/BMP peers usage/ {place[router] = ++places}
