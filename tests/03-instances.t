@@ -305,10 +305,10 @@ list_texts() {
 # config_of_all_keys: each key for all plugins, for print and for sqlite3
 config_of_all_keys() {
 	local key
-		echo 'plugins: print[p], sqlite3[s]'
-		while read -r key _; do
-			printf '%s%s\n' "$key" ": /w/$key.x" "$key" "[p]: /w/$key-p.x" "$key" "[s]: /w/$key-s.x"
-		done <"$tmp/dictionary"
+	echo 'plugins: print[p], sqlite3[s]'
+	while read -r key _; do
+		printf '%s%s\n' "$key" ": /w/$key.x" "$key" "[p]: /w/$key-p.x" "$key" "[s]: /w/$key-s.x"
+	done <"$tmp/dictionary"
 }
 
 # list_written_keys: those that are changed

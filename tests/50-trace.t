@@ -18,9 +18,9 @@ map_id() {
 # said WORD INDEX: whether arrays.bt has printed it of both listeners of the instance that has this index now
 said() {
 	local line
-		for line in "$1 $udp udp_balancing_t bucket $2" "$1 $tcp tcp_balancing_t bucket $2"; do
-			grep -qE "^[0-9:]+ $line by $(cat "$tmp/host-$2") nfacctd" "$tmp/arrays.out" || return 1
-		done
+	for line in "$1 $udp udp_balancing_t bucket $2" "$1 $tcp tcp_balancing_t bucket $2"; do
+		grep -qE "^[0-9:]+ $line by $(cat "$tmp/host-$2") nfacctd" "$tmp/arrays.out" || return 1
+	done
 }
 
 # note INDEX: keeps its pid as the host sees it, in $tmp/host-INDEX, while it is alive

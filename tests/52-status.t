@@ -16,7 +16,7 @@ status() {
 	local filter="$1"
 	shift
 	ctl --json "$@" status >"$tmp/json" && said=0 || said=$?
-		jq -rc "$filter" "$tmp/json"
+	jq -rc "$filter" "$tmp/json"
 }
 
 # of_bucket INDEX FIELD: of the listener nfacctd
@@ -27,7 +27,7 @@ of_bucket() {
 # marked REGEX: a line of its table with a mark, of exit status 3
 marked() {
 	ctl status >"$tmp/table" && said=0 || said=$?
-		like "marked: $1" "$said $(grep '^!' "$tmp/table" || cat "$tmp/table")" "^(3 )?! $1"
+	like "marked: $1" "$said $(grep '^!' "$tmp/table" || cat "$tmp/table")" "^(3 )?! $1"
 }
 
 # send COUNT PORTS EXPORTERS [KEY=VALUE...]: so many datagrams from each port; how many that were is in $n, and is added to $sent
