@@ -48,8 +48,8 @@ received() {
 	ctl --json --listener "$1" status | jq -r '[.listeners[0].buckets[].received] | join(" ")'
 }
 
-# total_received LISTENER: all of them together
-total_received() {
+# sum_received LISTENER: all of them together
+sum_received() {
 	received "$1" | tr ' ' '+' | jq -nR 'input | split("+") | map(tonumber) | add'
 }
 
@@ -75,7 +75,7 @@ listen_and_connect() {
 	where_says >"$tmp/where"
 	ok "and where 'where' says" diff "$tmp/arrived" "$tmp/where"
 	is "listen printed all 300" "$(grep -cE '^(tcp|udp)  127\.' "$tmp/listen")" 300
-	is "status counted 150 of each" "$(total_received listen_udp) $(total_received listen_tcp)" "150 150"
+	is "status counted 150 of each" "$(sum_received listen_udp) $(sum_received listen_tcp)" "150 150"
 	out=$(ctl --exporters 300 --from 2001:db8::/64 connect ::1 5000)
 	like "300 exporters, IPv6: none is split" "$out" "^300 exporters: .*split over buckets: 0$"
 	run --exporters 50 --tcp connect 127.0.0.1 5001
