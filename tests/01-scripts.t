@@ -9,63 +9,91 @@ cd "$root"
 
 # refuses NAME REGEX COMMAND...: asserts that the command fails and prints a line that matches
 refuses() {
-	what=$1 wanted=$2
+	local what="$1" wanted="$2" out
 	shift 2
 	if out=$("$@" 2>&1); then out="it succeeded: $out"; fi
 	like "$what" "$out" "$wanted"
 }
 
-for script in scripts/* scripts/ci/*; do
-	[ -f "$script" ] || continue
-	like "$script --help says what it is" "$("$script" --help)" "^${script##*/}( .*)?: "
-	refuses "$script --nonsense" "unknown|no source tree" "$script" --nonsense
-done
+help_and_nonsense() {
+	local script
+	for script in scripts/* scripts/ci/*; do
+		[ -f "$script" ] || continue
+		like "$script --help says what it is" "$("$script" --help)" "^${script##*/}( .*)?: "
+		refuses "$script --nonsense" "unknown|no source tree" "$script" --nonsense
+	done
+}
 
-# ---- fetch ----
-refuses "fetch: a directory that exists" "$tmp exists already" scripts/fetch "$tmp"
-refuses "fetch: an unknown release" "pmacct 0.1 is not known here; known:.* 1.7.8 " scripts/fetch --release 0.1 "$tmp/src"
-echo "not pmacct" >"$tmp/pmacct.tar.gz"
-refuses "fetch: a tarball that is not the pinned one" "is not the pinned pmacct 1.7.8: SHA-256 should be [0-9a-f]{64}" \
-	scripts/fetch --tarball "$tmp/pmacct.tar.gz" "$tmp/src"
-git init -q "$tmp/clone"
-refuses "fetch: a clone without the pinned commit" "clone has no commit [0-9a-f]{40}: fetch it there first" \
-	scripts/fetch --git "$tmp/clone" "$tmp/src"
-ok "fetch: a refusal leaves nothing behind" [ ! -e "$tmp/src" ]
+refuse_to_fetch() {
+	refuses "fetch: a directory that exists" "$tmp exists already" scripts/fetch "$tmp"
+	refuses "fetch: an unknown release" "pmacct 0.1 is not known here; known:.* 1.7.8 " scripts/fetch --release 0.1 "$tmp/src"
+	echo "not pmacct" >"$tmp/pmacct.tar.gz"
+	refuses "fetch: a tarball that is not the pinned one" "is not the pinned pmacct 1.7.8: SHA-256 should be [0-9a-f]{64}" \
+		scripts/fetch --tarball "$tmp/pmacct.tar.gz" "$tmp/src"
+	git init -q "$tmp/clone"
+	refuses "fetch: a clone without the pinned commit" "clone has no commit [0-9a-f]{40}: fetch it there first" \
+		scripts/fetch --git "$tmp/clone" "$tmp/src"
+	ok "fetch: a refusal leaves nothing behind" [ ! -e "$tmp/src" ]
+}
 
-# ---- apply ----
-cp -R "$pristine/." "$tmp/src"
-sed -i 's/rc = listen(config.bmp_sock, 1);/rc = listen(config.bmp_sock, 7);/' "$tmp/src/src/bmp/bmp.c"
-cp -R "$tmp/src" "$tmp/before"
-refuses "apply: a patch that does not fit is named" "patches/bmp-listener.patch does not apply:" scripts/apply "$tmp/src"
-ok "apply: then nothing is changed, not even by the patches before it" diff -r "$tmp/before" "$tmp/src"
-refuses "apply: not a pmacct tree" "is not a pmacct source tree" scripts/apply "$tmp"
-refuses "apply: a tree that is patched already" "has src/reuseport already: apply to a pristine tree" scripts/apply "$tree"
-refuses "refresh: names what is stale" "stale, run scripts/ci/refresh: patches/bmp-listener.patch" sh -c "
-	cp -R scripts patches pmacct configure.ac.patch $tmp/before
-	sed -i 's/^@@ -\([0-9]*\)/@@ -9\1/' $tmp/before/patches/bmp-listener.patch
-	$tmp/before/scripts/ci/refresh --check $pristine"
+refuse_to_apply() {
+	cp -R "$pristine/." "$tmp/src"
+	sed -i 's/rc = listen(config.bmp_sock, 1);/rc = listen(config.bmp_sock, 7);/' "$tmp/src/src/bmp/bmp.c"
+	cp -R "$tmp/src" "$tmp/before"
+	refuses "apply: a patch that does not fit is named" "patches/bmp-listener.patch does not apply:" scripts/apply "$tmp/src"
+	ok "apply: then nothing is changed, not even by the patches before it" diff -r "$tmp/before" "$tmp/src"
+	refuses "apply: not a pmacct tree" "is not a pmacct source tree" scripts/apply "$tmp"
+	refuses "apply: a tree that is patched already" "has src/reuseport already: apply to a pristine tree" scripts/apply "$tree"
+}
 
-# ---- configure, build ----
-refuses "build: a tree without the patches" "has no src/reuseport: run scripts/apply on it first" scripts/build "$pristine"
-refuses "build --like: not a daemon of pmacct" "does not report its configure flags by -V" scripts/build --like /bin/true "$tree"
+refuse_stale_patches() {
+	mkdir "$tmp/project"
+	cp -R scripts patches pmacct configure.ac.patch "$tmp/project"
+	sed -i 's/^@@ -\([0-9]*\)/@@ -9\1/' "$tmp/project/patches/bmp-listener.patch"
+	refuses "refresh: names what is stale" "stale, run scripts/ci/refresh: patches/bmp-listener.patch" \
+		"$tmp/project/scripts/ci/refresh" --check "$pristine"
+}
 
-# only_pc VERSION: pkg-config will know no library, or only libbpf in that version
-only_pc() {
+refuse_to_build() {
+	refuses "build: a tree without the patches" "has no src/reuseport: run scripts/apply on it first" scripts/build "$pristine"
+	refuses "build --like: not a daemon of pmacct" "does not report its configure flags by -V" scripts/build --like /bin/true "$tree"
+}
+
+# ---- configure, in a tree that is not configured yet: $tmp/new ----
+
+# make_new_tree: what autoreconf generates, which takes long, is that of the built tree, and the autoreconf in $tmp/bin leaves it at
+# that. What configure found out about this machine then, it finds in $CONFIG_SITE, except the environment and what pkg-config knows.
+make_new_tree() {
+	cp -R "$pristine/." "$tmp/new"
+	scripts/apply "$tmp/new" >/dev/null
+	(cd "$tree" && find . -type f \( -name Makefile.in -o ! -path './*/*' ! -name config.log ! -name config.status \) \
+		-exec cp --parents -t "$tmp/new" {} +)
+	mkdir "$tmp/bin"
+	printf '#!/bin/sh\n[ -x configure ] || exec %s "$@"\n' "$(command -v autoreconf)" >"$tmp/bin/autoreconf"
+	chmod 755 "$tmp/bin/autoreconf"
+	sed -n '/^## Cache variables/,/^## Output variables/p' "$tree/config.log" |
+		grep -E '^(ac|am|lt)_cv_' | grep -v '^ac_cv_env_' >"$tmp/config.site"
+	export CONFIG_SITE="$tmp/config.site"
+}
+
+# only_libbpf VERSION: pkg-config will know no library, or only libbpf in that version
+only_libbpf() {
 	mkdir -p "$tmp/pc"
 	rm -f "$tmp/pc/"*
 	[ -z "$1" ] || printf 'Name: libbpf\nDescription: x\nVersion: %s\nLibs: -lbpf\n' "$1" >"$tmp/pc/libbpf.pc"
 }
-# The configure script of the built tree: it stops here before it needs more than the files beside it
-mkdir -p "$tmp/conf/src"
-find "$tree" -maxdepth 1 -type f ! -name 'config.status' -exec cp -t "$tmp/conf" {} +
-cp "$tree/src/pmacctd.c" "$tmp/conf/src/"
-for version in '' 0.3.9; do
-	only_pc "$version"
-	refuses "configure: libbpf ${version:-missing}" "missing libbpf >= 0.4.0" \
-		sh -c "cd $tmp/conf && PKG_CONFIG_LIBDIR=$tmp/pc ./configure"
-done
+
+refuse_to_configure() {
+	local version
+	for version in '' 0.3.9; do
+		only_libbpf "$version"
+		refuses "configure: libbpf ${version:-missing}" "missing libbpf >= 0.4.0" \
+			sh -c "cd $tmp/new && PKG_CONFIG_LIBDIR=$tmp/pc ./configure"
+	done
+}
 
 # ---- build --like: the flags, as the daemon that is built then will report them ----
+
 # reported TREE: what a daemon of a configured tree prints for 'Arguments'
 reported() {
 	printf '%s\n' '#include <stdio.h>' 'int main(void) { puts(COMPILE_ARGS); }' >"$tmp/reported.c"
@@ -77,13 +105,22 @@ flags_of() {
 	echo "$1" | tr ' ' '\n' | sed '/^$/d' | sort -u
 }
 
-is "what a built tree's Makefile says its nfacctd reports" "$(flags_of "$(reported "$tree")")" \
-	"$(flags_of "$("$nfacctd" -V | sed -n '/^Arguments/{n;p;}')")"
-cp -R "$pristine/." "$tmp/like"
-scripts/apply "$tmp/like" >/dev/null
-ok "build --like a built nfacctd configures" quietly scripts/build --configure-only --like "$nfacctd" "$tmp/like"
-ok "and compiles nothing" [ ! -e "$tmp/like/src/nfacctd" ]
-is "it has the configure flags of that nfacctd" "$(flags_of "$(reported "$tmp/like")")" \
-	"$(flags_of "$("$nfacctd" -V | sed -n '/^Arguments/{n;p;}')")"
+configure_like() {
+	local flags
+	flags=$(flags_of "$("$nfacctd" -V | sed -n '/^Arguments/{n;p;}')")
+	is "what a built tree's Makefile says its nfacctd reports" "$(flags_of "$(reported "$tree")")" "$flags"
+	ok "build --like a built nfacctd configures" quietly env PATH="$tmp/bin:$PATH" \
+		scripts/build --configure-only --like "$nfacctd" "$tmp/new"
+	ok "and compiles nothing" [ ! -e "$tmp/new/src/nfacctd" ]
+	is "it has the configure flags of that nfacctd" "$(flags_of "$(reported "$tmp/new")")" "$flags"
+}
 
+help_and_nonsense
+refuse_to_fetch
+refuse_to_apply
+refuse_stale_patches
+refuse_to_build
+make_new_tree
+refuse_to_configure
+configure_like
 done_testing

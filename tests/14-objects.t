@@ -7,24 +7,31 @@ need setpriv
 sandbox
 [ -f "$object" ] || skip_all "not built: run make build"
 
-# loads NAME OBJECT PROTOCOL WORDS...: a member, started by these words, joins
 groups=0
-loads() {
-	case=$1 file=$2 protocol=$3
+
+# joins NAME OBJECT PROTOCOL [WORD...]: a member, started by these words, joins a group of its own
+joins() {
+	local name="$1" file="$2" protocol="$3" pid said
 	shift 3
 	groups=$((groups + 1))
-	"$@" "$tools/member" "$file" "$bpffs/group$groups" 1 0 protocol="$protocol" >"$tmp/said$groups" &
+	said=$tmp/said$groups
+	"$@" "$tools/member" "$file" "$bpffs/group$groups" 1 0 protocol="$protocol" >"$said" &
 	pid=$!
-	await 20 test -s "$tmp/said$groups" || diag "member says nothing"
-	like "$case: $protocol" "$(cat "$tmp/said$groups")" "^joined index 0 of 1 nonce"
+	await 20 test -s "$said" || diag "member says nothing"
+	like "$name: $protocol" "$(cat "$said")" "^joined index 0 of 1 nonce"
 	kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
 }
 
-for file in "$object" "$root"/build/objects/*.o; do
-	[ -f "$file" ] || continue
+# loads OBJECT: for both transports
+loads() {
+	local protocol
 	for protocol in udp tcp; do
-		loads "${file##*/}, root" "$file" "$protocol" env
-		loads "${file##*/}, CAP_BPF alone" "$file" "$protocol" setpriv --bounding-set -all,+bpf
+		joins "${1##*/}, root" "$1" "$protocol"
+		joins "${1##*/}, CAP_BPF alone" "$1" "$protocol" setpriv --bounding-set -all,+bpf
 	done
+}
+
+for file in "$object" "$root"/build/objects/*.o; do
+	[ ! -f "$file" ] || loads "$file"
 done
 done_testing

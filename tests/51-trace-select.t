@@ -11,22 +11,11 @@ need_daemons
 sandbox
 need_tracing
 
-trace all 4 select.bt
-trace port 4 select.bt 17902
-config live 17900 2 "bmp_daemon: true\nbmp_daemon_port: 17901\nbmp_daemon_max_peers: 100"
-config off 17902 2 "reuseport_failover: false"
-start_all live 2
-start_and_wait off 0
-
-send() {
-	for family in 4 6; do "$tools/exporter" netflow5 $family "$1" exporters=20 ports=2 datagrams=2 rate=2000 >/dev/null; done
-	await 20 queues_empty "$1"
-}
+# ---- what select.bt says ----
 
 # said PORT REGEX: the lines of that port with such an outcome, counted: "exporter bucket lines"
 said() {
-	sed -nE "s/^[0-9:]+ (udp|tcp) (.*) to $1: wants -?[0-9]+, gets (-?[0-9]+), $2\$/\2 \3/p" "$tmp/all.out" | sort | uniq -c |
-		awk '{print $2, $3, $1}' | sort
+	sed -nE "s/^[0-9:]+ (udp|tcp) (.*) to $1: wants -?[0-9]+, gets (-?[0-9]+), $2\$/\2 \3/p" "$tmp/all.out" | counted
 }
 
 # lines PORT N: whether there are at least N lines of that port
@@ -34,56 +23,89 @@ lines() {
 	[ "$(grep -c " to $1: " "$tmp/all.out")" -ge "$2" ]
 }
 
-send 17900
-ok "a line for each of 160 datagrams" await 10 lines 17900 160
-said 17900 own >"$tmp/own"
-is "all are for their own instance" "$(awk '{n += $3} END {print n}' "$tmp/own")" 160
-sed -E 's/ [0-9]+$//' "$tmp/own" >"$tmp/owners"
+# datagrams FILE: how many its lines "exporter bucket datagrams" have
+datagrams() {
+	awk '{n += $3} END {print n}' "$1"
+}
 
-# Sessions, which meet the flows
-for family in 4 6; do
-	"$tools/exporter" bmp $family 17901 exporters=10 ports=1 >"$tmp/routers$family" &
-	echo $! >>"$tmp/routers"
-done
-ok "a line for each of 20 SYNs" await 10 lines 17901 20
-said 17901 own | cut -d' ' -f1,2 >"$tmp/sessions"
-is "all are for their own instance" "$(wc -l <"$tmp/sessions")" 20
-ok "which is that of their flows" [ -z "$(comm -23 "$tmp/sessions" "$tmp/owners")" ]
-while read -r p; do kill "$p" && wait "$p" || true; done <"$tmp/routers"
-
-crash live 1
-send 17900
-ok "index 1 is dead: 160 lines more" await 10 lines 17900 320
-said 17900 'failover: empty' >"$tmp/failover"
-grep ' 1 ' "$tmp/own" | sed 's/ 1 / 0 /' >"$tmp/orphans"
-at_least "exporters of index 1" "$(wc -l <"$tmp/orphans")" 1
-ok "its exporters fail over to index 0 ($(wc -l <"$tmp/orphans")), because its bucket is empty" diff "$tmp/orphans" "$tmp/failover"
-
-send 17902
-ok "without failover, too, a line for each of 160" await 10 lines 17902 160
-said 17902 'refused: empty' >"$tmp/refused"
-stop_all live off
-said 17900 '(own|failover: empty)' >"$tmp/said"
-received live >"$tmp/received"
-sed -nE 's/^[0-9:]+ udp (.*) to 17900: wants [0-9]+, gets ([0-9]+), .*/\1 \2/p' "$tmp/all.out" | sort | uniq -c |
-	awk '{print $2, $3, $1}' | sort >"$tmp/gets"
-ok "instances received what the lines say" diff "$tmp/gets" "$tmp/received"
-received off | cut -d' ' -f1 >"$tmp/heard"
-at_least "without failover, exporters that are refused" "$(wc -l <"$tmp/refused")" 1
-is "all exporters without an instance are refused, because its bucket is empty" "$(wc -l <"$tmp/refused")" \
-	$((40 - $(wc -l <"$tmp/heard")))
-ok "no instance received any of theirs" [ -z "$(cut -d' ' -f1 "$tmp/refused" | comm -12 - "$tmp/heard")" ]
-ok "without failover, the exporters of index 0 were received" [ -s "$tmp/heard" ]
-
-traced all
-traced port
 # sum OUTCOME PORT FILE
 sum() {
 	sed -nE "s/^@$1\[$2, [1-9][0-9]*\]: ([0-9]+)\$/\1/p" "$tmp/$3.out"
 }
-is "the sum of own" "$(sum own 17900 all)" $((320 - $(awk '{n += $3} END {print n}' "$tmp/failover")))
-is "the sum of failover" "$(sum failover 17900 all)" "$(awk '{n += $3} END {print n}' "$tmp/failover")"
-is "the sum of refused" "$(sum refused 17902 all)" "$(awk '{n += $3} END {print n}' "$tmp/refused")"
-is "with a port given, no line of another port" "$(grep -c ' to 1790[01]: ' "$tmp/port.out")" 0
-is "but all of that port" "$(grep -c ' to 17902: ' "$tmp/port.out")" 160
+
+# ---- cases ----
+
+start_instances() {
+	config live 17900 2 "bmp_daemon: true\nbmp_daemon_port: 17901\nbmp_daemon_max_peers: 100"
+	config off 17902 2 "reuseport_failover: false"
+	start_all live 2
+	start_and_wait off 0
+}
+
+show_datagrams() {
+	send 17900
+	ok "a line for each of 160 datagrams" await 10 lines 17900 160
+	said 17900 own >"$tmp/own"
+	is "all are for their own instance" "$(datagrams "$tmp/own")" 160
+	sed -E 's/ [0-9]+$//' "$tmp/own" >"$tmp/owners"
+}
+
+# show_sessions: they meet the flows
+show_sessions() {
+	connect 17901 10
+	ok "a line for each of 20 SYNs" await 10 lines 17901 20
+	said 17901 own | cut -d' ' -f1,2 >"$tmp/sessions"
+	is "all are for their own instance" "$(wc -l <"$tmp/sessions")" 20
+	ok "which is that of their flows" [ -z "$(comm -23 "$tmp/sessions" "$tmp/owners")" ]
+	disconnect
+}
+
+show_failover() {
+	crash live 1
+	send 17900
+	ok "index 1 is dead: 160 lines more" await 10 lines 17900 320
+	said 17900 'failover: empty' >"$tmp/failover"
+	orphans >"$tmp/orphans"
+	at_least "exporters of index 1" "$(wc -l <"$tmp/orphans")" 1
+	ok "its exporters fail over to index 0 ($(wc -l <"$tmp/orphans")), because its bucket is empty" diff "$tmp/orphans" "$tmp/failover"
+}
+
+show_refusals() {
+	send 17902
+	ok "without failover, too, a line for each of 160" await 10 lines 17902 160
+	said 17902 'refused: empty' >"$tmp/refused"
+}
+
+compare_with_what_arrived() {
+	stop_all live off
+	received live >"$tmp/received"
+	sed -nE 's/^[0-9:]+ udp (.*) to 17900: wants [0-9]+, gets ([0-9]+), .*/\1 \2/p' "$tmp/all.out" | counted >"$tmp/gets"
+	ok "instances received what the lines say" diff "$tmp/gets" "$tmp/received"
+	received off | cut -d' ' -f1 >"$tmp/heard"
+	at_least "without failover, exporters that are refused" "$(wc -l <"$tmp/refused")" 1
+	is "all exporters without an instance are refused, because its bucket is empty" "$(wc -l <"$tmp/refused")" \
+		$((40 - $(wc -l <"$tmp/heard")))
+	ok "no instance received any of theirs" [ -z "$(cut -d' ' -f1 "$tmp/refused" | comm -12 - "$tmp/heard")" ]
+	ok "without failover, the exporters of index 0 were received" [ -s "$tmp/heard" ]
+}
+
+show_sums() {
+	traced all
+	traced port
+	is "the sum of own" "$(sum own 17900 all)" $((320 - $(datagrams "$tmp/failover")))
+	is "the sum of failover" "$(sum failover 17900 all)" "$(datagrams "$tmp/failover")"
+	is "the sum of refused" "$(sum refused 17902 all)" "$(datagrams "$tmp/refused")"
+	is "with a port given, no line of another port" "$(grep -c ' to 1790[01]: ' "$tmp/port.out")" 0
+	is "but all of that port" "$(grep -c ' to 17902: ' "$tmp/port.out")" 160
+}
+
+trace all 4 select.bt
+trace port 4 select.bt 17902
+start_instances
+show_datagrams
+show_sessions
+show_failover
+show_refusals
+compare_with_what_arrived
+show_sums
 done_testing

@@ -6,111 +6,154 @@ need_daemons
 need jq promtool prometheus-node-exporter curl ss
 sandbox
 
-# status FILTER [OPTION...]: of the first listener, or of that by the options
+# ctl ARGUMENT...: on the group that all daemons here share
+ctl() {
+	"$reuseportctl" --pin-path "$bpffs/live" "$@"
+}
+
+# status FILTER [OPTION...]: of the first listener, or of that by the options; its exit status is in $said
 status() {
-	filter=$1
+	local filter="$1"
 	shift
-	"$reuseportctl" --pin-path "$bpffs/live" --json "$@" status >"$tmp/json" && said=0 || said=$?
+	ctl --json "$@" status >"$tmp/json" && said=0 || said=$?
 	jq -rc "$filter" "$tmp/json"
+}
+
+# of_bucket INDEX FIELD: of the listener nfacctd
+of_bucket() {
+	status ".listeners[0].buckets[$1].$2" -l nfacctd
 }
 
 # marked REGEX: a line of its table with a mark, of exit status 3
 marked() {
-	"$reuseportctl" --pin-path "$bpffs/live" status >"$tmp/table" && said=0 || said=$?
+	ctl status >"$tmp/table" && said=0 || said=$?
 	like "marked: $1" "$said $(grep '^!' "$tmp/table" || cat "$tmp/table")" "^(3 )?! $1"
 }
 
-# sends COUNT PORTS EXPORTERS [KEY=VALUE...]: so many datagrams from each port
-sends() {
-	n=$1 ports=$2 exporters=$3
+# send COUNT PORTS EXPORTERS [KEY=VALUE...]: so many datagrams from each port; how many that were is in $n, and is added to $sent
+send() {
+	local count="$1" ports="$2" exporters="$3"
 	shift 3
-	"$tools/exporter" netflow5 4 2100 exporters="$exporters" ports="$ports" datagrams="$n" rate=5000 "$@"
+	n=$("$tools/exporter" netflow5 4 2100 exporters="$exporters" ports="$ports" datagrams="$count" rate=5000 "$@")
+	sent=$((sent + n))
 }
-
-config live 2100 3 "bmp_daemon: true" "bmp_daemon_port: 1790" "bmp_daemon_max_peers: 100"
-start_all live 3
-bmp_up() { [ "$(status '[.listeners[] | .buckets[] | select(.state == "ready")] | length')" = 6 ]; }
-await 30 bmp_up || diag "$(cat "$tmp/json")"
 
 # ---- a group that is well ----
 
-is "all is well: exit status" "$(status . >/dev/null; echo "$said")" 0
-is "two listeners" "$(status '[.listeners[] | .name, .protocol, .address] | join(" ")')" "bmp tcp [::]:1790 nfacctd udp [::]:2100"
-is "each bucket has its instance" "$(status '[.listeners[1].buckets[] | .process, .pid] | join(" ")')" \
-	"nfacctd $(pid_of live 0) nfacctd $(pid_of live 1) nfacctd $(pid_of live 2)"
-is "the group's nonce and count" "$(status '.size, .nonce > 0, .failover, .overrides' | tr '\n' ' ')" "3 true true 0 "
-sent=$(sends 5 4 200)
-"$tools/exporter" bmp 4 1790 exporters=50 ports=1 >"$tmp/routers" &
-routers=$!
-await 20 grep -q 'sessions' "$tmp/routers" || diag "no sessions: $(cat "$tmp/routers")"
-is "$sent datagrams are counted" "$(status '[.listeners[0].buckets[].received] | add' -l nfacctd)" "$sent"
-is "and 50 connections" "$(status '[.listeners[0].buckets[].received] | add' -l bmp)" 50
-is "shares add up to 1" "$(status '[.listeners[0].buckets[].share] | add * 1000 | round' -l nfacctd)" 1000
-for i in 0 1 2; do
-	is "index $i has the sessions that were counted" "$(peers 1790 "$(pid_of live $i)" | wc -l)" "$(status ".listeners[0].buckets[$i].received" -l bmp)"
-done
-seq -f 10.0.0.%g 200 >"$tmp/exporters"
-"$reuseportctl" --pin-path "$bpffs/live" --json --load "$tmp/exporters" -l nfacctd where >"$tmp/where"
-is "where: all by the hash, none by failover" "$(jq -c '[.[] | .by, .failover] | unique' "$tmp/where")" '[false,"hash"]'
+all_ready() {
+	[ "$(status '[.listeners[] | .buckets[] | select(.state == "ready")] | length')" = 6 ]
+}
+
+show_a_group_that_is_well() {
+	config live 2100 3 "bmp_daemon: true" "bmp_daemon_port: 1790" "bmp_daemon_max_peers: 100"
+	start_all live 3
+	await 30 all_ready || diag "$(cat "$tmp/json")"
+	is "all is well: exit status" "$(status . >/dev/null; echo "$said")" 0
+	is "two listeners" "$(status '[.listeners[] | .name, .protocol, .address] | join(" ")')" "bmp tcp [::]:1790 nfacctd udp [::]:2100"
+	is "each bucket has its instance" "$(status '[.listeners[1].buckets[] | .process, .pid] | join(" ")')" \
+		"nfacctd $(pid_of live 0) nfacctd $(pid_of live 1) nfacctd $(pid_of live 2)"
+	is "the group's nonce and count" "$(status '.size, .nonce > 0, .failover, .overrides' | tr '\n' ' ')" "3 true true 0 "
+}
+
+count_what_was_received() {
+	local i
+	sent=0
+	send 5 4 200
+	"$tools/exporter" bmp 4 1790 exporters=50 ports=1 >"$tmp/routers" &
+	routers=$!
+	await 20 grep -q 'sessions' "$tmp/routers" || diag "no sessions: $(cat "$tmp/routers")"
+	is "$sent datagrams are counted" "$(status '[.listeners[0].buckets[].received] | add' -l nfacctd)" "$sent"
+	is "and 50 connections" "$(status '[.listeners[0].buckets[].received] | add' -l bmp)" 50
+	is "shares add up to 1" "$(status '[.listeners[0].buckets[].share] | add * 1000 | round' -l nfacctd)" 1000
+	for i in 0 1 2; do
+		is "index $i has the sessions that were counted" "$(peers 1790 "$(pid_of live $i)" | wc -l)" "$(status ".listeners[0].buckets[$i].received" -l bmp)"
+	done
+}
+
+say_where_exporters_are() {
+	seq -f 10.0.0.%g 200 >"$tmp/exporters"
+	ctl --json --load "$tmp/exporters" -l nfacctd where >"$tmp/where"
+	is "where: all by the hash, none by failover" "$(jq -c '[.[] | .by, .failover] | unique' "$tmp/where")" '[false,"hash"]'
+}
 
 # ---- metrics ----
 
-"$reuseportctl" --pin-path "$bpffs/live" --openmetrics status >"$tmp/reuseport.prom"
-ok "promtool finds nothing wrong" quietly sh -c "promtool check metrics <'$tmp/reuseport.prom' 2>&1 | tee '$tmp/promtool' && [ ! -s '$tmp/promtool' ]"
-is "it ends as OpenMetrics does" "$(tail -n 1 "$tmp/reuseport.prom")" "# EOF"
-prometheus-node-exporter --collector.disable-defaults --collector.textfile --collector.textfile.directory="$tmp" \
-	--web.listen-address=127.0.0.1:9100 >"$tmp/node_exporter" 2>&1 &
-node_exporter=$!
-await 20 curl -sf -o "$tmp/scraped" http://127.0.0.1:9100/metrics || diag "$(cat "$tmp/node_exporter")"
-kill $node_exporter
-is "node_exporter reads it" "$(awk '/^node_textfile_scrape_error/ {print $2}' "$tmp/scraped")" 0
-is "and exports it: all datagrams" "$(awk '/^reuseport_received_own_total.*listener="nfacctd"/ {n += $2} END {print n}' "$tmp/scraped")" "$sent"
+export_metrics() {
+	ctl --openmetrics status >"$tmp/reuseport.prom"
+	ok "promtool finds nothing wrong" quietly sh -c "promtool check metrics <'$tmp/reuseport.prom' 2>&1 | tee '$tmp/promtool' && [ ! -s '$tmp/promtool' ]"
+	is "it ends as OpenMetrics does" "$(tail -n 1 "$tmp/reuseport.prom")" "# EOF"
+}
+
+read_metrics_by_node_exporter() {
+	local node_exporter
+	prometheus-node-exporter --collector.disable-defaults --collector.textfile --collector.textfile.directory="$tmp" \
+		--web.listen-address=127.0.0.1:9100 >"$tmp/node_exporter" 2>&1 &
+	node_exporter=$!
+	await 20 curl -sf -o "$tmp/scraped" http://127.0.0.1:9100/metrics || diag "$(cat "$tmp/node_exporter")"
+	kill $node_exporter
+	is "node_exporter reads it" "$(awk '/^node_textfile_scrape_error/ {print $2}' "$tmp/scraped")" 0
+	is "and exports it: all datagrams" "$(awk '/^reuseport_received_own_total.*listener="nfacctd"/ {n += $2} END {print n}' "$tmp/scraped")" "$sent"
+}
 
 # ---- one exporter has too much ----
 
-heavy=$(jq -r '.[0].exporter' "$tmp/where") at=$(jq -r '.[0].bucket' "$tmp/where")
-n=$(sends 2000 10 1)
-sent=$((sent + n))
-marked "bucket $at of nfacctd \(pid $(pid_of live "$at")\) gets 2\.[0-9] times the mean: move its heaviest exporters to another bucket by 'reuseportctl override add'"
-to=$(((at + 1) % 3))
-ok "its bucket by override" "$reuseportctl" --pin-path "$bpffs/live" override add "$heavy" $to
-before=$(status ".listeners[0].buckets[$to].received" -l nfacctd)
-n=$(sends 10 10 1)
-sent=$((sent + n))
-is "effective at once" "$(status ".listeners[0].buckets[$to].received" -l nfacctd)" $((before + n))
-moved() { peers 1790 "$(pid_of live $to)" | grep -qx "$heavy"; }
-ok "its BMP session follows" await 25 moved
-kill $routers
-wait $routers || true
-is "no other session ended" "$(awk '/ended/ {print $1}' "$tmp/routers")" 1
-ok "override delete" "$reuseportctl" --pin-path "$bpffs/live" override delete "$heavy"
-stop_all live
-received live | awk '{print $1, $2}' >"$tmp/received"
-is "each exporter was where 'where' said, but for the one that was moved" \
-	"$(jq -r '.[] | "\(.exporter) \(.bucket)"' "$tmp/where" | sort | diff - "$tmp/received" | grep '^[<>]')" "> $heavy $to"
-received live | awk -v heavy="$heavy" '{got[$1] += $3}
-	END {for (e in got) {d = got[e] - (e == heavy ? 20 + 20000 + 100 : 20); if (d < 0) lost -= d; else twice += d}; print length(got), lost + 0, twice + 0}' \
-	>"$tmp/arrived"
-read -r exporters lost twice <"$tmp/arrived"
-is "of $sent datagrams of 200 exporters that were sent and counted, lost" "$exporters $lost" "200 0"
-is "of these, written twice" "$twice" 0
-rm "$tmp"/live-*.csv
+# has_session INDEX EXPORTER: whether it is there
+has_session() {
+	peers 1790 "$(pid_of live "$1")" | grep -qx "$2"
+}
+
+# move_the_heaviest: the exporter $heavy, from the bucket $at to the bucket $to
+move_the_heaviest() {
+	local before
+	heavy=$(jq -r '.[0].exporter' "$tmp/where") at=$(jq -r '.[0].bucket' "$tmp/where")
+	to=$(((at + 1) % 3))
+	send 2000 10 1
+	marked "bucket $at of nfacctd \(pid $(pid_of live "$at")\) gets 2\.[0-9] times the mean: move its heaviest exporters to another bucket by 'reuseportctl override add'"
+	ok "its bucket by override" ctl override add "$heavy" $to
+	before=$(of_bucket $to received)
+	send 10 10 1
+	is "effective at once" "$(of_bucket $to received)" $((before + n))
+	ok "its BMP session follows" await 25 has_session $to "$heavy"
+	kill $routers
+	wait $routers || true
+	is "no other session ended" "$(awk '/ended/ {print $1}' "$tmp/routers")" 1
+	ok "override delete" ctl override delete "$heavy"
+}
+
+compare_with_what_arrived() {
+	local exporters lost twice
+	stop_all live
+	received live | awk '{print $1, $2}' >"$tmp/received"
+	is "each exporter was where 'where' said, but for the one that was moved" \
+		"$(jq -r '.[] | "\(.exporter) \(.bucket)"' "$tmp/where" | sort | diff - "$tmp/received" | grep '^[<>]')" "> $heavy $to"
+	received live | awk -v heavy="$heavy" '{got[$1] += $3}
+		END {for (e in got) {d = got[e] - (e == heavy ? 20 + 20000 + 100 : 20); if (d < 0) lost -= d; else twice += d}; print length(got), lost + 0, twice + 0}' \
+		>"$tmp/arrived"
+	read -r exporters lost twice <"$tmp/arrived"
+	is "of $sent datagrams of 200 exporters that were sent and counted, lost" "$exporters $lost" "200 0"
+	is "of these, written twice" "$twice" 0
+	rm "$tmp"/live-*.csv
+}
 
 # ---- one that does not read: its queue fills, then it drops ----
 
-sed -i 's/^nfacctd_pipe_size.*/nfacctd_pipe_size: 20000/' "$tmp/live.conf"
-start_all live 3
-is "a group that starts anew counts from zero" "$(status '.listeners[0].received' -l nfacctd)" 0
-kill -STOP "$(pid_of live 1)"
-sent=$(sends 20 5 100)
-full=$(status '.listeners[0].buckets[1] | [.queue > 0.5 * .queue_max, .drops > 0]' -l nfacctd)
-kernels=$(ss -HuanmpO "sport = :2100" | sed -n "/pid=$(pid_of live 1),/s/.*,d\([0-9]*\)).*/\1/p")
-is "its queue is full, and it drops" "$full" "[true,true]"
-is "as many as ss says" "$(status '.listeners[0].buckets[1].drops' -l nfacctd)" "$kernels"
-diag "of $sent datagrams, $kernels were dropped at the socket of the one that was stopped"
-marked "bucket 1 of nfacctd \(pid $(pid_of live 1)\) has dropped $kernels datagrams at its socket: raise nfacctd_pipe_size and net.core.rmem_max"
-like "the table has a full queue" "$(cat "$tmp/table")" "^     1  nfacctd $(pid_of live 1) .* ([6-9][0-9]|1[0-9][0-9])% +$kernels$"
-kill -CONT "$(pid_of live 1)"
+show_drops() {
+	local full kernels
+	sed -i 's/^nfacctd_pipe_size.*/nfacctd_pipe_size: 20000/' "$tmp/live.conf"
+	start_all live 3
+	is "a group that starts anew counts from zero" "$(status '.listeners[0].received' -l nfacctd)" 0
+	kill -STOP "$(pid_of live 1)"
+	sent=0
+	send 20 5 100
+	full=$(status '.listeners[0].buckets[1] | [.queue > 0.5 * .queue_max, .drops > 0]' -l nfacctd)
+	kernels=$(ss -HuanmpO "sport = :2100" | sed -n "/pid=$(pid_of live 1),/s/.*,d\([0-9]*\)).*/\1/p")
+	is "its queue is full, and it drops" "$full" "[true,true]"
+	is "as many as ss says" "$(of_bucket 1 drops)" "$kernels"
+	diag "of $sent datagrams, $kernels were dropped at the socket of the one that was stopped"
+	marked "bucket 1 of nfacctd \(pid $(pid_of live 1)\) has dropped $kernels datagrams at its socket: raise nfacctd_pipe_size and net.core.rmem_max"
+	like "the table has a full queue" "$(cat "$tmp/table")" "^     1  nfacctd $(pid_of live 1) .* ([6-9][0-9]|1[0-9][0-9])% +$kernels$"
+	kill -CONT "$(pid_of live 1)"
+}
 
 # ---- foreign sockets at the port ----
 
@@ -120,40 +163,65 @@ foreign() {
 	foreign=$!
 	await 10 grep -q 'Ctrl-C' "$tmp/foreign" || diag "foreign socket at $1: $(cat "$tmp/foreign")"
 }
+
 # arrives ADDRESS: sends there, and prints how much of it the foreign socket received
 arrives() {
 	: >"$tmp/foreign"
 	"$reuseportctl" --udp --exporters 20 connect "$1" 2100 >"$tmp/connect" || true
 	grep -c '^udp' "$tmp/foreign" || true
 }
-for address in 0.0.0.0 127.0.0.1; do
-	foreign $address
-	is "a foreign socket at $address takes what is for the group" "$(arrives 127.0.0.1)" 60
-	marked "a socket outside the group takes traffic of nfacctd: reuseportctl pid $foreign, user id 0, at $address:2100: stop it"
-	is "the foreign socket at $address in JSON" "$(status '.listeners[0].foreign_sockets[0] | [.address, .pid, .takes_traffic]' -l nfacctd)" "[\"$address:2100\",$foreign,true]"
-	like "the foreign socket at $address in the metrics" "$("$reuseportctl" --pin-path "$bpffs/live" --openmetrics status || true)" '^reuseport_group_foreign_sockets.* 1$'
+
+show_foreign_sockets() {
+	local address
+	for address in 0.0.0.0 127.0.0.1; do
+		foreign $address
+		is "a foreign socket at $address takes what is for the group" "$(arrives 127.0.0.1)" 60
+		marked "a socket outside the group takes traffic of nfacctd: reuseportctl pid $foreign, user id 0, at $address:2100: stop it"
+		is "the foreign socket at $address in JSON" "$(status '.listeners[0].foreign_sockets[0] | [.address, .pid, .takes_traffic]' -l nfacctd)" "[\"$address:2100\",$foreign,true]"
+		like "the foreign socket at $address in the metrics" "$(ctl --openmetrics status || true)" '^reuseport_group_foreign_sockets.* 1$'
+		kill $foreign
+		wait $foreign
+	done
+}
+
+show_foreign_socket_at_own_address() {
+	local arrived
+	foreign ::
+	arrived=$(arrives 127.0.0.1)
+	like "60 datagrams are sent to the group" "$(tail -n 1 "$tmp/connect")" "^20 exporters: no answer: 60; split"
+	is "of them, those that a foreign socket at the group's own address gets" "$arrived" 0
+	is "the socket at the group's own address is shown, but not marked" "$(status '.listeners[0].foreign_sockets[0].takes_traffic, [.warnings[] | select(test("outside"))]' -l nfacctd | tr '\n' ' ')" "false [] "
+	like "the socket at the group's own address in the table" "$(ctl status || true)" "reuseportctl $foreign: at this port, in no bucket, gets nothing"
 	kill $foreign
 	wait $foreign
-done
-foreign ::
-arrived=$(arrives 127.0.0.1)
-like "60 datagrams are sent to the group" "$(tail -n 1 "$tmp/connect")" "^20 exporters: no answer: 60; split"
-is "of them, those that a foreign socket at the group's own address gets" "$arrived" 0
-is "the socket at the group's own address is shown, but not marked" "$(status '.listeners[0].foreign_sockets[0].takes_traffic, [.warnings[] | select(test("outside"))]' -l nfacctd | tr '\n' ' ')" "false [] "
-like "the socket at the group's own address in the table" "$("$reuseportctl" --pin-path "$bpffs/live" status || true)" "reuseportctl $foreign: at this port, in no bucket, gets nothing"
-kill $foreign
-wait $foreign
+}
 
 # ---- from elsewhere; and an object that does not count ----
 
-marked_elsewhere=$(unshare -n "$reuseportctl" --pin-path "$bpffs/live" status || true)
-like "from another network namespace" "$marked_elsewhere" "^! queues and drops are unknown here: .*nsenter"
-stop_all live
-config bare 2100 2 "reuseport_bpf_prog: $(foreign_object)"
-start_all bare 2
-out=$("$reuseportctl" --pin-path "$bpffs/bare" status)
-like "an object that keeps nothing" "$out" "^     1  live +- +- +- +- +0% +0$"
-like "nor can be given overrides" "$("$reuseportctl" --pin-path "$bpffs/bare" override add 10.0.0.0/8 1 2>&1 || true)" "no map 'overrides' is pinned in $bpffs/bare"
-stop_all bare
+look_from_elsewhere() {
+	like "from another network namespace" "$(unshare -n "$reuseportctl" --pin-path "$bpffs/live" status || true)" \
+		"^! queues and drops are unknown here: .*nsenter"
+	stop_all live
+}
 
+show_an_object_without_counters() {
+	config bare 2100 2 "reuseport_bpf_prog: $(foreign_object)"
+	start_all bare 2
+	like "an object that keeps nothing" "$("$reuseportctl" --pin-path "$bpffs/bare" status)" "^     1  live +- +- +- +- +0% +0$"
+	like "nor can be given overrides" "$("$reuseportctl" --pin-path "$bpffs/bare" override add 10.0.0.0/8 1 2>&1 || true)" "no map 'overrides' is pinned in $bpffs/bare"
+	stop_all bare
+}
+
+show_a_group_that_is_well
+count_what_was_received
+say_where_exporters_are
+export_metrics
+read_metrics_by_node_exporter
+move_the_heaviest
+compare_with_what_arrived
+show_drops
+show_foreign_sockets
+show_foreign_socket_at_own_address
+look_from_elsewhere
+show_an_object_without_counters
 done_testing

@@ -39,3 +39,36 @@ host_pid() {
 			[ "$(unshare --mount sh -c "umount /proc && readlink /proc/$p/ns/pid")" != "$(readlink /proc/self/ns/pid)" ] || echo "$p"
 		done
 }
+
+# send PORT: 160 datagrams of 40 exporters, 20 of each family; and waits until they are read
+send() {
+	local family
+	for family in 4 6; do
+		"$tools/exporter" netflow5 $family "$1" exporters=20 ports=2 datagrams=2 rate=2000 >/dev/null
+	done
+	await 20 queues_empty "$1"
+}
+
+# connect PORT ROUTERS: so many of each family connect by BMP, until disconnect
+connect() {
+	local family
+	for family in 4 6; do
+		"$tools/exporter" bmp $family "$1" exporters="$2" ports=1 >"$tmp/routers$family" &
+		echo $! >>"$tmp/routers"
+	done
+}
+
+disconnect() {
+	local p
+	while read -r p; do kill "$p" && wait "$p" || true; done <"$tmp/routers"
+}
+
+# counted: counts equal lines "exporter bucket", as lines "exporter bucket count"
+counted() {
+	sort | uniq -c | awk '{print $2, $3, $1}' | sort
+}
+
+# orphans: of lines "exporter bucket datagrams" in $tmp/own, those of bucket 1, as they are when bucket 0 has them
+orphans() {
+	grep ' 1 ' "$tmp/own" | sed 's/ 1 / 0 /'
+}
