@@ -249,7 +249,9 @@ refuse_files() {
 
 # refuse_without_permission: root, too, bound by permissions like anyone else
 refuse_without_permission() {
-	local as=''
+	local as='' instances="$tmp/scripts/instances"
+	# they could not enter the project's directory, if that is in a home
+	cp -R "$root/scripts" "$tmp"
 	chmod 0 "$tmp/in/plain"
 	mkdir -m 555 "$tmp/readonly"
 	[ "$(id -u)" -ne 0 ] || as='setpriv --bounding-set=-all --inh-caps=-all'

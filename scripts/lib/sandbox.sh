@@ -1,4 +1,4 @@
-# A sandbox of namespaces for what sends traffic or loads BPF programs, and networks within it. Needs common.sh.
+# A sandbox of namespaces for what sends traffic or loads BPF programs, and networks within it. Needs common.sh, and $root, the project's.
 # shellcheck shell=sh disable=SC2034
 
 # sandbox [ARGUMENT...]: runs the script again with these arguments, in mount, network and PID namespaces of its own, and returns
@@ -18,6 +18,7 @@ sandbox() {
 	tmp=$SANDBOX bpffs=/sys/fs/bpf
 	# The first process of a PID namespace receives only the signals that it has a handler for
 	trap 'exit 130' HUP INT TERM
+	let_others_enter
 	mount -t bpf bpf "$bpffs"
 	# 'ip netns' keeps its files there: mount it, so that the host does not see them
 	mkdir -p /run/netns
@@ -25,6 +26,22 @@ sandbox() {
 	ip link set lo up
 	ip route add local 0.0.0.0/0 dev lo
 	ip -6 route add local ::/0 dev lo
+}
+
+# let_others_enter: opens, in this sandbox, a directory above the project that its owner alone may enter, such as a home. Other users, and
+# root without capabilities, could not start the project's programs there. What else is in that directory is not seen any more.
+let_others_enter() {
+	local directory="$root" closed=''
+	while [ "$directory" != / ]; do
+		directory=$(dirname "$directory")
+		[ $((0$(stat -c %a "$directory") & 1)) -eq 1 ] || closed=$directory
+	done
+	[ -n "$closed" ] || return 0
+	mount --bind "$root" /mnt
+	mount -t tmpfs -o mode=755 tmpfs "$closed"
+	mkdir -p "$root"
+	mount --bind /mnt "$root"
+	umount /mnt
 }
 
 # bridge PREFIX...: makes br0 with these addresses, for routers in namespaces of their own. The loopback accepts its own
