@@ -1,5 +1,5 @@
 # A sandbox of namespaces for what sends traffic or loads BPF programs, and networks within it. Needs common.sh, and $root, the project's.
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2154
 
 # sandbox [ARGUMENT...]: runs the script again with these arguments, in mount, network and PID namespaces of its own, and returns
 # only there. The sandbox has a loopback that accepts every address, an empty bpffs at $bpffs (the usual place), and the
