@@ -212,7 +212,7 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member selector) bench/decision.o
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace selector) bench/decision.o
 
 vpath %.c tests/tools bench
 

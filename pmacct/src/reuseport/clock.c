@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Time in milliseconds: see clock.h. */
+/* Time: see clock.h. */
 #include <time.h>
 #include "clock.h"
 
@@ -10,6 +10,15 @@ long long reuseport_now_ms()
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 
   return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+long long reuseport_now_ns()
+{
+  struct timespec now;
+
+  clock_gettime(CLOCK_MONOTONIC, &now);
+
+  return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
 void reuseport_sleep_ms(int ms)

@@ -8,9 +8,11 @@
 #include "reuseport/config.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
+#include "reuseport/receive.h"
 #include "reuseport/sessions.h"
 
-#define HOUSEKEEPING_MS 100   /* how often the main thread does its housekeeping, and how long any thread sleeps at most */
+#define HOUSEKEEPING_MS 100   /* how often the main thread does its housekeeping */
+#define WAIT_MS         50    /* how long a thread waits for its sockets at most: a signal is answered within 150 ms */
 #define PLUGINS_MAX_MS  10000 /* a plugin that does not read after that time, such as one that waits for its database, may never do */
 #define WAITING_MS      20    /* how often the helper thread of a waiting listener looks for other instances */
 #define QUIET_MS        100   /* a queue that has been empty for so long is drained */
@@ -39,7 +41,7 @@ static void refuse(struct rp_member *member)
 
 static void set_socket_options(enum reuseport_listener id, int sock)
 {
-  struct timeval patience = {0, HOUSEKEEPING_MS * 1000};
+  struct timeval patience = {0, WAIT_MS * 1000};
   int yes = 1, no = 0;
 
   /* Upstream's DTLS handshake blocks the main thread (pm_dtls_server_process() in network.c, 1.7.6 to 1.7.9). It waits for
@@ -258,7 +260,7 @@ static void housekeeping()
     main_thread.in_loop_since = now;
     reuseport_catch_signals();
   }
-  reuseport_unblock_signals();
+  reuseport_let_signals_in();
 
   pthread_mutex_lock(&listeners_mutex);
   if (reuseport_signalled() && !reuseport_is_draining()) {
@@ -277,30 +279,18 @@ static void housekeeping()
   if (starts_reading) reuseport_notify_ready();
 }
 
-/* Before the main thread reads: waits until the plugins read what it is going to hand to them, and ends an overdue drain. */
-static void prepare_to_read()
+void reuseport_prepare_to_read()
 {
   for (housekeeping(); !main_thread.reads && !reuseport_is_draining(); housekeeping()) reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
 
   reuseport_end_if_overdue();
 }
 
-ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len)
+void reuseport_end_if_quiet(int sock)
 {
   struct pollfd queue = {.fd = sock, .events = POLLIN};
-  ssize_t ret;
 
-  if (!reuseport_enabled()) return recvfrom(sock, buf, len, flags, from, from_len);
-
-  for (;;) {
-    prepare_to_read();
-
-    /* one system call for a datagram, as upstream has it; it waits no longer than SO_RCVTIMEO */
-    ret = recvfrom(sock, buf, len, flags | (reuseport_is_draining() ? MSG_DONTWAIT : 0), from, from_len);
-    if (ret >= 0) reuseport_count_handled(1);
-    if (ret >= 0 || (errno != EAGAIN && errno != EINTR)) return ret;
-    if (reuseport_is_draining() && !poll(&queue, 1, QUIET_MS)) reuseport_end_if_drained();
-  }
+  if (!poll(&queue, 1, QUIET_MS)) reuseport_end_if_drained();
 }
 
 /* ---- threads with several sockets ---- */
@@ -334,9 +324,18 @@ static int close_sockets(enum reuseport_listener id, fd_set *fds)
 
 static struct timeval shorten(const struct timeval *timeout)
 {
-  struct timeval shorter = {0, (reuseport_is_draining() ? QUIET_MS : HOUSEKEEPING_MS) * 1000};
+  struct timeval shorter = {0, (reuseport_is_draining() ? QUIET_MS : WAIT_MS) * 1000};
 
   return timeout && !timeout->tv_sec && timeout->tv_usec < shorter.tv_usec ? *timeout : shorter;
+}
+
+/* For a thread that looks after signals once it has read: makes it read the listener. Returns: how many sockets are marked. */
+static int mark_only(enum reuseport_listener id, fd_set *ready)
+{
+  FD_ZERO(ready);
+  FD_SET(listeners[id].sock, ready);
+
+  return 1;
 }
 
 int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct timeval *timeout, fd_set *fds, int *recalc_fds)
@@ -346,7 +345,11 @@ int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct
 
   if (!reuseport_enabled()) return select(nfds, ready, NULL, NULL, timeout);
 
-  if (is_main) prepare_to_read();
+  ret = reuseport_select_rings(nfds, ready);
+  if (ret) return ret;
+
+  if (is_main) reuseport_prepare_to_read();
+  if (id == REUSEPORT_NFACCTD && reuseport_reload_is_due()) return mark_only(id, ready);
   if (has_sessions && close_sockets(id, fds)) {
     *recalc_fds = TRUE;
     errno = EINTR;
@@ -359,7 +362,8 @@ int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct
   ret = select(nfds, ready, NULL, NULL, &shorter);
   /* PM_sigint_handler() closes sockets that other threads still wait for: do not spin */
   if (ret < 0 && errno == EBADF) reuseport_sleep_ms(HOUSEKEEPING_MS);
-  if (is_main && ret > 0) reuseport_count_handled(ret);
+  /* datagrams from a ring are counted when they are handed out */
+  if (is_main && ret > 0) reuseport_count_handled(ret - reuseport_count_rings(ready));
   if (is_main && !ret) reuseport_end_if_drained();
 
   return ret;

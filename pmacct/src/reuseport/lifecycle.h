@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a listener, from bind to the end of the daemon: what lifecycle.c, shutdown.c, plugins.c and notify.c have in common.
+ * The life of a listener, from bind to the end of the daemon: what lifecycle.c, receive.c, shutdown.c, plugins.c and notify.c have in
+ * common.
  *
  * 1. The main thread moves all listeners of the process from phase to phase, inside reuseport_recvfrom() or reuseport_select().
  *    That way they join and leave together.
@@ -13,16 +14,26 @@
 
 #define REUSEPORT_PLUGINS_MS 20 /* how often to look whether the plugins read, while they do not yet */
 
+/* ---- lifecycle.c ---- */
+
+/* For the main thread, before it reads: does what is due, waits until the plugins read what it is going to hand to them, and ends an
+   overdue drain. */
+extern void reuseport_prepare_to_read();
+
+/* Ends a daemon that drains, if the socket stays empty for a while and so are all queues. */
+extern void reuseport_end_if_quiet(int sock);
+
 /* ---- shutdown.c ---- */
 
 /* Handles SIGINT and SIGTERM from now on: they are only noted. */
 extern void reuseport_catch_signals();
 
 /*
- * Unblocks the signals that the main loop of upstream blocks (main() in nfacctd.c and sfacctd.c, 1.7.6 to 1.7.9). Upstream lets
- * them in after the next datagram, which may never come, and blocks them again before the next one.
+ * Lets in the signals that have come since the last time, and blocks them again. Upstream unblocks them after each datagram and blocks
+ * them before the next (main() in nfacctd.c and sfacctd.c, 1.7.6 to 1.7.9): two system calls a datagram, and a signal waits for a
+ * datagram. With the keys, only this function unblocks them.
  */
-extern void reuseport_unblock_signals();
+extern void reuseport_let_signals_in();
 
 /* Returns: whether a signal has asked the daemon to stop. */
 extern int reuseport_signalled();
@@ -52,6 +63,15 @@ extern int reuseport_plugins_forked();
 /* Returns: whether all plugins poll their rings. What the core hands to a plugin that does not poll yet stays in the ring until
    the next datagram. */
 extern int reuseport_plugins_ready();
+
+/*
+ * Returns: whether a plugin may be half a ring behind the core. The core waits then, so that what does not fit is dropped at the socket,
+ * where it is counted and shown, and not in the ring. A plugin that has not read its ring for a second is not waited for.
+ */
+extern int reuseport_plugins_lag();
+
+/* Returns: whether a signal has asked the main thread to reload maps, reopen log files, or print statistics. */
+extern int reuseport_reload_is_due();
 
 /* For atexit(): waits until all children have ended. */
 extern void reuseport_wait_for_children();

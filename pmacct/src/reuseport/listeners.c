@@ -3,6 +3,7 @@
 #include "pmacct.h"
 #include <poll.h>
 #include "reuseport/listeners.h"
+#include "reuseport/receive.h"
 
 struct listener listeners[REUSEPORT_LISTENERS] = {
     [0 ... REUSEPORT_LISTENERS - 1] = {.sock = -1},
@@ -98,5 +99,5 @@ int reuseport_any_queued()
     if (listeners[id].sock >= 0 && reuseport_is_udp(id))
       queue[queues++] = (struct pollfd){.fd = listeners[id].sock, .events = POLLIN};
 
-  return poll(queue, queues, 0) > 0;
+  return poll(queue, queues, 0) > 0 || reuseport_any_in_ring();
 }

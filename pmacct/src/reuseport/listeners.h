@@ -49,7 +49,7 @@ extern void reuseport_close_listeners_in_children();
 /* Gives up the buckets of all listeners. The caller holds listeners_mutex. */
 extern void reuseport_leave_all();
 
-/* Returns: whether the socket of any UDP listener, of whatever thread, has datagrams queued. */
+/* Returns: whether any UDP listener, of whatever thread, has datagrams queued, in its socket or in its ring. */
 extern int reuseport_any_queued();
 
 #endif

@@ -49,9 +49,27 @@ extern int reuseport_listen(enum reuseport_listener, int sock, int backlog);
 /*
  * In place of recvfrom() in the main loop of nfacctd and sfacctd. Joins before the first datagram, and checks now and then
  * that the bucket is still this instance's. On a signal, or when another instance has taken the bucket, it leaves, returns
- * what is queued, and then ends the daemon by PM_sigint_handler(). Arguments, return value and errno are those of recvfrom().
+ * what is queued, and then ends the daemon by PM_sigint_handler(). Reads datagrams in batches and returns one of them: see
+ * receive.h. Arguments, return value and errno are those of recvfrom(): -1 and EINTR, if a signal has asked for work that
+ * the main loop does, such as to reload maps. flags: none.
  */
 extern ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
+
+/* The same for a socket that reuseport_select() has marked as ready, in any thread, and without the life cycle. flags: MSG_PEEK, if
+   any. If the socket is no UDP listener, this is recvfrom(). */
+extern ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
+
+/* In place of sigprocmask() in the main loop of nfacctd and sfacctd: signals are blocked once, and let in every 100 ms by the functions
+   above, between two batches. */
+extern int reuseport_sigprocmask(int how, const sigset_t *, sigset_t *);
+
+/* Returns: whether reuseport_recvfrom(), which returned received, has no datagram, but work that a signal has asked for. */
+extern int reuseport_interrupted(ssize_t received);
+
+/* Does of that work what is left when the main loop has done its part: reloads the maps of the plugins. Returns: as
+   reuseport_interrupted() does. */
+struct plugin_requests;
+extern int reuseport_end_interruption(ssize_t received, struct plugin_requests *);
 
 /*
  * In place of select() where a thread has several sockets: waits for a shorter time. In the main thread it does all that

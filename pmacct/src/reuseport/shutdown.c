@@ -47,15 +47,37 @@ void reuseport_catch_signals()
   sigaction(SIGTERM, &action, NULL);
 }
 
-void reuseport_unblock_signals()
+/* What the main loops of upstream block. */
+static void fill_signal_set(sigset_t *set)
 {
-  sigset_t set;
+  sigemptyset(set);
+  sigaddset(set, SIGINT);
+  sigaddset(set, SIGTERM);
+  sigaddset(set, SIGCHLD);
+  sigaddset(set, SIGHUP);
+  sigaddset(set, SIGUSR1);
+  sigaddset(set, SIGUSR2);
+}
 
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGCHLD);
-  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+void reuseport_let_signals_in()
+{
+  sigset_t set, before;
+
+  fill_signal_set(&set);
+  pthread_sigmask(SIG_UNBLOCK, &set, &before);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+int reuseport_sigprocmask(int how, const sigset_t *set, sigset_t *before)
+{
+  static int blocked;
+
+  if (!reuseport_enabled()) return sigprocmask(how, set, before);
+  if (how != SIG_BLOCK || blocked) return 0;
+
+  blocked = TRUE;
+
+  return sigprocmask(how, set, before);
 }
 
 int reuseport_signalled()
@@ -113,6 +135,8 @@ static void wait_for_plugins()
 
 static void finish(int level, const char *how)
 {
+  sigset_t set;
+
   Log(level, "%s ( %s/core ): reuseport: %s: handled %llu more datagrams in %lld ms since it left.\n",
       level == LOG_WARNING ? "WARN" : "INFO", config.name, how, draining.handled, reuseport_now_ms() - draining.began_ms);
   wait_for_plugins();
@@ -122,6 +146,8 @@ static void finish(int level, const char *how)
   /* PM_sigint_handler() counts the last record twice if it is entered twice */
   signal(SIGINT, SIG_IGN);
   signal(SIGTERM, SIG_IGN);
+  fill_signal_set(&set);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
   /* a process that outlives its plugin, such as one that writes to a database, becomes a child of the core */
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   /* PM_sigint_handler() waits for one plugin only, and the service manager may kill the others when the core is gone */
