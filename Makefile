@@ -155,6 +155,13 @@ build/stock-$(RELEASE)/.built: | $(TREE)/.built
 	scripts/build --unpatched $(@D) $(EBPF_FLAGS)
 	touch $@
 
+# For the benchmark: unpatched, with the same flags as ours
+build/unpatched-$(RELEASE)/.built: $(TREE).configure | build/pristine-$(RELEASE)
+	rm -rf $(@D)
+	cp -R build/pristine-$(RELEASE)/. $(@D)
+	scripts/build --unpatched $(@D) $(CONFIGURE)
+	touch $@
+
 build/ebpf-$(RELEASE)/.built: $(TREE)/.built
 	rm -rf $(@D)
 	cp -R build/pristine-$(RELEASE)/. $(@D)
@@ -255,7 +262,10 @@ check: build/.deps-check build debug $(if $(STOCK),build/stock-$(RELEASE)/.built
 check-quick: build debug check-tools
 	$(PROVE) --jobs 2 $(wildcard $(QUICK:%=tests/%-*.t))
 
-bench: build check-tools build/.deps-long
+bench/receive_times.so: bench/receive_times.c
+	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) -shared -fPIC $(LDFLAGS) -o $@ $<
+
+bench: build check-tools build/unpatched-$(RELEASE)/.built bench/receive_times.so build/.deps-long
 	scripts/bench
 
 # Longer than the rest: see each one's --help
@@ -275,7 +285,7 @@ lint: $(TREE)/.built
 
 # Not what was downloaded: pmacct's source; in build/debian, Debian's packages, and the chroots of the longer checks
 clean:
-	rm -rf tests/bin bpf/*.o bench/*.o reuseportctl/reuseportctl
+	rm -rf tests/bin bpf/*.o bench/*.o bench/*.so reuseportctl/reuseportctl
 	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name 'pristine-*' ! -name debian -exec rm -rf {} +
 
 # The longer checks, run by sudo, leave files that belong to root in build/debian, and only there: see scripts/ci/with-owner

@@ -5,6 +5,9 @@
 # How many times everything is measured
 rounds=${ROUNDS:-5}
 
+# Unpatched pmacct of the same release, built with the same flags
+unpatched=$root/build/unpatched-${RELEASE:-$base}/src
+
 # sample TABLE ROW METRIC ROUND VALUE: prints a sample; bench/report.pl makes tables of them
 sample() {
 	printf '%s\t%s\t%s\t%s\t%s\n' "$@"
@@ -30,16 +33,16 @@ plain_config() {
 	sed -i '/^reuseport_/d' "$tmp/$plain.conf"
 }
 
-# start_plain NAME INDEX: starts an instance of that config, and waits until it reads
+# start_plain NAME INDEX: starts an instance of unpatched pmacct with that config, and waits until it reads
 start_plain() {
 	# else a line of an earlier instance may be taken for one of this
 	: >"$tmp/$1-$2.log"
-	"$nfacctd" -f "$tmp/$1.conf" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
+	"$unpatched/nfacctd" -f "$tmp/$1.conf" -o "$tmp/$1-$2.csv" >"$tmp/$1-$2.log" 2>&1 &
 	echo $! >"$tmp/$1-$2.pid"
 	wait_for 20 reads "$1" "$2" || die "$1 $2 does not start: $(cat "$tmp/$1-$2.log")"
 }
 
-# start_tee NAME PORT FIRST COUNT: starts an nfacctd that forwards datagrams from PORT to COUNT others, on ports FIRST and up, with
+# start_tee NAME PORT FIRST COUNT: starts an unpatched nfacctd that forwards datagrams from PORT to COUNT others, on ports FIRST and up, with
 # the exporter's source address. It selects by a checksum of that address; pmacct also has hash-agent for this, but up to the
 # development branch Tee_hash_agent_balance() (tee_plugin.c) takes the address AND the count for an index, and does not know IPv6.
 start_tee() {
@@ -54,7 +57,7 @@ start_tee() {
 	EOF
 	receivers=$(seq "$3" $(($3 + $4 - 1)) | sed 's/^/127.0.0.1:/' | paste -sd,)
 	echo "id=1 ip=$receivers balance-alg=hash-crc32" >"$tmp/$1.list"
-	"$nfacctd" -f "$tmp/$1.conf" >"$tmp/$1-0.log" 2>&1 &
+	"$unpatched/nfacctd" -f "$tmp/$1.conf" >"$tmp/$1-0.log" 2>&1 &
 	echo $! >"$tmp/$1-0.pid"
 	wait_for 20 grep -q 'waiting for NetFlow/IPFIX data' "$tmp/$1-0.log" || die "$1 does not start: $(cat "$tmp/$1-0.log")"
 }

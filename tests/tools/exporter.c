@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+/* clang-format off */
 /*
  * A mock of many exporters at once, for numbers that real ones cannot be brought to on one machine:
  * valid NetFlow v5, v9, IPFIX or sFlow with one flow of one packet in each datagram, telemetry with
@@ -15,21 +16,27 @@
  *   exporters=N  how many addresses (200): 10.0.0.1 and up, or 2001:db8::1 and up
  *   ports=N      source ports, or sessions, of each (5)
  *   datagrams=N  from each port (4); 0: until SIGTERM
- *   rate=N       datagrams a second in all (20000), at least 1; SLOWER in the environment divides
- * it again=true   flows: when all are sent, SIGUSR1 brings as many more, from the same ports; until
- * SIGTERM templates=N  seconds between two templates of an exporter (30), the first of which comes
- * first; 0: never period=MS    the flows' destination port says in which period of so many
- * milliseconds since the start they were sent; 0, as usual: it does not first=N      the number of
- * the first period (0) report=FILE  what was sent, a line "address protocol period flows" for each
- * exporter and period keepalive=N  seconds without a word after which a session asks whether its
- * peer is still there, and again, once a second, three times; 0, as usual: never junk=true netflow5
- * only: datagrams that are none instead: empty, truncated, or all zeroes
+ *   rate=N       datagrams a second in all (20000), at least 1; SLOWER in the environment divides it
+ *   train=N      sends N datagrams of a port (1), at most 64, by one system call (UDP_SEGMENT): for
+ *                rates that one system call for each does not reach
+ *   again=true   flows: when all are sent, SIGUSR1 brings as many more, from the same ports; until
+ *                SIGTERM
+ *   templates=N  seconds between two templates of an exporter (30), the first of which comes first;
+ *                0: never
+ *   period=MS    the flows' destination port says in which period of so many milliseconds since the
+ *                start they were sent; 0, as usual: it does not
+ *   first=N      the number of the first period (0)
+ *   report=FILE  what was sent, a line "address protocol period flows" for each exporter and period
+ *   keepalive=N  seconds without a word after which a session asks whether its peer is still there,
+ *                and again, once a second, three times; 0, as usual: never
+ *   junk=true    netflow5 only: datagrams that are none instead: empty, truncated, or all zeroes
  *
  * Prints how many flows it sent, when it is done or gets SIGTERM; junk counts as such. With
  * sessions, it prints "N sessions" once all are up, and keeps them: whichever ends, it connects
  * again, as a router does, and prints "all again" once all are up. On SIGTERM it prints how many
  * had ended.
  */
+/* clang-format on */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -51,7 +58,7 @@ static const char *const protocols[PROTOCOLS] = {"netflow5", "netflow9",     "ip
 						 "bgp",	     "telemetry_tcp"};
 
 struct options options = {
-	.exporters = 200, .ports = 5, .datagrams = 4, .rate = 20000, .templates = 30};
+	.exporters = 200, .ports = 5, .datagrams = 4, .rate = 20000, .templates = 30, .train = 1};
 volatile sig_atomic_t stop;
 
 static void on_sigterm(int signum)
@@ -68,7 +75,8 @@ static int parse_number(const char *word, const char *value)
 	} numbers[] = {{"exporters", &options.exporters}, {"ports", &options.ports},
 		       {"datagrams", &options.datagrams}, {"rate", &options.rate},
 		       {"templates", &options.templates}, {"period", &options.period_ms},
-		       {"first", &options.first_period},  {"keepalive", &options.keepalive}};
+		       {"first", &options.first_period},  {"keepalive", &options.keepalive},
+		       {"train", &options.train}};
 	size_t key = value - word;
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
@@ -239,7 +247,22 @@ static void send_template_of(int exporter, int sock, long round)
 		send_template(sock, p, round);
 }
 
-/* One datagram from each socket, at the time that the rate gives it; adds to *sent */
+/* As many datagrams of one exporter as go by one system call */
+static void send_train(int family, int sock, int exporter, long round, int period)
+{
+	for (int i = 0; i < options.train; i++) {
+		long sequence = round * options.train + i;
+
+		if (options.junk)
+			send_junk(sock, sequence);
+		else
+			send_flow(sock, protocol_of(exporter), family, exporter, sequence, period);
+		count_flow(exporter, period);
+	}
+	end_train(sock);
+}
+
+/* One train from each socket, at the time that the rate gives it; adds to *sent */
 static void run_round(int family, const int *socks, long round, int with_templates, long long start,
 		      long *sent)
 {
@@ -248,12 +271,9 @@ static void run_round(int family, const int *socks, long round, int with_templat
 
 		if (with_templates && i < options.exporters)
 			send_template_of(i, socks[i], round);
-		if (options.junk)
-			send_junk(socks[i], *sent);
-		else
-			send_flow(socks[i], protocol_of(exporter), family, exporter, round, period);
-		count_flow(exporter, period);
-		if (++*sent % 20 == 0)
+		send_train(family, socks[i], exporter, round, period);
+		*sent += options.train;
+		if (*sent % 20 < options.train)
 			sleep_until(start + *sent * 1000000000LL / options.rate);
 	}
 }
@@ -263,7 +283,8 @@ static void run_flows(int family, const int *socks)
 	long long start = now_ns(), next_templates = start;
 	long sent = 0;
 
-	for (long round = 0; (round < options.datagrams || !options.datagrams) && !stop; round++) {
+	for (long round = 0;
+	     (round * options.train < options.datagrams || !options.datagrams) && !stop; round++) {
 		int with_templates = options.templates && now_ns() >= next_templates;
 
 		if (with_templates)
@@ -313,8 +334,10 @@ static void read_words(int argc, char **argv)
 	}
 	for (int i = 4; i < argc; i++)
 		parse(argv[i]);
-	if (options.rate < 1 || options.exporters < 1 || options.ports < 1) {
-		fprintf(stderr, "exporter: rate, exporters and ports are at least 1\n");
+	if (options.rate < 1 || options.exporters < 1 || options.ports < 1 || options.train < 1 ||
+	    options.train > 64) {
+		fprintf(stderr,
+			"exporter: rate, exporters and ports are at least 1, a train is 1 to 64\n");
 		exit(2);
 	}
 	if (getenv("SLOWER") && atoi(getenv("SLOWER")) > 1)

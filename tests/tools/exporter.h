@@ -28,7 +28,7 @@ extern struct options {
 	enum protocol protocol;
 	const char *report, *collector;
 	int exporters, ports, datagrams, rate, templates, period_ms, first_period;
-	int keepalive, junk, again;
+	int keepalive, junk, again, train;
 } options;
 
 extern volatile sig_atomic_t stop; /* set by SIGTERM */
@@ -55,6 +55,9 @@ void send_template(int sock, enum protocol p, uint32_t sequence);
 
 /* A datagram that is no NetFlow v5; another kind each time */
 void send_junk(int sock, long sent);
+
+/* Sends what waits for its train to be complete. To be called before another socket is used. */
+void end_train(int sock);
 
 /* ---- exporter_sessions.c ---- */
 

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -85,12 +86,55 @@ struct sflow {
 	} __attribute__((packed)) header;
 } __attribute__((packed));
 
+/* Datagrams of one size and one socket that are sent together */
+static struct {
+	char bytes[65000];
+	size_t size, used;
+} train;
+
 /* A refusal of an earlier datagram (ICMP) shows up here: that one is lost, not this one */
+static void send_message(int sock, const struct msghdr *message)
+{
+	if (sendmsg(sock, message, 0) < 0 &&
+	    (errno != ECONNREFUSED || sendmsg(sock, message, 0) < 0))
+		die("sendmsg");
+}
+
+void end_train(int sock)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(uint16_t))];
+	} control = {.header = {.cmsg_len = CMSG_LEN(sizeof(uint16_t)),
+				.cmsg_level = SOL_UDP,
+				.cmsg_type = UDP_SEGMENT}};
+	struct iovec bytes = {train.bytes, train.used};
+	struct msghdr message = {.msg_iov = &bytes,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	uint16_t size = train.size;
+
+	if (!train.used)
+		return;
+	memcpy(CMSG_DATA(&control.header), &size, sizeof(size));
+	send_message(sock, &message);
+	train.used = 0;
+}
+
 static void transmit(int sock, const void *datagram, size_t size)
 {
-	if (send(sock, datagram, size, 0) < 0 &&
-	    (errno != ECONNREFUSED || send(sock, datagram, size, 0) < 0))
-		die("send");
+	struct iovec bytes = {(void *)datagram, size};
+
+	if (options.train == 1 || !size) {
+		send_message(sock, &(struct msghdr){.msg_iov = &bytes, .msg_iovlen = 1});
+		return;
+	}
+	if (size != train.size || train.used + size > sizeof(train.bytes))
+		end_train(sock);
+	train.size = size;
+	memcpy(train.bytes + train.used, datagram, size);
+	train.used += size;
 }
 
 void send_junk(int sock, long sent)
