@@ -141,9 +141,12 @@ sub find_cell {
 
 # What the short table and the plot compare: the name, and the regex of the sections' rows
 my @ways = (['one instance', '^one instance'], ["kernel's hash", "kernel's hash"], ['selector', 'selector'], ['tee in front', '^tee']);
+# The faster of the two rates, which the machine decides
+my ($fast) = reverse sort { $a <=> $b } map { /^daemons, (\d+)/ } @{$seen{datagrams}{metrics} // []};
+$fast //= 0;
 my @short = (
 	['CPU seconds for a million datagrams, daemons, at 20,000/s', 'datagrams', '', 'daemons, 20000/s'],
-	['the same at 100,000/s', 'datagrams', '', 'daemons, 100000/s'],
+	["the same at $fast/s", 'datagrams', '', "daemons, $fast/s"],
 	["datagrams a second without loss; ≥: the exporters' own limit", 'datagrams', '', 'highest rate without loss'],
 	['NetFlow v9 decoded, changing source ports, %', 'templates', '', 'netflow9'],
 	['lost of 20,000/s, stop and start', 'disturbance', '.* 20000/s', 'stop and start'],

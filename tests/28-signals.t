@@ -19,9 +19,12 @@ start_daemon() {
 	await 20 plugin_sleeps "$(pid_of "$name" 0)" || die "the plugin of $name does not read"
 }
 
-# plugin_sleeps PID: whether the plugin of that daemon waits for something to read
+# plugin_sleeps PID: whether the plugins of that daemon wait for something to read
 plugin_sleeps() {
-	grep -qs '^State:.S' "/proc/$(pgrep -P "$1")/status"
+	local plugin
+	for plugin in $(pgrep -P "$1"); do
+		grep -qs '^State:.S' "/proc/$plugin/status" || return 1
+	done
 }
 
 # answers NAME WORDS: SIGHUP, SIGUSR1 and SIGUSR2 are answered
@@ -30,11 +33,11 @@ answers() {
 	pid=$(pid_of "$1" 0)
 	mv "$file" "$file.old"
 	kill -HUP "$pid"
-	ok "$2: SIGHUP reopens the log" await 20 [ -e "$file" ]
+	ok "$2: SIGHUP reopens the log" await 5 [ -e "$file" ]
 	kill -USR1 "$pid"
-	ok "$2: SIGUSR1 prints statistics" await 20 has_line "$file" 'NOTICE .*: \+\+\+'
+	ok "$2: SIGUSR1 prints statistics" await 5 has_line "$file" 'NOTICE .*: \+\+\+'
 	kill -USR2 "$pid"
-	ok "$2: SIGUSR2 reloads the maps" await 20 has_line "$file" "\[$tmp/map\] map successfully \(re\)loaded"
+	ok "$2: SIGUSR2 reloads the maps" await 5 has_line "$file" "\[$tmp/map\] map successfully \(re\)loaded"
 }
 
 # notices_its_plugin NAME WORDS: the plugin dies
@@ -46,6 +49,20 @@ notices_its_plugin() {
 	like "$2: and says why" "$(cat "$tmp/$1.file")" 'no more plugins active. Shutting down'
 	wait "$pid" || true
 	rm "$tmp/$1-0.pid"
+}
+
+# notices_both_plugins: two die at once, for which the kernel sends one SIGCHLD
+notices_both_plugins() {
+	local pid
+	start_daemon nfacctd twice "plugins: print[p], print[q]" "aggregate[q]: peer_src_ip" "print_output_file[q]: $tmp/q.csv"
+	pid=$(pid_of twice 0)
+	kill -STOP "$pid"
+	# shellcheck disable=SC2046 # two pids
+	kill -KILL $(pgrep -P "$pid")
+	kill -CONT "$pid"
+	ok "two plugins die at once: the instance ends" await 20 gone "$pid"
+	wait "$pid" || true
+	rm "$tmp/twice-0.pid"
 }
 
 # idle_and_busy DAEMON NAME PROTOCOL WORDS [LINE...]
@@ -66,4 +83,5 @@ idle_and_busy() {
 idle_and_busy nfacctd one netflow5 nfacctd
 idle_and_busy nfacctd two netflow5 "nfacctd with a templates port" "nfacctd_templates_port: 2101"
 idle_and_busy sfacctd sflow sflow sfacctd
+notices_both_plugins
 done_testing

@@ -87,25 +87,49 @@ few_system_calls() {
 	ok "system calls until the last one is read, less than a fifth of the datagrams: $calls" [ "$calls" -gt 60 -a "$calls" -lt 800 ]
 }
 
-# no_port_starves: exporters that never fall silent send to the port itself
+# no_port_starves: what is no datagram for nfacctd comes to the port itself, as fast as it can be sent
 no_port_starves() {
 	local flood
 	config busy 2100 1 "nfacctd_templates_port: 2101"
 	start_and_wait busy 0
-	"$tools/exporter" netflow5 4 2100 exporters=10 datagrams=0 rate=1000000 >"$tmp/flood" &
+	perl "$datagrams" flood 4 2100 1 >"$tmp/flood" &
 	flood=$!
 	"$tools/exporter" netflow9 6 2101 exporters=100 ports=1 datagrams=20 rate=200 >"$tmp/few"
 	await 20 queues_empty 2101
 	kill $flood
 	wait $flood
 	stop_all busy
-	received busy >"$tmp/all"
-	grep '^2001:' "$tmp/all" >"$tmp/received"
-	ok "$(cat "$tmp/flood") datagrams were sent to one port" [ "$(cat "$tmp/flood")" -gt 10000 ]
+	received busy >"$tmp/received"
+	ok "$(cat "$tmp/flood") datagrams of one byte were sent to one port" [ "$(cat "$tmp/flood")" -gt 10000 ]
 	is "of $(cat "$tmp/few") sent to the other one, arrived" "$(total_received)" 2000
+}
+
+# refused_datagrams: pmtelemetryd looks at a datagram to know its sender, and does not read what it refuses
+refused_datagrams() {
+	local pid
+	cat >"$tmp/telemetry.conf" <<-END
+		telemetry_daemon_port_udp: 1620
+		telemetry_daemon_decoder: json
+		telemetry_daemon_max_peers: 1
+		telemetry_daemon_msglog_file: $tmp/telemetry.json
+		reuseport_hashbucket_count: 1
+		reuseport_bpf_prog: $object
+		reuseport_pin_path: $bpffs/telemetry
+	END
+	run_daemon telemetry 0 "$tree/src/pmtelemetryd" -f "$tmp/telemetry.conf" -x 0
+	pid=$(pid_of telemetry 0)
+	await 20 has_line "$tmp/telemetry-0.log" 'listener telemetry_udp joined' || die "pmtelemetryd does not start"
+	perl "$datagrams" send 4 1620 0 0
+	# the second exporter is one too many
+	"$tools/exporter" telemetry 4 1620 exporters=2 ports=1 datagrams=10 rate=100 >/dev/null
+	perl "$datagrams" send 4 1620 0
+	await 20 queues_empty 1620
+	ok "pmtelemetryd: it ends on SIGTERM, after datagrams that it refuses" stopped TERM "$pid"
+	is "pmtelemetryd: and has read the 10 that it does not" "$(grep -c period "$tmp/telemetry.json")" 10
 }
 
 as_recvfrom
 few_system_calls
 no_port_starves
+refused_datagrams
 done_testing

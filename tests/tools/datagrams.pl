@@ -1,5 +1,6 @@
 # usage: datagrams.pl send 4|6 PORT LENGTH...    sends a datagram of each length to the loopback: version 10 as NetFlow has it, and bytes that
 #                                                depend on its place in the row
+#        datagrams.pl flood 4|6 PORT LENGTH       sends datagrams of that length until SIGTERM, and then writes how many
 #        datagrams.pl record 4|6 PORT FILE       writes a line "length digest" for each datagram that comes to the loopback, until SIGTERM
 use strict;
 use warnings;
@@ -18,6 +19,12 @@ if ($verb eq 'send') {
 		my $datagram = pack('n', 10) . pack('N', $place) x ($length / 4 + 1);
 		defined send $sock, substr($datagram, 0, $length), 0 or die "send of $length bytes: $!\n";
 	}
+} elsif ($verb eq 'flood') {
+	my ($sent, $stop) = (0, 0);
+	$SIG{TERM} = sub { $stop = 1 };
+	connect $sock, $loopback or die "connect: $!\n";
+	until ($stop) { $sent++ if defined send $sock, 'x' x $rest[0], 0 }
+	print "$sent\n";
 } else {
 	setsockopt $sock, SOL_SOCKET, SO_RCVBUF, 4000000 or die "SO_RCVBUF: $!\n";
 	bind $sock, $loopback or die "bind: $!\n";

@@ -329,7 +329,8 @@ static struct timeval shorten(const struct timeval *timeout)
   return timeout && !timeout->tv_sec && timeout->tv_usec < shorter.tv_usec ? *timeout : shorter;
 }
 
-/* For a thread that looks after signals once it has read: makes it read the listener. Returns: how many sockets are marked. */
+/* Marks the listener alone as ready, so that the main loop calls reuseport_recvfrom(), and does then what signals have asked for.
+   Returns: how many are ready. */
 static int mark_only(enum reuseport_listener id, fd_set *ready)
 {
   FD_ZERO(ready);
@@ -345,10 +346,10 @@ int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct
 
   if (!reuseport_enabled()) return select(nfds, ready, NULL, NULL, timeout);
 
-  ret = reuseport_select_rings(nfds, ready);
+  if (is_main) reuseport_prepare_to_read();
+  ret = reuseport_select_batches(nfds, ready);
   if (ret) return ret;
 
-  if (is_main) reuseport_prepare_to_read();
   if (id == REUSEPORT_NFACCTD && reuseport_reload_is_due()) return mark_only(id, ready);
   if (has_sessions && close_sockets(id, fds)) {
     *recalc_fds = TRUE;
@@ -362,8 +363,8 @@ int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct
   ret = select(nfds, ready, NULL, NULL, &shorter);
   /* PM_sigint_handler() closes sockets that other threads still wait for: do not spin */
   if (ret < 0 && errno == EBADF) reuseport_sleep_ms(HOUSEKEEPING_MS);
-  /* datagrams from a ring are counted when they are handed out */
-  if (is_main && ret > 0) reuseport_count_handled(ret - reuseport_count_rings(ready));
+  /* datagrams of a batch are counted when they are handed out */
+  if (is_main && ret > 0) reuseport_count_handled(ret - reuseport_count_batches(ready));
   if (is_main && !ret) reuseport_end_if_drained();
 
   return ret;

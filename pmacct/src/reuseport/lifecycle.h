@@ -31,7 +31,7 @@ extern void reuseport_catch_signals();
 /*
  * Lets in the signals that have come since the last time, and blocks them again. Upstream unblocks them after each datagram and blocks
  * them before the next (main() in nfacctd.c and sfacctd.c, 1.7.6 to 1.7.9): two system calls a datagram, and a signal waits for a
- * datagram. With the keys, only this function unblocks them.
+ * datagram. With the keys, the main thread unblocks them here only.
  */
 extern void reuseport_let_signals_in();
 
@@ -65,8 +65,9 @@ extern int reuseport_plugins_forked();
 extern int reuseport_plugins_ready();
 
 /*
- * Returns: whether a plugin may be half a ring behind the core. The core waits then, so that what does not fit is dropped at the socket,
- * where it is counted and shown, and not in the ring. A plugin that has not read its ring for a second is not waited for.
+ * Returns: whether a plugin has so much of its ring left to read that the next batch might overwrite it. The core is to wait then: what
+ * is too much is dropped at the socket, where it is counted and shown, and not in the ring. A plugin that has read nothing for a second
+ * is not waited for, and none that does not publish where it reads: the memory plugin, which has a pipe, and those with plugin_pipe_zmq.
  */
 extern int reuseport_plugins_lag();
 

@@ -99,5 +99,5 @@ int reuseport_any_queued()
     if (listeners[id].sock >= 0 && reuseport_is_udp(id))
       queue[queues++] = (struct pollfd){.fd = listeners[id].sock, .events = POLLIN};
 
-  return poll(queue, queues, 0) > 0 || reuseport_any_in_ring();
+  return poll(queue, queues, 0) > 0 || reuseport_any_in_hand();
 }

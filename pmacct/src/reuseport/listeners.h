@@ -49,7 +49,7 @@ extern void reuseport_close_listeners_in_children();
 /* Gives up the buckets of all listeners. The caller holds listeners_mutex. */
 extern void reuseport_leave_all();
 
-/* Returns: whether any UDP listener, of whatever thread, has datagrams queued, in its socket or in its ring. */
+/* Returns: whether any UDP listener, of whatever thread, has datagrams queued, in its socket or in its batch. */
 extern int reuseport_any_queued();
 
 #endif

@@ -8,7 +8,7 @@
 #define TIMER_NS         60000 /* what a sleep takes beyond what was asked for: the kernel's timer slack, and the wake-up */
 #define TRUESIZE_LARGEST 4608  /* of a datagram in a page of its own, as some drivers have it: assumed until measured */
 
-static int is_fast(const struct reuseport_pace *pace)
+int reuseport_pace_is_fast(const struct reuseport_pace *pace)
 {
   return pace->interval_ns && pace->interval_ns <= SLOW_NS;
 }
@@ -27,7 +27,7 @@ int reuseport_pace_count(struct reuseport_pace *pace, long long now_ns, unsigned
   pace->window_began_ns = now_ns;
   pace->datagrams = 0;
 
-  return is_fast(pace);
+  return reuseport_pace_is_fast(pace);
 }
 
 void reuseport_pace_measure(struct reuseport_pace *pace, unsigned int datagrams, long long bytes)
@@ -40,11 +40,11 @@ void reuseport_pace_measure(struct reuseport_pace *pace, unsigned int datagrams,
 
 long long reuseport_pace_wait_ns(const struct reuseport_pace *pace)
 {
-  /* less the one that comes while a batch is handled */
+  /* one less, as a margin for what comes while a batch is handled */
   long long datagrams = pace->buffer / 8 / (pace->truesize ? pace->truesize : TRUESIZE_LARGEST) - 1;
   long long wait_ns = datagrams * pace->shortest_ns;
 
-  if (!is_fast(pace)) return 0;
+  if (!reuseport_pace_is_fast(pace)) return 0;
   if (wait_ns > WAIT_MAX_NS) wait_ns = WAIT_MAX_NS;
 
   /* a sleep that is hardly longer than the kernel's timer takes gathers nothing */

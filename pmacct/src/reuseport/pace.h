@@ -19,7 +19,7 @@ struct reuseport_pace {
   long long window_began_ns; /* when the count of datagrams began */
   long long last_read_ns;    /* when the last batch was read */
   long long interval_ns;     /* between two datagrams, over the last window; 0: there were none */
-  long long shortest_ns;     /* the shorter one of interval_ns and what the last batch says */
+  long long shortest_ns;     /* the shorter of interval_ns and the interval in the last batch */
   unsigned int datagrams;    /* in this window */
 };
 
@@ -29,6 +29,9 @@ extern int reuseport_pace_count(struct reuseport_pace *, long long now_ns, unsig
 
 /* Notes that so many datagrams, at least 1, took so many bytes of the socket's buffer (SK_MEMINFO_RMEM_ALLOC). */
 extern void reuseport_pace_measure(struct reuseport_pace *, unsigned int datagrams, long long bytes);
+
+/* Returns: whether datagrams come fast, 2,000 a second or more. */
+extern int reuseport_pace_is_fast(const struct reuseport_pace *);
 
 /* Returns: how long to sleep before the next batch is read, in nanoseconds; 0: not at all. */
 extern long long reuseport_pace_wait_ns(const struct reuseport_pace *);

@@ -9,7 +9,7 @@
 #include "reuseport/clock.h"
 #include "reuseport/lifecycle.h"
 
-#define LAG_MAX_MS 1000 /* how long a plugin that hangs may hold up the core, and with it the other plugins: once */
+#define HANG_MS 1000 /* a plugin that has not read anything for so long is not waited for */
 
 int reuseport_plugins_forked()
 {
@@ -31,35 +31,49 @@ int reuseport_plugins_ready()
   return TRUE;
 }
 
-/*
- * The core overwrites what a plugin has not read yet, once it is a whole ring ahead (exec_plugins() in plugin_hooks.c, 1.7.6 to 1.7.9). A
- * plugin does not say where it reads, only that it has read everything: when it sleeps. So this counts from there.
- */
+/* Returns: whether the core, which has so many bytes to go before it overwrites what the plugin reads next, is to wait. It is, if less
+   is left than two batches have taken at most. */
+static int has_little_room(long long room, long long size, long long largest_batch)
+{
+  long long wanted = MAX(2 * largest_batch, size / 8);
+
+  return room < MIN(wanted, size / 2);
+}
+
 int reuseport_plugins_lag()
 {
   static struct {
-    const char *read_up_to;  /* where the core wrote when the plugin had read everything */
-    long long lags_since_ms; /* 0: it does not lag */
+    long long wrote_at;      /* where the core was when this was last called */
+    long long largest_batch; /* bytes that it has written between two calls, at most */
+    u_int64_t read_at;       /* as in struct ch_status */
+    long long read_ms;       /* when that changed */
   } plugins[MAX_N_PLUGINS];
+  long long now = reuseport_now_ms();
   int idx, lag = FALSE;
 
   for (idx = 0; idx < MAX_N_PLUGINS && (channels_list[idx].aggregation || channels_list[idx].aggregation_2); idx++) {
     const struct channels_list_entry *channel = &channels_list[idx];
-    long long size = channel->rg.end - channel->rg.base;
+    long long size = channel->rg.end - channel->rg.base, wrote_at = channel->rg.ptr - channel->rg.base, room;
+    u_int64_t read_at = __atomic_load_n(&channel->status->read_at, __ATOMIC_RELAXED);
 
-    if (channel->plugin->cfg.pipe_zmq) continue;
+    plugins[idx].largest_batch = MAX(plugins[idx].largest_batch, (wrote_at - plugins[idx].wrote_at + size) % size);
+    plugins[idx].wrote_at = wrote_at;
+    if (read_at != plugins[idx].read_at) {
+      plugins[idx].read_at = read_at;
+      plugins[idx].read_ms = now;
+    }
+    if (!read_at) continue;
 
-    if (channel->status->wakeup || !plugins[idx].read_up_to) {
-      plugins[idx].read_up_to = channel->rg.ptr;
-      plugins[idx].lags_since_ms = 0;
-    }
-    else if ((channel->rg.ptr - plugins[idx].read_up_to + size) % size > size / 2) {
-      if (!plugins[idx].lags_since_ms) plugins[idx].lags_since_ms = reuseport_now_ms();
-      if (reuseport_now_ms() - plugins[idx].lags_since_ms < LAG_MAX_MS) lag = TRUE;
-    }
+    room = size - (wrote_at - (long long) (read_at - 1) + size) % size;
+    if (has_little_room(room, size, plugins[idx].largest_batch) && now - plugins[idx].read_ms < HANG_MS) lag = TRUE;
   }
 
   return lag;
+}
+
+void reuseport_note_position(const struct ring *rg, struct ch_status *status)
+{
+  __atomic_store_n(&status->read_at, rg->ptr - rg->base + 1, __ATOMIC_RELAXED);
 }
 
 int reuseport_reload_is_due()
@@ -67,12 +81,12 @@ int reuseport_reload_is_due()
   return reload_map || reload_map_exec_plugins || reload_log || print_stats;
 }
 
-int reuseport_interrupted(ssize_t received)
+int reuseport_is_idle(ssize_t received)
 {
   return reuseport_enabled() && received < 0;
 }
 
-/* Reloads what pmacct reloads after the next flow (exec_plugins() in plugin_hooks.c, 1.7.6 to 1.7.9). */
+/* What exec_plugins() does after the next flow (plugin_hooks.c, 1.7.6 to 1.7.9); the GeoIP file is left to it. */
 static void reload_pre_tag_maps(struct plugin_requests *req)
 {
   int idx;
@@ -98,9 +112,9 @@ static void reload_pre_tag_maps(struct plugin_requests *req)
   reload_map_exec_plugins = FALSE;
 }
 
-int reuseport_end_interruption(ssize_t received, struct plugin_requests *req)
+int reuseport_end_idle_turn(ssize_t received, struct plugin_requests *req)
 {
-  if (!reuseport_interrupted(received)) return FALSE;
+  if (!reuseport_is_idle(received)) return FALSE;
 
   if (reload_map_exec_plugins) reload_pre_tag_maps(req);
 

@@ -15,61 +15,62 @@
 /* Not a power of two: at the same offset of 64 pages, datagrams would displace each other from the processor's cache. */
 #define SLOT_SIZE  (DATAGRAM_MAX + 64)
 #define LAG_NS     100000 /* how often to look whether a plugin that lags has read its ring */
-#define POLL_EVERY 8      /* of datagrams from rings: how often other sockets are polled */
+#define POLL_EVERY 8      /* of datagrams from batches: how often other sockets are polled */
 
-struct ring {
+struct batch {
   struct mmsghdr messages[REUSEPORT_BATCH];
   struct iovec places[REUSEPORT_BATCH];
   struct sockaddr_storage senders[REUSEPORT_BATCH];
   char *buffer;         /* REUSEPORT_BATCH slots; NULL: not read yet */
   unsigned int next;    /* the next one to hand out */
-  unsigned int filled;  /* how many the last batch had */
+  unsigned int filled;  /* how many there were */
+  int peeked;           /* whether the last call has peeked at the next one */
   int measures;         /* whether to find out how much of the socket's buffer the next batch takes */
-  volatile int in_hand; /* from before a batch is read until the thread comes back after its last datagram; read by the main thread */
+  volatile int in_hand; /* set before it is read, cleared when the thread comes for the next one and there is none; the main thread reads it */
   struct reuseport_pace pace;
 };
 
-static struct ring rings[REUSEPORT_LISTENERS];
+static struct batch batches[REUSEPORT_LISTENERS];
 
-/* ---- one ring ---- */
+/* ---- one batch ---- */
 
-/* Returns: the ring of a listener that this thread reads, or NULL, for a session. */
-static struct ring *find_ring(int sock)
+/* Returns: the batch of a listener that this thread reads, or NULL, for a session. */
+static struct batch *find_batch(int sock)
 {
   int id;
 
   for (id = 0; id < REUSEPORT_LISTENERS; id++)
-    if (listeners[id].sock == sock && reuseport_is_udp(id) && id != REUSEPORT_DTLS) return &rings[id];
+    if (listeners[id].sock == sock && reuseport_is_udp(id) && id != REUSEPORT_DTLS) return &batches[id];
 
   return NULL;
 }
 
-static int holds_any(const struct ring *ring)
+static int holds_any(const struct batch *batch)
 {
-  return ring->next < ring->filled;
+  return batch->next < batch->filled;
 }
 
-static void set_up(struct ring *ring, int sock)
+static void set_up(struct batch *batch, int sock)
 {
   int slot, buffer = 0;
   socklen_t len = sizeof(buffer);
 
-  ring->buffer = malloc(REUSEPORT_BATCH * SLOT_SIZE);
-  if (!ring->buffer) {
+  batch->buffer = malloc(REUSEPORT_BATCH * SLOT_SIZE);
+  if (!batch->buffer) {
     Log(LOG_ERR, "ERROR ( %s/core ): reuseport: no memory for a batch of datagrams (%d bytes). Exiting.\n", config.name,
         REUSEPORT_BATCH * SLOT_SIZE);
     exit_gracefully(1);
   }
   for (slot = 0; slot < REUSEPORT_BATCH; slot++) {
-    ring->places[slot] = (struct iovec){ring->buffer + slot * SLOT_SIZE, DATAGRAM_MAX};
-    ring->messages[slot].msg_hdr = (struct msghdr){
-        .msg_name = &ring->senders[slot],
-        .msg_iov = &ring->places[slot],
+    batch->places[slot] = (struct iovec){batch->buffer + slot * SLOT_SIZE, DATAGRAM_MAX};
+    batch->messages[slot].msg_hdr = (struct msghdr){
+        .msg_name = &batch->senders[slot],
+        .msg_iov = &batch->places[slot],
         .msg_iovlen = 1,
     };
   }
   getsockopt(sock, SOL_SOCKET, SO_RCVBUF, &buffer, &len);
-  ring->pace.buffer = buffer;
+  batch->pace.buffer = buffer;
 }
 
 /* Returns: how many bytes of the socket's buffer are in use; 0: unknown, before Linux 4.12. */
@@ -88,11 +89,15 @@ static void sleep_ns(long long ns)
   nanosleep(&t, NULL);
 }
 
-/* Lets datagrams gather, if they come fast; not if the last batch left some in the socket. */
-static void let_gather(struct ring *ring)
+/* Lets datagrams gather, if they come fast. Not if the last batch left some in the socket; nor if another listener is fast, whose
+   buffer fills meanwhile. */
+static void let_gather(const struct batch *batch)
 {
-  long long wait_ns = ring->filled < REUSEPORT_BATCH ? reuseport_pace_wait_ns(&ring->pace) : 0;
+  long long wait_ns = batch->filled < REUSEPORT_BATCH ? reuseport_pace_wait_ns(&batch->pace) : 0;
+  int id;
 
+  for (id = 0; id < REUSEPORT_LISTENERS; id++)
+    if (&batches[id] != batch && reuseport_pace_is_fast(&batches[id].pace)) wait_ns = 0;
   if (wait_ns) sleep_ns(wait_ns);
 }
 
@@ -100,32 +105,32 @@ static void let_gather(struct ring *ring)
  * Reads what is in the socket, up to a batch. Waits for the first datagram, as long as SO_RCVTIMEO says, unless flags have MSG_DONTWAIT.
  * Returns: how many it has read, or -1 and errno, as recvmmsg() does.
  */
-static int fill(struct ring *ring, int sock, int flags)
+static int fill(struct batch *batch, int sock, int flags)
 {
-  int slot, drained = ring->filled < REUSEPORT_BATCH, batch;
+  int slot, drained = batch->filled < REUSEPORT_BATCH, filled;
   long long used;
 
-  if (!ring->buffer) set_up(ring, sock);
-  ring->next = ring->filled = 0;
-  for (slot = 0; slot < REUSEPORT_BATCH; slot++) ring->messages[slot].msg_hdr.msg_namelen = sizeof(ring->senders[slot]);
+  if (!batch->buffer) set_up(batch, sock);
+  batch->next = batch->filled = 0;
+  for (slot = 0; slot < REUSEPORT_BATCH; slot++) batch->messages[slot].msg_hdr.msg_namelen = sizeof(batch->senders[slot]);
 
-  used = ring->measures && drained ? used_buffer(sock) : 0;
-  ring->in_hand = TRUE;
-  batch = recvmmsg(sock, ring->messages, REUSEPORT_BATCH, flags | MSG_WAITFORONE, NULL);
-  if (batch > 0)
-    ring->filled = batch;
+  used = batch->measures && drained ? used_buffer(sock) : 0;
+  batch->in_hand = TRUE;
+  filled = recvmmsg(sock, batch->messages, REUSEPORT_BATCH, flags | MSG_WAITFORONE, NULL);
+  if (filled > 0)
+    batch->filled = filled;
   else
-    ring->in_hand = FALSE;
-  if (used && batch > 0 && batch < REUSEPORT_BATCH) reuseport_pace_measure(&ring->pace, batch, used);
-  ring->measures = reuseport_pace_count(&ring->pace, reuseport_now_ns(), ring->filled);
+    batch->in_hand = FALSE;
+  if (used && filled > 0 && filled < REUSEPORT_BATCH) reuseport_pace_measure(&batch->pace, filled, used);
+  batch->measures = reuseport_pace_count(&batch->pace, reuseport_now_ns(), batch->filled);
 
-  return batch;
+  return filled;
 }
 
-/* Hands out the next datagram of the ring, which holds any. Arguments and return value are those of recvfrom(). */
-static ssize_t hand_out(struct ring *ring, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len)
+/* Hands out the next datagram of the batch, which holds any. Arguments and return value are those of recvfrom(). */
+static ssize_t hand_out(struct batch *batch, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len)
 {
-  const struct mmsghdr *message = &ring->messages[ring->next];
+  const struct mmsghdr *message = &batch->messages[batch->next];
   size_t length = MIN(message->msg_len, len);
 
   memcpy(buf, message->msg_hdr.msg_iov->iov_base, length);
@@ -133,69 +138,82 @@ static ssize_t hand_out(struct ring *ring, void *buf, size_t len, int flags, str
     memcpy(from, message->msg_hdr.msg_name, MIN(message->msg_hdr.msg_namelen, *from_len));
     *from_len = message->msg_hdr.msg_namelen;
   }
-  if (!(flags & MSG_PEEK)) ring->next++;
+  if (!(flags & MSG_PEEK)) batch->next++;
 
   return length;
 }
 
 /* ---- in place of recvfrom() ---- */
 
+/* For the main thread: reads a batch, unless a plugin has to catch up first. Returns: as fill() does. */
+static int read_batch(struct batch *batch, int sock)
+{
+  int at_once = reuseport_is_draining() || reuseport_reload_is_due();
+
+  if (reuseport_plugins_lag()) {
+    sleep_ns(LAG_NS);
+    errno = EAGAIN;
+    return -1;
+  }
+  if (!at_once) let_gather(batch);
+
+  return fill(batch, sock, at_once ? MSG_DONTWAIT : 0);
+}
+
 ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len)
 {
-  struct ring *ring;
+  struct batch *batch;
 
-  if (!reuseport_enabled() || !(ring = find_ring(sock))) return recvfrom(sock, buf, len, flags, from, from_len);
+  if (!reuseport_enabled() || !(batch = find_batch(sock))) return recvfrom(sock, buf, len, flags, from, from_len);
 
-  while (!holds_any(ring)) {
+  if (!holds_any(batch)) {
     reuseport_prepare_to_read();
-    if (reuseport_reload_is_due()) {
-      errno = EINTR;
-      return -1;
-    }
-    if (reuseport_plugins_lag()) {
-      sleep_ns(LAG_NS);
-      continue;
-    }
-    if (!reuseport_is_draining()) let_gather(ring);
-    if (fill(ring, sock, reuseport_is_draining() ? MSG_DONTWAIT : 0) >= 0) continue;
-    if (errno != EAGAIN && errno != EINTR) return -1;
+    read_batch(batch, sock);
+  }
+  if (!holds_any(batch)) {
     if (reuseport_is_draining()) reuseport_end_if_quiet(sock);
+    return -1;
   }
   reuseport_count_handled(1);
 
-  return hand_out(ring, buf, len, flags, from, from_len);
+  return hand_out(batch, buf, len, flags, from, from_len);
 }
 
 ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len)
 {
-  struct ring *ring;
+  struct batch *batch;
 
-  if (!reuseport_enabled() || !(ring = find_ring(sock))) return recvfrom(sock, buf, len, flags, from, from_len);
+  if (!reuseport_enabled() || !(batch = find_batch(sock))) return recvfrom(sock, buf, len, flags, from, from_len);
 
-  if (!holds_any(ring)) {
-    let_gather(ring);
-    if (fill(ring, sock, 0) < 0) return -1;
+  /* telemetry_daemon() (telemetry.c, 1.7.6 to 1.7.9) does not read a datagram that it refuses, and would peek at it for ever */
+  if ((flags & MSG_PEEK) && batch->peeked) batch->next++;
+  batch->peeked = FALSE;
+
+  if (!holds_any(batch)) {
+    let_gather(batch);
+    if (fill(batch, sock, 0) < 0) return -1;
   }
+  batch->peeked = flags & MSG_PEEK;
 
-  return hand_out(ring, buf, len, flags, from, from_len);
+  return hand_out(batch, buf, len, flags, from, from_len);
 }
 
 /* ---- in place of select() ---- */
 
-int reuseport_select_rings(int nfds, fd_set *ready)
+int reuseport_select_batches(int nfds, fd_set *ready)
 {
   static __thread unsigned int calls;
   struct timeval at_once = {0, 0};
   fd_set queued, others = *ready;
-  int id, count = 0;
+  int id, count = 0, count_others;
 
   FD_ZERO(&queued);
   for (id = 0; id < REUSEPORT_LISTENERS; id++) {
     int sock = listeners[id].sock;
 
-    if (sock < 0 || !FD_ISSET(sock, ready) || !rings[id].buffer) continue;
-    if (!holds_any(&rings[id])) {
-      rings[id].in_hand = FALSE;
+    if (sock < 0 || !FD_ISSET(sock, ready) || !batches[id].buffer) continue;
+    if (!holds_any(&batches[id])) {
+      batches[id].in_hand = FALSE;
       continue;
     }
     FD_SET(sock, &queued);
@@ -204,34 +222,35 @@ int reuseport_select_rings(int nfds, fd_set *ready)
   }
   if (!count) return 0;
 
-  *ready = queued;
-  if (++calls % POLL_EVERY || select(nfds, &others, NULL, NULL, &at_once) <= 0) return count;
-
-  for (id = 0; id < nfds; id++) {
-    if (!FD_ISSET(id, &others)) continue;
-    FD_SET(id, ready);
-    count++;
+  if (++calls % POLL_EVERY == 0) {
+    count_others = select(nfds, &others, NULL, NULL, &at_once);
+    if (count_others > 0) {
+      /* these alone: main() in nfacctd.c (1.7.6 to 1.7.9) forgets them when it skips a datagram */
+      *ready = others;
+      return count_others;
+    }
   }
+  *ready = queued;
 
   return count;
 }
 
-int reuseport_count_rings(const fd_set *fds)
+int reuseport_count_batches(const fd_set *fds)
 {
   int id, count = 0;
 
   for (id = 0; id < REUSEPORT_LISTENERS; id++)
-    if (listeners[id].sock >= 0 && find_ring(listeners[id].sock) && FD_ISSET(listeners[id].sock, fds)) count++;
+    if (listeners[id].sock >= 0 && find_batch(listeners[id].sock) && FD_ISSET(listeners[id].sock, fds)) count++;
 
   return count;
 }
 
-int reuseport_any_in_ring()
+int reuseport_any_in_hand()
 {
   int id;
 
   for (id = 0; id < REUSEPORT_LISTENERS; id++)
-    if (rings[id].in_hand) return TRUE;
+    if (batches[id].in_hand) return TRUE;
 
   return FALSE;
 }

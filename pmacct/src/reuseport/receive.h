@@ -2,32 +2,32 @@
 /*
  * Datagrams from the sockets to pmacct: what the life cycle must know of receive.c.
  *
- * 1. Each UDP listener has a ring, which is filled by one system call and handed out one datagram a call. Only the thread that reads
- *    the listener touches its ring.
+ * 1. One system call reads a batch of datagrams from a UDP listener, and each call of pmacct gets one of them. Only the thread that
+ *    reads the listener touches its batch.
  * 2. Datagrams of a listener keep their order. Each comes with the length, the truncation and the sender that recvfrom() gives.
- * 3. What is in a ring counts as queued: an instance that drains hands it out before it ends. SIGKILL loses it: REUSEPORT_BATCH
- *    datagrams at most, beside what is in the socket's queue.
- * 4. Children have a copy of the rings, and never read them.
+ * 3. What is in a batch counts as queued: an instance that drains hands it out before it ends. SIGKILL loses it: at most REUSEPORT_BATCH
+ *    datagrams of each UDP listener, beside what is in the socket's queue.
+ * 4. Children have a copy of the batches, and never read them.
  */
 #ifndef REUSEPORT_RECEIVE_H
 #define REUSEPORT_RECEIVE_H
 
 #include <sys/select.h>
 
-#define REUSEPORT_BATCH 64 /* datagrams in a ring */
+#define REUSEPORT_BATCH 64 /* datagrams */
 
 /*
- * In place of select() as long as rings hold datagrams. Now and then it polls the other sockets, too, so that none of them waits
- * for an exporter that never stops sending. ready: the sockets to look at, and then those that can be read.
- * Returns: how many can be read; 0, with ready unchanged: the rings of these sockets are empty.
+ * Replaces select() while a batch holds datagrams: marks those listeners as ready. Every eighth call polls the other sockets, and marks
+ * those that are ready in their place, so that a busy exporter does not keep them waiting. ready: the sockets to look at, and then
+ * those that are ready. Returns: how many are ready; 0, with ready unchanged: no batch holds datagrams.
  */
-extern int reuseport_select_rings(int nfds, fd_set *ready);
+extern int reuseport_select_batches(int nfds, fd_set *ready);
 
-/* Returns: how many of the sockets in fds have a ring. */
-extern int reuseport_count_rings(const fd_set *fds);
+/* Returns: how many of the sockets in fds are listeners that are read in batches. */
+extern int reuseport_count_batches(const fd_set *fds);
 
-/* Returns: whether a ring, of whatever thread, holds datagrams that are not handled yet. Ask after the sockets, because a datagram
-   goes from there into a ring. */
-extern int reuseport_any_in_ring();
+/* Returns: whether a thread has datagrams of a batch that it has not handled yet. Ask after the sockets, because a datagram goes from
+   there into a batch. */
+extern int reuseport_any_in_hand();
 
 #endif

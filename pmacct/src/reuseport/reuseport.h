@@ -50,8 +50,8 @@ extern int reuseport_listen(enum reuseport_listener, int sock, int backlog);
  * In place of recvfrom() in the main loop of nfacctd and sfacctd. Joins before the first datagram, and checks now and then
  * that the bucket is still this instance's. On a signal, or when another instance has taken the bucket, it leaves, returns
  * what is queued, and then ends the daemon by PM_sigint_handler(). Reads datagrams in batches and returns one of them: see
- * receive.h. Arguments, return value and errno are those of recvfrom(): -1 and EINTR, if a signal has asked for work that
- * the main loop does, such as to reload maps. flags: none.
+ * receive.h. Arguments, return value and errno are those of recvfrom(), with a timeout of 50 ms: -1 and EAGAIN, so that the
+ * main loop does what a signal has asked for, such as to reload maps, although no datagram comes. flags: none.
  */
 extern ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
 
@@ -59,17 +59,22 @@ extern ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, st
    any. If the socket is no UDP listener, this is recvfrom(). */
 extern ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
 
-/* In place of sigprocmask() in the main loop of nfacctd and sfacctd: signals are blocked once, and let in every 100 ms by the functions
-   above, between two batches. */
+/*
+ * For the main loop of nfacctd, sfacctd and pmtelemetryd, which blocks signals, and lets them in once for each datagram. Returns: whether
+ * it is to do so: with the keys only the first time, to block them. The functions above let them in every 100 ms, between two batches.
+ */
+extern int reuseport_loop_sets_signals();
+
+/* In place of sigprocmask() in such a loop. */
 extern int reuseport_sigprocmask(int how, const sigset_t *, sigset_t *);
 
-/* Returns: whether reuseport_recvfrom(), which returned received, has no datagram, but work that a signal has asked for. */
-extern int reuseport_interrupted(ssize_t received);
+/* Returns: whether reuseport_recvfrom(), which has returned received, has no datagram. The main loop does then what signals have asked
+   for, and reads again. */
+extern int reuseport_is_idle(ssize_t received);
 
-/* Does of that work what is left when the main loop has done its part: reloads the maps of the plugins. Returns: as
-   reuseport_interrupted() does. */
+/* Does what is left of that, if anything: reloads the maps of the plugins. Returns: as reuseport_is_idle() does. */
 struct plugin_requests;
-extern int reuseport_end_interruption(ssize_t received, struct plugin_requests *);
+extern int reuseport_end_idle_turn(ssize_t received, struct plugin_requests *);
 
 /*
  * In place of select() where a thread has several sockets: waits for a shorter time. In the main thread it does all that
@@ -93,6 +98,9 @@ extern void reuseport_forget_zero_exporter(struct xflow_status_entry *entry);
 struct ring;
 struct ch_status;
 extern int reuseport_ring_is_read(const struct ring *, const struct ch_status *, u_int64_t bufsz);
+
+/* For a plugin, before it reads the next buffer of its ring: publishes where that is, so that the core does not overwrite it. */
+extern void reuseport_note_position(const struct ring *, struct ch_status *);
 
 /* Notes that this process has made a socket file at path. */
 extern void reuseport_made(const char *path);

@@ -9,6 +9,7 @@
  */
 #include "pmacct.h"
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/lifecycle.h"
@@ -59,25 +60,38 @@ static void fill_signal_set(sigset_t *set)
   sigaddset(set, SIGUSR2);
 }
 
+/* Two children that die at once send one SIGCHLD, for which handle_falling_child() (signals.c, 1.7.6 to 1.7.9) takes one of them: asks
+   for the other. */
+static void ask_for_dead_children()
+{
+  siginfo_t child = {0};
+
+  if (!draining.begun && !waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) && child.si_pid) raise(SIGCHLD);
+}
+
 void reuseport_let_signals_in()
 {
   sigset_t set, before;
 
+  ask_for_dead_children();
   fill_signal_set(&set);
   pthread_sigmask(SIG_UNBLOCK, &set, &before);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-int reuseport_sigprocmask(int how, const sigset_t *set, sigset_t *before)
+int reuseport_loop_sets_signals()
 {
   static int blocked;
-
-  if (!reuseport_enabled()) return sigprocmask(how, set, before);
-  if (how != SIG_BLOCK || blocked) return 0;
+  int first = !blocked;
 
   blocked = TRUE;
 
-  return sigprocmask(how, set, before);
+  return first || !reuseport_enabled();
+}
+
+int reuseport_sigprocmask(int how, const sigset_t *set, sigset_t *before)
+{
+  return reuseport_loop_sets_signals() ? sigprocmask(how, set, before) : 0;
 }
 
 int reuseport_signalled()
