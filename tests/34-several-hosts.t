@@ -76,7 +76,8 @@ use_its_shell() {
 	since=$(date +%s)
 	printf '%s\n' 'ip -n router route get 203.0.113.1 from 10.0.0.7 iif eth0' \
 		'nsenter --net=/run/netns/h2 reuseportctl/reuseportctl --pin-path /sys/fs/bpf/h2 status' exit |
-		SHELL=/bin/sh timeout $((300 * ${SLOWER:-1})) script -qec "scripts/lab --hosts 2 --shell ecmp" /dev/null >"$tmp/out" || status=$?
+		SHELL=/bin/sh timeout $((300 * ${SLOWER:-1})) script -qec "scripts/lab --hosts 2 --shell ecmp" /dev/null >"$tmp/colours" || status=$?
+	sed 's/\x1b\[[0-9;]*m//g' "$tmp/colours" >"$tmp/out"
 	is "lab --shell ends with its shell" "$status" 0
 	like "where one can ask for the way" "$(cat "$tmp/out")" "via 192\.0\.2\.1[12] "
 	like "and look at a host" "$(cat "$tmp/out")" "/sys/fs/bpf/h2: 2 buckets, nonce 20260808"
