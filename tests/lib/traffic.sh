@@ -16,6 +16,9 @@ need_traffic() {
 # The columns that these need: LINEs for config. A restart must not overwrite what was written before.
 by_period="aggregate[p]: peer_src_ip, dst_port\nprint_output_file_append[p]: true"
 
+# How many datagrams of a listener an instance has in its hands at most, and SIGKILL loses beside those that are queued
+batch=$(sed -n 's/^#define REUSEPORT_BATCH \([0-9]*\).*/\1/p' "$root/pmacct/src/reuseport/receive.h")
+
 # ---- flows ----
 
 # start_traffic PROTOCOL PORT [KEY=VALUE...]: 200 exporters, IPv4 and IPv6, send 20,000 datagrams a second until stop_traffic.
