@@ -19,14 +19,13 @@ map_id() {
 said() {
 	local line
 	for line in "$1 $udp udp_balancing_t bucket $2" "$1 $tcp tcp_balancing_t bucket $2"; do
-		grep -qE "^[0-9:]+ $line by ($(cat "$tmp/pid-$2")) nfacctd" "$tmp/arrays.out" || return 1
+		grep -qE "^[0-9:]+ $line by $(cat "$tmp/host-$2") nfacctd" "$tmp/arrays.out" || return 1
 	done
 }
 
-# note INDEX: keeps its pid as the host sees it, or the sandbox, as a regex in $tmp/pid-INDEX, while it is alive. bpftrace has the
-# host's, and from 0.22 on those of its own PID namespace.
+# note INDEX: keeps its pid as the host sees it, in $tmp/host-INDEX, while it is alive
 note() {
-	echo "$(host_pid "$(pid_of live "$1")")|$(pid_of live "$1")" >"$tmp/pid-$1"
+	host_pid "$(pid_of live "$1")" >"$tmp/host-$1"
 }
 
 # printed: takes what the debug object has printed since the last call into $tmp/printed
@@ -146,7 +145,7 @@ refuse_without_failover() {
 stop_tracing() {
 	traced arrays
 	traced states
-	is "none died but index 1" "$(grep -E " death ($udp|$tcp) " "$tmp/arrays.out" | grep -vcE " bucket 1 by ($(cat "$tmp/pid-1")) ")" 0
+	is "none died but index 1" "$(grep -E " death ($udp|$tcp) " "$tmp/arrays.out" | grep -vc " bucket 1 by $(cat "$tmp/host-1") ")" 0
 	rmdir "$buffer"
 }
 
