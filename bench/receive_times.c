@@ -2,7 +2,7 @@
 /*
  * A library to preload into nfacctd: how long a datagram waits between the kernel, which has
  * received it, and pmacct, which has handed it to its plugins. That is taken to be when the process
- * reads its next datagram, or its next batch: a little late.
+ * sleeps, or reads its next datagram or batch: a little late.
  *
  * Asks the kernel for the time at which each datagram came (SO_TIMESTAMPNS), in place of recvfrom()
  * and recvmmsg(). At the end it writes the time, in microseconds, that 99 of 100 datagrams waited
@@ -101,6 +101,17 @@ ssize_t recvfrom(int sock, void *buf, size_t len, int flags, struct sockaddr *fr
 		note_arrival(&message);
 
 	return got;
+}
+
+int nanosleep(const struct timespec *time, struct timespec *left)
+{
+	static int (*next)(const struct timespec *, struct timespec *);
+
+	if (!next)
+		next = dlsym(RTLD_NEXT, "nanosleep");
+	note_times();
+
+	return next(time, left);
 }
 
 __attribute__((constructor)) static void begin(void)

@@ -162,6 +162,24 @@ for my $line (@short) {
 	print '| ', join(' | ', $label, map { ($limited[$_] ? '≥ ' : '') . cell($cells[$_]) } 0 .. $#cells), " |\n" if grep { $_ } @cells;
 }
 
+# The same for one instance, beside unpatched pmacct. The last word: where a cell of 1 says that the exporters were at their own limit
+my @one = (
+	(map { ["CPU time of the core for a datagram, $_, ns", 'core', $_] } @{$seen{core}{metrics} // []}),
+	(map { ["datagrams a second without loss, $_ buffer", 'limit', "$_ buffer, datagrams a second", "$_ buffer, at the exporters' own limit"] }
+		'default', '16 MiB'),
+	['system calls for a datagram at 100,000/s', 'calls', '100000/s'],
+	(map { ["us until 99 of 100 datagrams are handed on, at $_", 'latency', $_] } @{$seen{latency}{metrics} // []}),
+);
+print "\n| one instance | unpatched | with the keys |\n| --- | --- | --- |\n" if $seen{core};
+for my $line (@one) {
+	my ($label, $table, $metric, $limit) = @$line;
+	my @cells = map {
+		my $limited = $limit && find_cell($table, $_, $limit);
+		($limited && $limited->{median} ? '≥ ' : '') . cell(find_cell($table, $_, $metric))
+	} '^unpatched', '^ours';
+	print '| ', join(' | ', $label, @cells), " |\n" if $seen{$table};
+}
+
 # first_match FILE REGEX
 sub first_match {
 	my ($file, $regex) = @_;
