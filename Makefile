@@ -72,7 +72,7 @@ help:
 	@echo "make demo       builds, then shows exporters, routers and three instances that share one port"
 	@echo "make check      the tests; T=40: tests/40*.t alone; CHECK_STRICT=1: a skipped test fails"
 	@echo "make check-quick  in two minutes: lint, hash, selector, group, tool and one test of the daemons"
-	@echo "make bench      what it costs and how it scales, beside the alternatives: tables and a plot, in about 20 minutes"
+	@echo "make bench      what it costs and how it scales, beside the alternatives: tables and a plot, in about 30 minutes"
 	@echo "make check-releases  every release of pmacct that can be fetched"
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
 	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch of the series"
