@@ -52,7 +52,7 @@ choose_rate() {
 	ms=$(ms_since "$since")
 	stopped INT "$(pid_of probe 0)" || die "the daemon does not stop"
 	rm "$tmp"/probe*
-	can=$((80000 / ms * 1000))
+	can=$(awk -v ms="$ms" 'BEGIN {print int(80000 / ms) * 1000}')
 	[ "$can" -lt "$1" ] && echo "$can" || echo "$1"
 }
 
