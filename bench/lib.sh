@@ -42,7 +42,8 @@ start_plain() {
 	wait_for 20 reads "$1" "$2" || die "$1 $2 does not start: $(cat "$tmp/$1-$2.log")"
 }
 
-# choose_rate RATE: prints it, or, if the exporters cannot send so many a second on this machine, four fifths of what they can, in thousands
+# choose_rate RATE: prints it, or, if the exporters cannot send so many a second on this machine, four fifths of what they can, in
+# thousands
 choose_rate() {
 	local since ms can
 	plain_config probe 2999
@@ -56,8 +57,8 @@ choose_rate() {
 	[ "$can" -lt "$1" ] && echo "$can" || echo "$1"
 }
 
-# start_tee NAME PORT FIRST COUNT: starts an unpatched nfacctd that forwards datagrams from PORT to COUNT others, on ports FIRST and up, with
-# the exporter's source address. It selects by a checksum of that address; pmacct also has hash-agent for this, but up to the
+# start_tee NAME PORT FIRST COUNT: starts an unpatched nfacctd that forwards datagrams from PORT to COUNT others, on ports FIRST and
+# up, with the exporter's source address. It selects by a checksum of that address; pmacct also has hash-agent for this, but up to the
 # development branch Tee_hash_agent_balance() (tee_plugin.c) takes the address AND the count for an index, and does not know IPv6.
 start_tee() {
 	cat >"$tmp/$1.conf" <<-EOF
