@@ -63,6 +63,8 @@ hurry() {
 	leave_on_sigterm hurried
 	await 20 gone "$reader" || die "it does not drain"
 	ok "while it drains, something is queued" not queues_empty 2100
+	like "and the kernel hands it nothing more: its socket is bound to a device that does not exist" \
+		"$(ss -Huln 'sport = :2100')" '%if2147483647:2100'
 	kill -INT "$(pid_of hurried 0)"
 	cat <"$pipe" >>"$log" 3<&- &
 	reader=$!
