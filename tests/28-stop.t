@@ -1,7 +1,7 @@
 #!/bin/sh
 # Stopping: an idle instance answers either signal, what is queued is read first, a second signal ends
 # that, and the pidfile that a successor wrote stays.
-. "${0%/*}/lib/daemons.sh"
+. "${0%/*}/lib/traffic.sh"
 need_daemons
 sandbox
 
@@ -43,6 +43,29 @@ drain_queue() {
 	is "and has written all that was queued" "$(received queued | awk '{n += $3} END {print n}')" 2000
 	like "and says how many that were after it left" "$(cat "$tmp/queued-0.log")" \
 		'drained: handled (1[0-9]{3}|2000) more datagrams in [0-9]+ ms since it left'
+}
+
+# leave_busy SIGNAL: one of two instances leaves while as much as can be sent arrives at both
+leave_busy() {
+	local exporters
+	config busy 2100 2
+	start_and_wait busy 0
+	start_and_wait busy 1
+	"$tools/exporter" netflow5 4 2100 datagrams=0 rate=1000000 >"$tmp/busy.sent" &
+	exporters=$!
+	await 20 has_datagrams || die "no datagrams arrive"
+	kill -"$1" "$(pid_of busy 0)"
+	ok "SIG$1, with as many datagrams as can be sent: it exits with 0" exits_with_0 "$(pid_of busy 0)"
+	like "SIG$1: and has drained" "$(cat "$tmp/busy-0.log")" 'reuseport: drained: handled [0-9]+ more datagrams'
+	ok "SIG$1: the exporters send on, to the other instance" sender_ends "$exporters" /dev/null
+	stop_all busy
+	ok "SIG$1: it has handed on what it read" [ "$(received busy | awk '$2 == 0 {n += $3} END {print n}')" -gt 0 ]
+	rm "$tmp"/busy-?.csv
+}
+
+# has_datagrams: whether each instance has received some
+has_datagrams() {
+	"$reuseportctl" -p "$bpffs/busy" --json status | jq -e '[.listeners[0].buckets[].received > 0] == [true, true]' >/dev/null
 }
 
 # hurry: a second signal while the first one's drain goes on. Every datagram is one that nfacctd logs and discards, and its log is a
@@ -103,6 +126,8 @@ for mode in foreground daemon; do
 	leave_idle $mode TERM
 done
 drain_queue
+leave_busy INT
+leave_busy TERM
 hurry
 be_replaced
 done_testing
