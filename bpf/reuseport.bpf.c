@@ -69,7 +69,25 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } overrides SEC(".maps");
 
-/* The daemons alone write it; declared here, it is made and pinned with the other maps. */
+/* The daemons alone use the next three; declared here, they are made and pinned with the others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct rp_state_key);
+	__type(value, struct rp_state_page);
+	__uint(max_entries, RP_STATE_PAGES);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} exporter_state SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct rp_state_changes);
+	__uint(max_entries, 1);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} state_changes SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);

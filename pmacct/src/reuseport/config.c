@@ -7,8 +7,6 @@
 
 struct rp_config reuseport_config = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET};
 
-size_t reuseport_templates_stem;
-
 /* Which keys the config has. */
 static struct {
   int any, count, index;
@@ -238,33 +236,16 @@ static void check_conflicts(char *filename, const struct configuration *core)
   }
 }
 
-/*
- * Gives each instance an nfacctd_templates_file of its own: puts a dash and the index before the extension of the file name,
- * unless it has them already. The other instances derive the name in the same way and read the file: see templates.c.
- */
-static void name_templates_file(struct configuration *core)
+/* pmacct rewrites the whole file for each template: two instances would lose each other's. */
+static void check_templates_file(const char *filename, const struct configuration *core)
 {
-  char *path = core->nfacctd_templates_file, *dot, *name;
-  char index[8];
-  size_t stem;
+  char index[16];
 
-  if (!path) return;
+  snprintf(index, sizeof(index), "%u", reuseport_config.index);
+  if (!core->nfacctd_templates_file || reuseport_config.count == 1 || strstr(core->nfacctd_templates_file, index)) return;
 
-  name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-  dot = strrchr(name, '.');
-  stem = dot && dot != name ? (size_t) (dot - path) : strlen(path);
-  snprintf(index, sizeof(index), "-%u", reuseport_config.index);
-  if (stem < strlen(index) || strncmp(path + stem - strlen(index), index, strlen(index))) {
-    name = malloc(strlen(path) + strlen(index) + 1);
-    if (!name) {
-      Log(LOG_ERR, "ERROR: malloc() failed (nfacctd_templates_file). Exiting.\n");
-      exit(1);
-    }
-    sprintf(name, "%.*s%s%s", (int) stem, path, index, path + stem);
-    core->nfacctd_templates_file = name;
-    stem += strlen(index);
-  }
-  reuseport_templates_stem = stem - strlen(index);
+  Log(LOG_WARNING, "WARN: [%s] nfacctd_templates_file %s does not have the index %s in its name: give each instance a file of its own.\n",
+      filename, core->nfacctd_templates_file, index);
 }
 
 static void log_libbpf(const char *line)
@@ -299,7 +280,7 @@ void reuseport_check_config(char *filename)
   check_required_keys(filename);
   check_index(filename);
   check_conflicts(filename, core);
-  name_templates_file(core);
+  check_templates_file(filename, core);
 
   rp_set_log(config.debug || debug ? log_libbpf : NULL);
   for (id = 0; id < REUSEPORT_LISTENERS; id++)

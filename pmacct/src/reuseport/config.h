@@ -14,7 +14,4 @@
 /* What the keys ask for: complete when reuseport_check_config() returns. */
 extern struct rp_config reuseport_config;
 
-/* How many characters of nfacctd_templates_file come before the dash and the index, which differ among the instances. */
-extern size_t reuseport_templates_stem;
-
 #endif

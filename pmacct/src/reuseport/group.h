@@ -29,6 +29,8 @@ enum rp_map_id {
   RP_NONCE,
   RP_POLICY,
   RP_OVERRIDES,
+  RP_STATE, /* what exporters tell only now and then: see state_pages.h */
+  RP_CHANGES,
   RP_OWNERS,
   RP_COUNTERS,
   RP_TARGETS, /* the socket array of the listener's transport */

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
+#include "reuseport/exporter_state.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
 #include "reuseport/receive.h"
@@ -65,8 +66,9 @@ static void warn_of_missing_maps(const struct rp_member *member)
   if (!member->missing[0] || warned) return;
 
   warned = TRUE;
-  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s lacks the maps %s%s: use reuseport.o to have what they are for.\n",
-      config.name, reuseport_config.prog, member->missing, rp_fails_over(member) ? "" : ", and does no failover");
+  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s lacks the maps %s%s%s: use reuseport.o to have what they are for.\n", config.name,
+      reuseport_config.prog, member->missing, rp_fails_over(member) ? "" : ", and does no failover",
+      config.acct_type != ACCT_NF || member->fds[RP_STATE] >= 0 ? "" : ", and keeps neither templates nor sampling rates");
 }
 
 /* Opens the group. Returns with listeners_mutex and the group's lock held: join_or_wait() gives both back. */
@@ -276,6 +278,7 @@ static void housekeeping()
   main_thread.next_ms = now + (main_thread.reads ? HOUSEKEEPING_MS : REUSEPORT_PLUGINS_MS);
   pthread_mutex_unlock(&listeners_mutex);
 
+  reuseport_tidy_exporter_state();
   if (starts_reading) reuseport_notify_ready();
 }
 

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
+#include "reuseport/exporter_state.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
 #include "reuseport/pace.h"
@@ -25,12 +26,14 @@ struct batch {
   unsigned int next;    /* the next one to hand out */
   unsigned int filled;  /* how many there were */
   int peeked;           /* whether the last call has peeked at the next one */
+  int noted;            /* whether the next one is noted in the exporter state */
   int measures;         /* whether to find out how much of the socket's buffer the next batch takes */
   volatile int in_hand; /* set before it is read, cleared when the thread comes for the next one and there is none; the main thread reads it */
   struct reuseport_pace pace;
 };
 
 static struct batch batches[REUSEPORT_LISTENERS];
+static struct batch *replaying; /* before the next datagram of that one something is to be replayed; NULL: nothing */
 
 /* ---- one batch ---- */
 
@@ -127,6 +130,12 @@ static int fill(struct batch *batch, int sock, int flags)
   return filled;
 }
 
+static void copy_sender(const struct msghdr *header, struct sockaddr *from, socklen_t *from_len)
+{
+  memcpy(from, header->msg_name, MIN(header->msg_namelen, *from_len));
+  *from_len = header->msg_namelen;
+}
+
 /* Hands out the next datagram of the batch, which holds any. Arguments and return value are those of recvfrom(). */
 static ssize_t hand_out(struct batch *batch, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len)
 {
@@ -134,13 +143,36 @@ static ssize_t hand_out(struct batch *batch, void *buf, size_t len, int flags, s
   size_t length = MIN(message->msg_len, len);
 
   memcpy(buf, message->msg_hdr.msg_iov->iov_base, length);
-  if (from) {
-    memcpy(from, message->msg_hdr.msg_name, MIN(message->msg_hdr.msg_namelen, *from_len));
-    *from_len = message->msg_hdr.msg_namelen;
-  }
+  if (from) copy_sender(&message->msg_hdr, from, from_len);
   if (!(flags & MSG_PEEK)) batch->next++;
 
   return length;
+}
+
+/* Hands out what is to be replayed before the next datagram, if anything. Returns: its length, or 0. */
+static ssize_t hand_out_replay(struct batch *batch, void *buf, size_t len, struct sockaddr *from, socklen_t *from_len)
+{
+  const struct mmsghdr *message;
+  ssize_t length;
+
+  /* what another listener's exporter has told comes first: it has begun */
+  while (replaying || !batch->noted) {
+    if (!replaying) {
+      message = &batch->messages[batch->next];
+      reuseport_note_datagram(message->msg_hdr.msg_name, message->msg_hdr.msg_iov->iov_base, message->msg_len);
+      batch->noted = TRUE;
+      replaying = batch;
+    }
+    length = reuseport_take_replay(buf, len);
+    if (length) {
+      copy_sender(&replaying->messages[replaying->next].msg_hdr, from, from_len);
+      return length;
+    }
+    replaying = NULL;
+  }
+  batch->noted = FALSE;
+
+  return 0;
 }
 
 /* ---- in place of recvfrom() ---- */
@@ -163,7 +195,10 @@ static int read_batch(struct batch *batch, int sock)
 ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len)
 {
   struct batch *batch;
+  ssize_t replayed;
 
+  reuseport_end_replay();
+  reuseport_save_recorded();
   if (!reuseport_enabled() || !(batch = find_batch(sock))) return recvfrom(sock, buf, len, flags, from, from_len);
 
   if (!holds_any(batch)) {
@@ -174,6 +209,8 @@ ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct so
     if (reuseport_is_draining()) reuseport_end_if_quiet(sock);
     return -1;
   }
+  replayed = hand_out_replay(batch, buf, len, from, from_len);
+  if (replayed) return replayed;
   reuseport_count_handled(1);
 
   return hand_out(batch, buf, len, flags, from, from_len);

@@ -51,13 +51,20 @@ extern int reuseport_listen(enum reuseport_listener, int sock, int backlog);
  * that the bucket is still this instance's. On a signal, or when another instance has taken the bucket, it leaves, returns
  * what is queued, and then ends the daemon by PM_sigint_handler(). Reads datagrams in batches and returns one of them: see
  * receive.h. Arguments, return value and errno are those of recvfrom(), with a timeout of 50 ms: -1 and EAGAIN, so that the
- * main loop does what a signal has asked for, such as to reload maps, although no datagram comes. flags: none.
+ * main loop does what a signal has asked for, such as to reload maps, although no datagram comes. flags: none; MSG_PEEK for the DTLS
+ * listener, which gnutls reads: for that one, this is recvfrom().
  */
 extern ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
 
 /* The same for a socket that reuseport_select() has marked as ready, in any thread, and without the life cycle. flags: MSG_PEEK, if
    any. If the socket is no UDP listener, this is recvfrom(). */
 extern ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
+
+/*
+ * Returns: whether what reuseport_recvfrom() has returned last is no datagram that came, but what the exporter told earlier, to this
+ * instance or another: the decoder learns from it; plugins, statistics and other collectors get nothing of it.
+ */
+extern int reuseport_replays();
 
 /*
  * For the main loop of nfacctd, sfacctd and pmtelemetryd, which blocks signals, and lets them in once for each datagram. Returns: whether

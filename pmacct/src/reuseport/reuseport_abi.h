@@ -29,6 +29,10 @@
 #define RP_MAP_POLICY    "policy"    /* ARRAY [0] -> u32: bits of enum rp_policy */
 #define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters */
 
+/* Of nfacctd alone, since NetFlow v9 and IPFIX alone have templates and options */
+#define RP_MAP_STATE   "exporter_state" /* HASH struct rp_state_key -> struct rp_state_page: what exporters tell only now and then */
+#define RP_MAP_CHANGES "state_changes"  /* ARRAY [0] -> struct rp_state_changes, mapped into the memory of the instances */
+
 /* One per listener: pinned at <pin path>/<listener>/<name> */
 #define RP_MAP_UDP      "udp_balancing_targets" /* REUSEPORT_SOCKARRAY u32 bucket -> u64 socket (read: its cookie) */
 #define RP_MAP_TCP      "tcp_balancing_targets" /* the same, for TCP */
@@ -42,6 +46,12 @@
 #define RP_NO_BUCKET     RP_MAX_BUCKETS /* the entry of RP_MAP_COUNTERS for traffic for which no bucket was found */
 #define RP_MAX_OVERRIDES 65536
 #define RP_COMM_LEN      16
+
+#define RP_STATE_PAGES      65536                    /* of all exporters together */
+#define RP_STATE_CROWDED    (RP_STATE_PAGES / 4 * 3) /* from then on, exporters that are new are kept only when they stay */
+#define RP_STATE_PAGES_EACH 64                       /* of one exporter at most */
+#define RP_STATE_PAGE_BYTES 928                      /* with its head and its key, a page takes 1,024 bytes of the kernel's memory */
+#define RP_STATE_MARKS      4096
 
 enum rp_policy {
   RP_NO_FAILOVER = 1 << 0, /* an empty bucket's exporters are refused */
@@ -90,6 +100,46 @@ struct rp_owner {
   __u32 pid; /* in the PID namespace of the instance */
   char comm[RP_COMM_LEN];
   __u32 state; /* enum rp_state */
+};
+
+/* Key of RP_MAP_STATE */
+struct rp_state_key {
+  __u8 exporter[16]; /* network order, IPv4 as v4-mapped */
+  __u32 page;        /* from 0 on */
+};
+
+/* An exporter that never told anything has no pages. */
+struct rp_state_page {
+  __u32 first_seen; /* page 0 only: seconds of CLOCK_BOOTTIME */
+  __u32 last_seen;  /* the same, written once a minute */
+  __u16 pages;      /* page 0 only: how many the exporter has */
+  __u16 used;       /* bytes of data */
+  __u32 reserved;
+  __u8 data[RP_STATE_PAGE_BYTES]; /* records: a struct rp_state_record and its bytes each, padded to a multiple of 8 */
+};
+
+enum rp_state_kind {
+  RP_STATE_TEMPLATE,         /* the bytes: a definition as it came, from the template's id on */
+  RP_STATE_OPTIONS_TEMPLATE, /* the same */
+  RP_STATE_OPTIONS_DATA,     /* one record of options data, as it came */
+};
+
+struct rp_state_record {
+  __u64 subject; /* options data: a hash of what the record is about; else 0 */
+  __u32 domain;  /* source id of NetFlow v9, or observation domain of IPFIX */
+  __u16 id;      /* the template's */
+  __u16 length;  /* of the bytes */
+  __u8 version;  /* 9: NetFlow v9; 10: IPFIX */
+  __u8 kind;     /* enum rp_state_kind */
+  __u8 reserved[6];
+};
+
+struct rp_state_changes {
+  __u32 marks[RP_STATE_MARKS]; /* by the exporter's hash: grows whenever a record of such an exporter is written */
+  __u64 pages;                 /* of RP_MAP_STATE that are in use */
+  __u64 evicted;               /* exporters whose state was deleted, because they were not seen for long */
+  __u64 refused;               /* attempts to write an exporter's state for which there was no room */
+  __u64 too_large;             /* records that were not kept, because they or their exporter's state are too large */
 };
 
 #endif

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Recording of what exporters tell: see exporter_state.h. */
+#include "pmacct.h"
+#include <sys/mman.h>
+#include "reuseport/clock.h"
+#include "reuseport/config.h"
+#include "reuseport/exporter_state.h"
+#include "reuseport/exporters.h"
+#include "reuseport/flow_sets.h"
+#include "reuseport/lifecycle.h"
+#include "reuseport/listeners.h"
+#include "reuseport/replay.h"
+
+#define SAVE_S 60 /* how often the map learns that an exporter is still there */
+/*
+ * A sender of forged addresses cannot take the map away from exporters for longer than it sends: once three quarters are full, an
+ * exporter is recorded only when it has been seen for a minute, and tidying deletes those sooner that were not seen for long, and of
+ * these first those that had not been seen for long before.
+ */
+#define PROBATION_S            60
+#define REGULAR_S              600   /* who was seen over so long is a regular exporter */
+#define KEEP_S                 86400 /* deleted if not seen for so long */
+#define KEEP_REGULAR_S         604800
+#define KEEP_CROWDED_S         180 /* the same, when it is crowded */
+#define KEEP_REGULAR_CROWDED_S 3600
+#define TIDY_KEYS              16 /* looked at in one call */
+#define WALK_S                 60 /* how long tidying rests when it has seen all keys */
+#define TIDY_KEYS_CROWDED      256
+
+static struct {
+  int is_set_up, map;
+  struct rp_state_changes *changes; /* NULL: nothing is recorded */
+  __u32 now;                        /* seconds of CLOCK_BOOTTIME, by the last tidying */
+  struct rp_state_key next;         /* what tidying looks at next */
+  int has_next;
+  long long keys; /* that tidying has seen since it began with the first one; negative: it has deleted some */
+  __u32 rests_until;
+  struct exporter *recorded; /* to be written when the datagram at hand is decoded */
+  __u32 nonce;               /* the group's */
+} state;
+
+/* ---- set up ---- */
+
+static void update_now()
+{
+  struct timespec t;
+
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  state.now = t.tv_sec;
+}
+
+static void set_up()
+{
+  const struct rp_member *member = &listeners[REUSEPORT_NFACCTD].member;
+  void *changes;
+
+  state.is_set_up = TRUE;
+  if (config.acct_type != ACCT_NF || member->fds[RP_STATE] < 0 || member->fds[RP_CHANGES] < 0) return;
+
+  changes = mmap(NULL, sizeof(struct rp_state_changes), PROT_READ | PROT_WRITE, MAP_SHARED, member->fds[RP_CHANGES], 0);
+  if (changes == MAP_FAILED) {
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot map '%s' of %s into memory (%s): what exporters tell only now and then, such as "
+                     "templates and sampling rates, is not shared. Use the reuseport.o that belongs to this daemon.\n",
+        config.name, RP_MAP_CHANGES, reuseport_config.pin_path, strerror(errno));
+    return;
+  }
+  state.map = member->fds[RP_STATE];
+  state.nonce = member->nonce;
+  state.changes = changes;
+  update_now();
+}
+
+static int is_crowded()
+{
+  /* signed: a process that is killed between writing and counting leaves the count too low */
+  return (long long) __atomic_load_n(&state.changes->pages, __ATOMIC_RELAXED) >= RP_STATE_CROWDED;
+}
+
+static void count(__u64 *counter, long long n)
+{
+  __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+/* ---- the group's map ---- */
+
+static __u32 *find_mark(__u64 hash)
+{
+  return &state.changes->marks[hash % RP_STATE_MARKS];
+}
+
+/* Has others read the exporter's pages again. This process need not, unless another has changed them meanwhile. */
+static void mark_changed(struct exporter *exporter)
+{
+  __u32 before = __atomic_fetch_add(find_mark(exporter->hash), 1, __ATOMIC_RELEASE);
+
+  if (before == exporter->mark) exporter->mark = before + 1;
+}
+
+/* Whether the map is to have an exporter that it does not have yet. */
+static int may_add(const struct exporter *exporter)
+{
+  return !is_crowded() || state.now - exporter->first_seen >= PROBATION_S;
+}
+
+/* Writes the pages that the map has not, and has others read them. What cannot be written is tried again after SAVE_S. */
+static void save(struct exporter *exporter)
+{
+  struct rp_pages *pages = &exporter->pages;
+  int added = 0, err = 0, is_news = pages->unsaved != 0;
+
+  exporter->saved_s = state.now;
+  if (!pages->count) return;
+
+  pages->page[0].first_seen = exporter->first_seen;
+  pages->page[0].last_seen = state.now;
+  pages->unsaved |= 1;
+  if (exporter->is_kept || may_add(exporter))
+    err = rp_pages_write(state.map, &exporter->address, pages, &added);
+  else
+    err = -E2BIG;
+  count(&state.changes->pages, added);
+  exporter->is_kept = !err;
+  if (err)
+    count(&state.changes->refused, 1);
+  else if (is_news || added)
+    mark_changed(exporter);
+}
+
+/* Reads the exporter's pages, if another instance may have written them. What differs from what this process knows is to be replayed. */
+static void load(struct exporter *exporter)
+{
+  struct rp_pages fresh = {0};
+  int err = rp_pages_read(state.map, &exporter->address, &fresh);
+
+  exporter->is_kept = !err;
+  if (err) {
+    /* deleted, or never written: this process keeps what it knows, and writes it again */
+    exporter->pages.unsaved = ~0ULL;
+    return;
+  }
+  reuseport_replay_differences(&exporter->pages, &fresh);
+  if (fresh.page[0].first_seen < exporter->first_seen) exporter->first_seen = fresh.page[0].first_seen;
+  rp_pages_free(&exporter->pages);
+  exporter->pages = fresh;
+  reuseport_list_options(exporter);
+}
+
+/* Loads the exporter's pages if they have changed since. */
+static void keep_up(struct exporter *exporter)
+{
+  __u32 mark = __atomic_load_n(find_mark(exporter->hash), __ATOMIC_ACQUIRE);
+
+  if (exporter->is_loaded && mark == exporter->mark) return;
+  exporter->is_loaded = TRUE;
+  exporter->mark = mark;
+  load(exporter);
+}
+
+/* ---- recording ---- */
+
+/* What is being recorded */
+struct recording {
+  struct exporter *exporter;
+  const struct flow_message *message;
+  int changed;
+};
+
+static struct rp_state_record name_definition(const struct recording *recording, const struct flow_definition *definition)
+{
+  return (struct rp_state_record){
+      .domain = recording->message->domain,
+      .id = definition->id,
+      .length = definition->length,
+      .version = recording->message->version,
+      .kind = definition->kind == FLOW_TEMPLATE ? RP_STATE_TEMPLATE : RP_STATE_OPTIONS_TEMPLATE,
+  };
+}
+
+/*
+ * Whether a record, if it differs from what is known, is to be recorded. Not by an instance that drains, if anything is known of the same
+ * thing: the one that has the exporter now may know better.
+ */
+static int is_news(const struct recording *recording, const struct rp_state_record *record, const void *bytes)
+{
+  const struct rp_pages *pages = &recording->exporter->pages;
+
+  return !rp_pages_have(pages, record, bytes) && !(reuseport_is_draining() && rp_pages_find(pages, record));
+}
+
+static void put(struct recording *recording, const struct rp_state_record *record, const void *bytes)
+{
+  recording->changed = TRUE;
+  if (rp_pages_put(&recording->exporter->pages, record, bytes)) count(&state.changes->too_large, 1);
+}
+
+/* Whether a record is of the template that other is of: the template itself, or options data. */
+static int is_of_template(const struct rp_state_record *record, const void *other)
+{
+  const struct rp_state_record *template = other;
+
+  return record->domain == template->domain && record->version == template->version && record->id == template->id;
+}
+
+/* The same for all templates of one kind. With options templates go their data. */
+static int is_of_kind(const struct rp_state_record *record, const void *other)
+{
+  const struct rp_state_record *template = other;
+
+  return record->domain == template->domain && record->version == template->version &&
+         (record->kind == template->kind || (record->kind == RP_STATE_OPTIONS_DATA && template->kind == RP_STATE_OPTIONS_TEMPLATE));
+}
+
+/* A template with another meaning makes what is known of its id void. */
+static void record_definition(struct recording *recording, const struct flow_definition *definition)
+{
+  struct rp_state_record record = name_definition(recording, definition);
+  int withdrawn = !definition->fields, withdraws_all = withdrawn && definition->id < FLOW_FIRST_DATA;
+
+  if (withdrawn ? reuseport_is_draining() : !is_news(recording, &record, definition->bytes)) return;
+
+  if (rp_pages_remove(&recording->exporter->pages, withdraws_all ? is_of_kind : is_of_template, &record)) recording->changed = TRUE;
+  if (!withdrawn) put(recording, &record, definition->bytes);
+  reuseport_list_options(recording->exporter);
+}
+
+/* Finds the options template of a set. Returns: whether it is known. */
+static int find_options_template(const struct recording *recording, __u16 id, struct flow_definition *definition)
+{
+  const struct flow_message *message = recording->message;
+  struct rp_state_record wanted = {
+      .domain = message->domain, .id = id, .version = message->version, .kind = RP_STATE_OPTIONS_TEMPLATE};
+  const struct rp_state_record *record;
+
+  if (!reuseport_has_options(recording->exporter, message->domain, message->version, id)) return FALSE;
+  record = rp_pages_find(&recording->exporter->pages, &wanted);
+
+  return record && flow_read_definition(message->version, FLOW_OPTIONS_TEMPLATE, record + 1, record->length, definition);
+}
+
+static void record_options(struct recording *recording, struct flow_set *set)
+{
+  __u8 copy[RP_STATE_PAGE_BYTES];
+  struct flow_definition definition;
+  const __u8 *bytes;
+  size_t length;
+
+  if (!find_options_template(recording, set->id, &definition)) return;
+  /* its record may move when others are put */
+  memcpy(copy, definition.bytes, definition.length);
+  definition.bytes = copy;
+
+  while ((bytes = flow_next_record(&definition, set, &length))) {
+    struct rp_state_record record = {
+        .subject = flow_hash_subject(&definition, bytes, length),
+        .domain = recording->message->domain,
+        .id = set->id,
+        .length = length,
+        .version = recording->message->version,
+        .kind = RP_STATE_OPTIONS_DATA,
+    };
+
+    if (is_news(recording, &record, bytes)) put(recording, &record, bytes);
+  }
+}
+
+static void record_set(struct recording *recording, struct flow_set *set)
+{
+  struct flow_definition definition;
+
+  if (set->id >= FLOW_FIRST_DATA) record_options(recording, set);
+  while (flow_next_definition(recording->message->version, set, &definition)) record_definition(recording, &definition);
+}
+
+void reuseport_note_datagram(const struct sockaddr *sender, const void *datagram, size_t length)
+{
+  struct recording recording = {0};
+  struct flow_message message, rest;
+  union rp_addr address;
+  struct flow_set set;
+
+  if (!state.is_set_up) set_up();
+  if (!state.changes || !flow_read_message(datagram, length, &message) || rp_addr_from_sockaddr(&address, sender)) return;
+
+  recording.exporter = reuseport_find_exporter(&address, state.nonce, state.now);
+  recording.message = &message;
+  reuseport_start_replay(&message);
+  keep_up(recording.exporter);
+
+  rest = message;
+  while (flow_next_set(&rest, &set)) record_set(&recording, &set);
+  if (recording.changed || state.now - recording.exporter->saved_s >= SAVE_S) state.recorded = recording.exporter;
+  reuseport_bound_exporters(recording.exporter);
+}
+
+void reuseport_save_recorded()
+{
+  if (state.recorded) save(state.recorded);
+  state.recorded = NULL;
+}
+
+/* ---- tidying ---- */
+
+static int is_stale(const struct rp_state_page *page)
+{
+  int is_regular = page->last_seen - page->first_seen >= REGULAR_S;
+  __u32 keep = is_regular ? KEEP_REGULAR_S : KEEP_S;
+
+  if (is_crowded()) keep = is_regular ? KEEP_REGULAR_CROWDED_S : KEEP_CROWDED_S;
+
+  return (__s32) (state.now - page->last_seen) > (__s32) keep;
+}
+
+/* Deletes the exporter that the key is of, if it has not been seen for long, or if this is a leftover without page 0. */
+static void tidy_exporter(const struct rp_state_key *key)
+{
+  struct rp_state_page first;
+  union rp_addr address;
+  int has_first = rp_pages_read_first(state.map, key, &first);
+
+  if (has_first && (key->page || !is_stale(&first))) return;
+
+  memcpy(&address, key->exporter, sizeof(address));
+  count(&state.changes->pages, -rp_pages_delete(state.map, &address));
+  if (has_first) count(&state.changes->evicted, 1);
+  /* who knows it, writes it again when it is back */
+  __atomic_fetch_add(find_mark(rp_hash(&address, state.nonce)), 1, __ATOMIC_RELEASE);
+  state.keys = -2 * RP_STATE_PAGES;
+}
+
+/* The end of a walk over all keys. Corrects the count of pages, from which a killed process's may be missing. */
+static void end_walk()
+{
+  if (state.keys >= 0) __atomic_store_n(&state.changes->pages, state.keys, __ATOMIC_RELAXED);
+  state.keys = 0;
+  if (!is_crowded()) state.rests_until = state.now + WALK_S;
+}
+
+void reuseport_tidy_exporter_state()
+{
+  struct rp_state_key key;
+  int n;
+
+  if (!state.changes) return;
+
+  update_now();
+  if (state.now < state.rests_until && !is_crowded()) return;
+  for (n = is_crowded() ? TIDY_KEYS_CROWDED : TIDY_KEYS; n; n--) {
+    if (!state.has_next && !rp_pages_next_key(state.map, NULL, &state.next)) return;
+    key = state.next;
+    /* before that page is deleted: after a key that is gone comes the first one again */
+    state.has_next = rp_pages_next_key(state.map, &key, &state.next);
+    state.keys++;
+    tidy_exporter(&key);
+    if (!state.has_next) {
+      end_walk();
+      return;
+    }
+  }
+}
