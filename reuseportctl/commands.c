@@ -118,6 +118,17 @@ const struct command commands[] = {
 		.details = "The address '-' reads addresses from stdin, one a line.",
 	},
 	{
+		.name = "exporters",
+		.arguments = "[ADDRESS...]",
+		.max_arguments = ANY_NUMBER,
+		.options = {JSON},
+		.handler = command_exporters,
+		.help = "templates, options and sampling that the group keeps",
+		.details =
+			"Of exporters of NetFlow v9 and IPFIX. They were last seen up to a minute "
+			"later.",
+	},
+	{
 		.name = "override list",
 		.handler = command_override_list,
 		.help = "the overrides, a line 'PREFIX BUCKET' each",

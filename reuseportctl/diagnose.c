@@ -130,6 +130,12 @@ void diagnose(struct snapshot *s)
 		diagnose_empty(s, i);
 	for (size_t n = 0; n < s->n_listeners; n++)
 		diagnose_listener(s, s->listeners[n]);
+	if ((long long)s->state.pages >= RP_STATE_CROWDED)
+		warn(s,
+		     "%llu of %d pages of exporter state are in use: exporters that are new, or "
+		     "seldom "
+		     "seen, are not kept: 'reuseportctl exporters' shows who fills it",
+		     (unsigned long long)s->state.pages, RP_STATE_PAGES);
 	if (!s->n_live)
 		warn(s, "no instance is live in this group: start its instances, or remove what is "
 			"left of it by 'reuseportctl reset'");

@@ -80,18 +80,28 @@ static json_t *listener_json(const struct listener *l)
 	return object;
 }
 
+static json_t *state_json(const struct rp_state_changes *state)
+{
+	return json_pack("{s:I, s:i, s:I, s:I, s:I}", "pages", (json_int_t)state->pages,
+			 "max_pages", RP_STATE_PAGES, "evicted", (json_int_t)state->evicted,
+			 "refused", (json_int_t)state->refused, "too_large",
+			 (json_int_t)state->too_large);
+}
+
 void print_json(const struct snapshot *s)
 {
-	json_t *listeners = json_array(), *warnings = json_array();
+	json_t *listeners = json_array(), *warnings = json_array(), *object;
 
 	for (size_t i = 0; i < s->n_listeners; i++)
 		json_array_append_new(listeners, listener_json(s->listeners[i]));
 	for (size_t i = 0; i < s->n_warnings; i++)
 		json_array_append_new(warnings, json_string(s->warnings[i]));
-	write_json(json_pack("{s:f, s:s, s:I, s:I, s:b, s:I, s:o, s:o}", "time", s->time,
-			     "pin_path", s->options->config.pin_path, "size", (json_int_t)s->size,
-			     "nonce", (json_int_t)s->nonce, "failover", s->failover, "overrides",
-			     (json_int_t)s->n_overrides, "listeners", listeners, "warnings",
-			     warnings),
-		   s->options->watch != 0);
+	object =
+		json_pack("{s:f, s:s, s:I, s:I, s:b, s:I, s:o, s:o}", "time", s->time, "pin_path",
+			  s->options->config.pin_path, "size", (json_int_t)s->size, "nonce",
+			  (json_int_t)s->nonce, "failover", s->failover, "overrides",
+			  (json_int_t)s->n_overrides, "listeners", listeners, "warnings", warnings);
+	if (s->keeps_exporters)
+		json_object_set_new(object, "exporter_state", state_json(&s->state));
+	write_json(object, s->options->watch != 0);
 }

@@ -104,10 +104,32 @@ static const char *quoted(const char *text, char *to, size_t len)
 	return to;
 }
 
+static void print_of_group(const char *name, const char *type, const char *help, const char *group,
+			   double value)
+{
+	printf("# HELP %s %s\n# TYPE %s %s\n%s{group=\"%s\"} %.17g\n", name, help, name, type, name,
+	       group, value);
+}
+
 static void print_gauge(const char *name, const char *help, const char *group, double value)
 {
-	printf("# HELP %s %s\n# TYPE %s gauge\n%s{group=\"%s\"} %.17g\n", name, help, name, name,
-	       group, value);
+	print_of_group(name, "gauge", help, group, value);
+}
+
+static void print_state(const struct rp_state_changes *state, const char *group)
+{
+	print_gauge("reuseport_exporter_state_ratio",
+		    "Fill of the map that keeps what exporters tell only now and then.", group,
+		    (double)state->pages / RP_STATE_PAGES);
+	print_of_group("reuseport_exporter_state_evicted_total", "counter",
+		       "Exporters that were forgotten because they were not seen for long.", group,
+		       state->evicted);
+	print_of_group("reuseport_exporter_state_refused_total", "counter",
+		       "Attempts to keep an exporter for which there was no room.", group,
+		       state->refused);
+	print_of_group("reuseport_exporter_state_too_large_total", "counter",
+		       "Templates and options that were too large to be kept.", group,
+		       state->too_large);
 }
 
 static void print_metric(const struct metric *metric, const struct snapshot *s, const char *group)
@@ -146,6 +168,8 @@ void print_openmetrics(const struct snapshot *s)
 		    s->n_overrides);
 	print_gauge("reuseport_group_foreign_sockets",
 		    "Sockets outside the group that take its traffic.", group, takers);
+	if (s->keeps_exporters)
+		print_state(&s->state, group);
 	for (size_t k = 0; k < sizeof(metrics) / sizeof(metrics[0]); k++)
 		print_metric(&metrics[k], s, group);
 	printf("# EOF\n");

@@ -111,6 +111,9 @@ void print_table(const struct snapshot *s, double seconds)
 	printf("%s: %u bucket%s, nonce %u, failover %s, %u override%s\n",
 	       s->options->config.pin_path, s->size, s->size == 1 ? "" : "s", s->nonce,
 	       s->failover ? "on" : "off", s->n_overrides, s->n_overrides == 1 ? "" : "s");
+	if (s->keeps_exporters && s->state.pages)
+		printf("exporter state: %llu of %d pages; 'reuseportctl exporters' lists it\n",
+		       (unsigned long long)s->state.pages, RP_STATE_PAGES);
 	for (size_t n = 0; n < s->n_listeners; n++)
 		print_listener(s, s->listeners[n], &c);
 	if (s->n_warnings)

@@ -59,11 +59,20 @@ __u64 received_by(const struct bucket *b)
 	return b->counters.n[RP_OWN] + b->counters.n[RP_FAILOVER];
 }
 
+static void read_state_changes(struct snapshot *s, const struct rp_member *m)
+{
+	const __u32 zero = 0;
+
+	s->keeps_exporters = m->fds[RP_STATE] >= 0 && m->fds[RP_CHANGES] >= 0 &&
+			     !bpf_map_lookup_elem(m->fds[RP_CHANGES], &zero, &s->state);
+}
+
 static void read_settings(struct snapshot *s, const struct rp_member *m)
 {
 	s->size = rp_get_setting(m, RP_SIZE);
 	s->nonce = rp_get_setting(m, RP_NONCE);
 	s->failover = rp_fails_over(m);
+	read_state_changes(s, m);
 	s->n_overrides = rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN
 				 ? count_overrides(m->fds[RP_OVERRIDES])
 				 : 0;

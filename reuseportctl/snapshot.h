@@ -42,7 +42,9 @@ struct snapshot {
 	const struct options *options;
 	double time; /* seconds since the epoch */
 	__u32 size, nonce, n_overrides;
-	__u32 n_live; /* of all listeners, shown or not */
+	int keeps_exporters;	       /* the object has the maps for that */
+	struct rp_state_changes state; /* how much that is */
+	__u32 n_live;		       /* of all listeners, shown or not */
 	int failover;
 	struct listener **listeners;
 	size_t n_listeners;
