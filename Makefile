@@ -219,7 +219,7 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace selector) bench/decision.o
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace selector state) bench/decision.o
 
 vpath %.c tests/tools bench
 
@@ -244,8 +244,8 @@ check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 # Those that need a quiet machine, as they are about traffic at full rate or about what happens within a second, one after the
 # other; the others two at a time. Each has namespaces of its own.
 T :=
-QUICK   := 00 10 11 12 13 16 27
-ALONE   := 20 24 28 33 35 40 41 42 43 44
+QUICK   := 00 10 11 12 13 16 17 27
+ALONE   := 20 24 28 33 35 40 41 42 43 44 48 49
 # The longest of the others begin, so that neither process is left with one of them at the end
 LONG    := 00 46 01 12 31 36
 CHOSEN   = $(sort $(wildcard $(T:%=tests/%*.t)))

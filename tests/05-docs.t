@@ -38,7 +38,7 @@ notices "a new error line of group.c, over several lines" "$lacks""cannot find b
 notices "one whose text is chosen in the call" "$lacks"": is the moon full\?" $group \
 	'rp_fail(m, err, "%s%s", why, moon ? ": is the moon full?" : "");'
 notices "one that a variable has" "$lacks""buy another computer" $group 'static const char *hint = "buy another computer";'
-notices "one of the daemons" "$lacks""WARN \( %s/core \): reuseport: all is well\." pmacct/src/reuseport/templates.c \
+notices "one of the daemons" "$lacks""WARN \( %s/core \): reuseport: all is well\." pmacct/src/reuseport/exporter_state.c \
 	'Log(LOG_WARNING, "WARN ( %s/core ): reuseport: all is well.\n", config.name);'
 notices "one of a patch" "$lacks""ERROR \( %s/core \): reuseport: not here\." patches/nfacctd-listener.patch \
 	'+    Log(LOG_ERR, "ERROR ( %s/core ): reuseport: not here.\n", config.name);'

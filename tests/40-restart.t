@@ -6,10 +6,10 @@ need_traffic
 sandbox
 
 set_up() {
-	config live 2100 3 "$by_period" "nfacctd_templates_file: $tmp/templates.json"
+	config live 2100 3 "$by_period"
 	start_all live 3
 	start_traffic mixed 2100 period=1000
-	await 10 all_learnt
+	await 10 all_learnt live 132
 }
 
 # restart CYCLE SIGNAL: an instance stops, the others do without it for a second, and it is back

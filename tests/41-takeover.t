@@ -18,10 +18,10 @@ take_over() {
 
 three_instances() {
 	local round
-	config live 2100 3 "$by_period" "nfacctd_templates_file: $tmp/templates.json" "reuseport_takeover: true"
+	config live 2100 3 "$by_period" "reuseport_takeover: true"
 	start_all live 3
 	start_traffic mixed 2100 period=1000
-	await 10 all_learnt
+	await 10 all_learnt live 132
 	for round in 1 2 3 4 5 6 7 8 9 10; do take_over live 3 $round; done
 	stop_traffic
 	stop_all live

@@ -7,7 +7,7 @@ sandbox
 
 # configure COUNT: the config of those that start from now on
 configure() {
-	config live 2100 "$1" "$by_period" "nfacctd_templates_file: $tmp/templates.json" "reuseport_nonce: 42"
+	config live 2100 "$1" "$by_period" "reuseport_nonce: 42"
 }
 
 resize() {

@@ -9,7 +9,7 @@ sandbox
 ms=50
 
 set_up() {
-	config live 2100 3 "$by_period" "nfacctd_templates_file: $tmp/templates.json" "reuseport_nonce: 42"
+	config live 2100 3 "$by_period" "reuseport_nonce: 42"
 	start_all live 3
 	watch_queues
 	began=$(date +%s%N)

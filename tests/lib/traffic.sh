@@ -34,24 +34,24 @@ start_traffic() {
 # start_sender NAME PROTOCOL FAMILY PORT [KEY=VALUE...]: exporters of one family send until stop_traffic. exporters= and rate= have
 # to be among the KEYs, and the last one holds.
 start_sender() {
-	local name="$1" protocol="$2" family="$3" port="$4" word exporters rate
+	local name="$1" protocol="$2" family="$3" port="$4" word exporters rate sampled=1
 	shift 4
 	for word in "$@"; do
 		case $word in
 		exporters=*) exporters=${word#*=} ;;
 		rate=*) rate=${word#*=} ;;
+		sampled=*) sampled=1000 ;;
 		esac
 	done
 	rm -f "$tmp/$name.$family.report"
 	"$tools/exporter" "$protocol" "$family" "$port" datagrams=0 report="$tmp/$name.$family.report" "$@" \
 		>/dev/null 2>"$tmp/$name.$family.err" &
-	echo "$! $name $family $protocol $exporters $rate $(date +%s%N)" >>"$tmp/senders"
+	echo "$! $name $family $protocol $exporters $((rate * sampled)) $(date +%s%N)" >>"$tmp/senders"
 }
 
-# all_learnt: whether the 132 exporters of mixed traffic that have templates have sent them, by nfacctd_templates_file:
-# $tmp/templates.json
+# all_learnt NAME EXPORTERS: whether the group keeps templates of so many exporters
 all_learnt() {
-	[ "$(cat "$tmp"/templates-?.json 2>/dev/null | wc -l)" -eq 132 ]
+	"$reuseportctl" --pin-path "$bpffs/$1" exporters 2>/dev/null | grep -q "^$2 exporters;"
 }
 
 # stop_traffic: ends all senders, and asserts that each ran until now, and that they sent what rate and time give, less a tenth.

@@ -14,6 +14,7 @@
  *                has 64512, the next 64513, ...
  *   to=ADDRESS   the collector, of the same family (127.0.0.1, or ::1)
  *   exporters=N  how many addresses (200): 10.0.0.1 and up, or 2001:db8::1 and up
+ *   address=N    the first of them (1), of flows without report= and but sFlow
  *   ports=N      source ports, or sessions, of each (5)
  *   datagrams=N  from each port (4); 0: until SIGTERM
  *   rate=N       datagrams a second in all (20000), at least 1; SLOWER in the environment divides it
@@ -23,10 +24,16 @@
  *                SIGTERM
  *   templates=N  seconds between two templates of an exporter (30), the first of which comes first;
  *                0: never
+ *   definitions=N  how many templates each exporter has (1), the others of which are not used
+ *   sampled=KIND flows stand for 1000 packets each, as NetFlow v9 and IPFIX say in options data after
+ *                their first template, only once: sampler (fields 48 and 50), interval (34), space
+ *                (305, 306), selector (302, 305, 306), or mixed, which is each of them in turn;
+ *                NetFlow v5 says so in each header
  *   period=MS    the flows' destination port says in which period of so many milliseconds since the
  *                start they were sent; 0, as usual: it does not
  *   first=N      the number of the first period (0)
- *   report=FILE  what was sent, a line "address protocol period flows" for each exporter and period
+ *   report=FILE  what was sent, a line "address protocol period flows" for each exporter and period;
+ *                with sampled=, packets in the place of flows
  *   keepalive=N  seconds without a word after which a session asks whether its peer is still there,
  *                and again, once a second, three times; 0, as usual: never
  *   junk=true    netflow5 only: datagrams that are none instead: empty, truncated, or all zeroes
@@ -57,8 +64,14 @@ static const char *const protocols[PROTOCOLS] = {"netflow5", "netflow9",     "ip
 						 "sflow",    "telemetry",    "bmp",   "bmp_route",
 						 "bgp",	     "telemetry_tcp"};
 
-struct options options = {
-	.exporters = 200, .ports = 5, .datagrams = 4, .rate = 20000, .templates = 30, .train = 1};
+struct options options = {.exporters = 200,
+			  .ports = 5,
+			  .datagrams = 4,
+			  .rate = 20000,
+			  .templates = 30,
+			  .train = 1,
+			  .sampling = SAMPLING_NONE,
+			  .address = 1};
 volatile sig_atomic_t stop;
 
 static void on_sigterm(int signum)
@@ -76,7 +89,8 @@ static int parse_number(const char *word, const char *value)
 		       {"datagrams", &options.datagrams}, {"rate", &options.rate},
 		       {"templates", &options.templates}, {"period", &options.period_ms},
 		       {"first", &options.first_period},  {"keepalive", &options.keepalive},
-		       {"train", &options.train}};
+		       {"train", &options.train},	  {"definitions", &options.definitions},
+		       {"address", &options.address}};
 	size_t key = value - word;
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
@@ -98,6 +112,8 @@ static void parse(const char *word)
 		options.report = value + 1;
 	else if (!strncmp(word, "to=", 3))
 		options.collector = value + 1;
+	else if (!strncmp(word, "sampled=", 8) && find_sampling(value + 1))
+		return;
 	else if (!strcmp(word, "junk=true"))
 		options.junk = 1;
 	else if (!strcmp(word, "again=true"))
@@ -136,10 +152,10 @@ int open_socket(int family, int type, int port, int i)
 			   to4 = {.sin_family = AF_INET, .sin_port = htons(port)};
 	int sock = socket(family, type, 0), yes = 1, four = family == AF_INET;
 
-	from4.sin_addr.s_addr = htonl(0x0a000001 + i);
+	from4.sin_addr.s_addr = htonl(0x0a000000 + options.address + i);
 	to4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	inet_pton(AF_INET6, "2001:db8::", &from6.sin6_addr);
-	from6.sin6_addr.s6_addr32[3] = htonl(i + 1);
+	from6.sin6_addr.s6_addr32[3] = htonl(options.address + i);
 	if (options.collector &&
 	    inet_pton(family, options.collector,
 		      four ? (void *)&to4.sin_addr : (void *)&to6.sin6_addr) != 1) {
@@ -201,7 +217,8 @@ static void count_flow(int exporter, int period)
 		memset(counts.flows + had, 0, (has - had) * sizeof(*counts.flows));
 		counts.periods = periods;
 	}
-	counts.flows[period * options.exporters + exporter]++;
+	counts.flows[period * options.exporters + exporter] +=
+		options.sampling == SAMPLING_NONE ? 1 : SAMPLING_RATE;
 }
 
 static void report_exporter(FILE *file, int family, int i)
@@ -243,8 +260,11 @@ static void send_template_of(int exporter, int sock, long round)
 {
 	enum protocol p = protocol_of(exporter);
 
-	if (p == NETFLOW9 || p == IPFIX)
-		send_template(sock, p, round);
+	if (p != NETFLOW9 && p != IPFIX)
+		return;
+	send_template(sock, p, exporter, round);
+	if (options.sampling != SAMPLING_NONE && !round)
+		send_options(sock, p, exporter, round);
 }
 
 /* As many datagrams of one exporter as go by one system call */

@@ -28,8 +28,13 @@ extern struct options {
 	enum protocol protocol;
 	const char *report, *collector;
 	int exporters, ports, datagrams, rate, templates, period_ms, first_period;
-	int keepalive, junk, again, train;
+	int keepalive, junk, again, train, definitions, address;
+	int sampling; /* which kind, or one of the next two */
 } options;
+
+#define SAMPLING_NONE  -1
+#define SAMPLING_MIXED -2
+#define SAMPLING_RATE  1000 /* packets for which one is counted */
 
 extern volatile sig_atomic_t stop; /* set by SIGTERM */
 
@@ -50,8 +55,14 @@ long long now_ns(void);
 /* One datagram with one flow of that period, by exporter i. p: not MIXED */
 void send_flow(int sock, enum protocol p, int family, int i, uint32_t sequence, int period);
 
-/* The template of NetFlow v9 or IPFIX */
-void send_template(int sock, enum protocol p, uint32_t sequence);
+/* The templates of exporter i, for NetFlow v9 or IPFIX */
+void send_template(int sock, enum protocol p, int i, uint32_t sequence);
+
+/* What exporter i says of its sampling, in options data: their template, and the data */
+void send_options(int sock, enum protocol p, int i, uint32_t sequence);
+
+/* Sets options.sampling. Returns whether there is one of that name. */
+int find_sampling(const char *word);
 
 /* A datagram that is no NetFlow v5; another kind each time */
 void send_junk(int sock, long sent);

@@ -28,8 +28,11 @@ struct netflow5 {
 	} flow;
 } __attribute__((packed));
 
-/* The one template that is used, the same in NetFlow v9 (RFC 3954) and IPFIX (RFC 7011) */
-#define TEMPLATE_ID 256
+/* The one template that is used, the same in NetFlow v9 (RFC 3954) and IPFIX (RFC 7011), and that
+ * of the sampling options */
+#define TEMPLATE_ID	    256
+#define OPTIONS_TEMPLATE_ID 257
+#define UNUSED_TEMPLATE_ID  300
 
 static const uint16_t fields[][2] = {
 	{8, 4},	 /* source address */
@@ -52,17 +55,39 @@ struct ipfix {
 	uint32_t seconds, sequence, domain;
 } __attribute__((packed));
 
-struct template_set {
-	uint16_t set_id, set_length, template_id, field_count, field[FIELDS][2];
-} __attribute__((packed));
-
 struct data_set {
 	uint16_t set_id, set_length;
 	uint32_t source, destination;
 	uint16_t source_port, destination_port;
 	uint32_t packets, octets;
-	uint8_t protocol, padding[3];
+	uint8_t protocol;
+	uint8_t sampler[8]; /* as long as the field is, if there is one; then padding */
+	uint8_t padding[3];
 } __attribute__((packed));
+
+/* How an exporter says that it samples: fields of its options data, with length and value. The
+   first one is in its flow records, too, if it is an id. */
+struct sampling {
+	const char *word;
+	int has_id;
+	struct {
+		uint16_t type, length;
+		uint32_t value;
+	} fields[4];
+};
+
+static const struct sampling samplings[] = {
+	{"sampler", 1, {{48, 4, 7}, {49, 1, 1}, {50, 4, SAMPLING_RATE}}},
+	{"interval", 0, {{34, 4, SAMPLING_RATE}, {35, 1, 1}}},
+	{"space", 0, {{305, 4, 1}, {306, 4, SAMPLING_RATE - 1}}},
+	{"selector", 1, {{302, 8, 7}, {304, 2, 1}, {305, 4, 1}, {306, 4, SAMPLING_RATE - 1}}},
+};
+
+/* A set that grows */
+struct set {
+	uint8_t bytes[256];
+	size_t size;
+};
 
 /* sFlow version 5 (sflow.org): a flow sample whose one record is the header of a frame */
 struct sflow {
@@ -154,6 +179,8 @@ static void send_netflow5(int sock, uint32_t sequence, int period)
 
 	d.seconds = htonl(time(NULL));
 	d.sequence = htonl(sequence);
+	if (options.sampling != SAMPLING_NONE)
+		d.sampling = htons(1 << 14 | SAMPLING_RATE);
 	d.flow.source = htonl(0xc0000201);
 	d.flow.destination = htonl(0xc6336401);
 	d.flow.destination_port = htons(period);
@@ -182,23 +209,113 @@ static void send_set(int sock, enum protocol p, uint32_t sequence, const void *s
 	transmit(sock, d, header + size);
 }
 
-void send_template(int sock, enum protocol p, uint32_t sequence)
-{
-	struct template_set t = {.set_id = htons(p == NETFLOW9 ? 0 : 2),
-				 .set_length = htons(sizeof(t)),
-				 .template_id = htons(TEMPLATE_ID),
-				 .field_count = htons(FIELDS)};
+#define KINDS ((int)(sizeof(samplings) / sizeof(samplings[0])))
 
-	for (size_t i = 0; i < FIELDS; i++)
-		for (int j = 0; j < 2; j++)
-			t.field[i][j] = htons(fields[i][j]);
-	send_set(sock, p, sequence, &t, sizeof(t));
+int find_sampling(const char *word)
+{
+	options.sampling = SAMPLING_MIXED;
+	if (!strcmp(word, "mixed"))
+		return 1;
+	for (options.sampling = 0; options.sampling < KINDS; options.sampling++)
+		if (!strcmp(samplings[options.sampling].word, word))
+			return 1;
+
+	return 0;
 }
 
-static void send_data(int sock, enum protocol p, uint32_t sequence, int period)
+/* Returns how exporter i says that it samples, or NULL. All protocols of mixed exporters have all
+ * kinds. */
+static const struct sampling *sampling_of(int i)
 {
+	if (options.sampling == SAMPLING_NONE)
+		return NULL;
+
+	return &samplings[options.sampling == SAMPLING_MIXED ? i / 3 % KINDS : options.sampling];
+}
+
+static void put(struct set *set, uint32_t value, size_t length)
+{
+	while (length--)
+		set->bytes[set->size++] = length < 4 ? value >> 8 * length : 0;
+}
+
+/* With its id and its length, padded */
+static void send_grown_set(int sock, enum protocol p, uint32_t sequence, struct set *set,
+			   uint16_t id)
+{
+	struct set whole = {.size = 0};
+
+	put(&whole, id, 2);
+	put(&whole, (4 + set->size + 3) / 4 * 4, 2);
+	memcpy(whole.bytes + 4, set->bytes, set->size);
+	send_set(sock, p, sequence, whole.bytes, (4 + set->size + 3) / 4 * 4);
+}
+
+static void define(int sock, enum protocol p, int id, const struct sampling *sampling,
+		   uint32_t sequence)
+{
+	struct set set = {.size = 0};
+
+	put(&set, id, 2);
+	put(&set, FIELDS + (sampling && sampling->has_id), 2);
+	for (size_t field = 0; field < FIELDS; field++) {
+		put(&set, fields[field][0], 2);
+		put(&set, fields[field][1], 2);
+	}
+	if (sampling && sampling->has_id) {
+		put(&set, sampling->fields[0].type, 2);
+		put(&set, sampling->fields[0].length, 2);
+	}
+	send_grown_set(sock, p, sequence, &set, p == NETFLOW9 ? 0 : 2);
+}
+
+void send_template(int sock, enum protocol p, int i, uint32_t sequence)
+{
+	define(sock, p, TEMPLATE_ID, sampling_of(i), sequence);
+	for (int more = 1; more < options.definitions; more++)
+		define(sock, p, UNUSED_TEMPLATE_ID + more, NULL, sequence);
+}
+
+/* The scope: of NetFlow v9 the system, of IPFIX the metering process; both of 4 bytes */
+static void send_options_template(int sock, enum protocol p, const struct sampling *sampling,
+				  uint32_t sequence)
+{
+	struct set set = {.size = 0};
+	int n = 0;
+
+	while (n < 4 && sampling->fields[n].type)
+		n++;
+	put(&set, OPTIONS_TEMPLATE_ID, 2);
+	put(&set, p == NETFLOW9 ? 4 : 1 + n, 2);
+	put(&set, p == NETFLOW9 ? 4 * n : 1, 2);
+	put(&set, p == NETFLOW9 ? 1 : 143, 2);
+	put(&set, 4, 2);
+	for (int i = 0; i < n; i++) {
+		put(&set, sampling->fields[i].type, 2);
+		put(&set, sampling->fields[i].length, 2);
+	}
+	send_grown_set(sock, p, sequence, &set, p == NETFLOW9 ? 1 : 3);
+}
+
+void send_options(int sock, enum protocol p, int i, uint32_t sequence)
+{
+	const struct sampling *sampling = sampling_of(i);
+	struct set set = {.size = 0};
+
+	send_options_template(sock, p, sampling, sequence);
+	put(&set, 0x0a000001, 4);
+	for (int field = 0; field < 4 && sampling->fields[field].type; field++)
+		put(&set, sampling->fields[field].value, sampling->fields[field].length);
+	send_grown_set(sock, p, sequence, &set, OPTIONS_TEMPLATE_ID);
+}
+
+static void send_data(int sock, enum protocol p, int i, uint32_t sequence, int period)
+{
+	const struct sampling *sampling = sampling_of(i);
+	int id_length = sampling && sampling->has_id ? sampling->fields[0].length : 0;
+	size_t size = sizeof(struct data_set) - 8 + id_length;
 	struct data_set d = {.set_id = htons(TEMPLATE_ID),
-			     .set_length = htons(sizeof(d)),
+			     .set_length = htons(size),
 			     .source = htonl(0xc0000201),
 			     .destination = htonl(0xc6336401),
 			     .destination_port = htons(period),
@@ -206,7 +323,9 @@ static void send_data(int sock, enum protocol p, uint32_t sequence, int period)
 			     .octets = htonl(100),
 			     .protocol = IPPROTO_UDP};
 
-	send_set(sock, p, sequence, &d, sizeof(d));
+	if (id_length)
+		d.sampler[id_length - 1] = sampling->fields[0].value;
+	send_set(sock, p, sequence, &d, size);
 }
 
 static void send_sflow(int sock, int family, int exporter, uint32_t sequence, int period)
@@ -265,5 +384,5 @@ void send_flow(int sock, enum protocol p, int family, int i, uint32_t sequence, 
 	else if (p == TELEMETRY)
 		send_telemetry(sock, period);
 	else
-		send_data(sock, p, sequence, period);
+		send_data(sock, p, i, sequence, period);
 }

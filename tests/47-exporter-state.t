@@ -1,0 +1,148 @@
+#!/bin/sh
+# What exporters tell only now and then, kept with the group: the instance that gets an exporter knows its templates, names and VRFs,
+# by their latest definition, and whoever looks at the datagrams gets nothing twice.
+. "${0%/*}/lib/daemons.sh"
+need_daemons
+need jq
+need perl
+sandbox
+
+# router FROM VERSION DOMAIN SEQUENCE MESSAGE...: see tests/tools/router.pl
+router() {
+	perl "$root/tests/tools/router.pl" "$@"
+}
+
+# exporters [ARGUMENT...]: as reuseportctl lists them
+exporters() {
+	"$reuseportctl" --pin-path "$bpffs/live" exporters "$@"
+}
+
+# hand_over WORDS: instance 0 stops, and instance 1 gets its exporters
+hand_over() {
+	await 20 queues_empty 2100
+	ok "$1: instance 0 stops" stopped INT "$(pid_of live 0)"
+	rm "$tmp/live-0.pid"
+}
+
+# rows COLUMN...: what the instances wrote, these columns, sorted
+rows() {
+	cat "$tmp"/live-?.csv | grep -v '[A-Z]_' | cut -d, -f"$1" | sort
+}
+
+# start_pair LINE...: two instances; instance 0 gets all exporters while it is there
+start_pair() {
+	rm -f "$tmp"/live-?.csv
+	config live 2100 2 "reuseport_nonce: 42" "$@"
+	start_all live 2
+	for prefix in 0.0.0.0/0 ::/0; do "$reuseportctl" --pin-path "$bpffs/live" override add $prefix 0 2>/dev/null; done
+}
+
+# Fields: 8, 12: addresses; 2, 1: packets and octets
+flow_template='256,4,8,4,12,4,2,4,1,4'
+flow() {
+	echo "256:N3221225985,N3325256705,N$1,N100"
+}
+
+# share_templates: without any file
+share_templates() {
+	start_pair
+	"$tools/exporter" mixed 4 2100 exporters=90 ports=1 datagrams=2 >/dev/null
+	hand_over "templates"
+	"$tools/exporter" mixed 4 2100 exporters=90 ports=1 datagrams=2 templates=0 >/dev/null
+	stop_all live
+	is "templates: the other decodes flows of all 90, although it never got their templates" "$(received live | awk '{n += $3} END {print n}')" $((90 * 2 * 2))
+	is "the group keeps those of the 60 that have some" "$(exporters --json | jq '.exporters | length')" 60
+}
+
+# define_again: an id gets another meaning, in two domains, and by two protocols; the latest holds
+define_again() {
+	start_pair
+	router 10.1.0.1 9 1 0 "0:$flow_template" "$(flow 1)"
+	router 10.1.0.1 9 2 0 "0:256,4,12,4,8,4,1,4,2,4" "256:N3325256705,N3221225985,N100,N20"
+	router 10.1.0.1 10 1 0 "2:256,3,8,4,2,4,1,4" "256:N3221225985,N300,N100"
+	router 10.1.0.1 9 1 5 "0:256,2,8,4,2,4" "256:N3221225985,N4000"
+	is "three templates, in two domains and by two protocols" "$(exporters --json 10.1.0.1 | jq -c '.exporters[0] | [.domains, .templates]')" "[3,3]"
+	hand_over "definitions"
+	router 10.1.0.1 9 1 7 "256:N3221225985,N50000"
+	router 10.1.0.1 9 2 2 "256:N3325256705,N3221225985,N100,N600000"
+	router 10.1.0.1 10 1 1 "256:N3221225985,N7000000,N100"
+	stop_all live
+	is "each is decoded by its own latest definition" "$(rows 2 | awk '{n += $1} END {print n}')" 7654321
+}
+
+# withdraw: IPFIX lets an exporter withdraw templates
+withdraw() {
+	start_pair
+	router 10.1.0.2 10 1 0 "2:$flow_template,257,1,8,4" "3:258,2,1,143,4,34,4" "258:N1,N1000"
+	is "kept: two templates and what an options template says" "$(exporters --json 10.1.0.2 | jq -c '.exporters[0] | [.templates, .options_templates, .options, .sampling_rate]')" "[2,1,1,1000]"
+	router 10.1.0.2 10 1 1 "2:257,0" "3:3,0"
+	await 5 is_withdrawn || true
+	is "one template is withdrawn, and all options templates, with their data" "$(exporters --json 10.1.0.2 | jq -c '.exporters[0] | [.templates, .options_templates, .options, .sampling_rate]')" "[1,0,0,null]"
+	stop_all live
+}
+
+is_withdrawn() {
+	[ "$(exporters --json 10.1.0.2 | jq '.exporters[0].templates')" -eq 1 ]
+}
+
+# know_names: application names, and the VRF of a route distinguisher
+know_names() {
+	start_pair "aggregate[p]: peer_src_ip, class, mpls_vpn_rd"
+	# 95, 96: application id and name; 234, 235, 90: VRFs and their route distinguisher
+	router 10.1.0.3 9 0 0 "1:257,4,8,1,4,95,5,96,12" "257:N1,C3,N80,aweb-browsing" \
+		"257:N1,C3,N25,amail-sending" "1:258,4,12,1,4,234,4,235,4,90,8" "258:N1,N7,N7,0,65000,N77" \
+		"0:256,5,8,4,2,4,1,4,95,5,234,4"
+	hand_over "names"
+	router 10.1.0.3 9 0 6 "256:N3221225985,N1,N100,C3,N80,N7" "256:N3221225985,N2,N100,C3,N25,N7"
+	stop_all live
+	is "names of applications and the VRF's route distinguisher" "$(rows 1-)" \
+		"$(printf '%s\n' "mail-sending,10.1.0.3,0:65000:77,2,100" "web-browsing,10.1.0.3,0:65000:77,1,100")"
+}
+
+# nothing_twice: who accounts options data, or checks sequence numbers, does not notice what is replayed
+nothing_twice() {
+	echo "set_tag=1 ip=0.0.0.0/0 sample_type=flow" >"$tmp/map"
+	echo "set_tag=2 ip=0.0.0.0/0 sample_type=option" >>"$tmp/map"
+	start_pair "aggregate[p]: peer_src_ip, tag" "nfacctd_account_options: true" "pre_tag_map: $tmp/map" "nfacctd_disable_checks: false"
+	router 10.1.0.4 10 1 100 "2:$flow_template" "3:257,2,1,143,4,34,4" "257:N1,N1000" "$(flow 1)"
+	router 10.1.0.5 9 1 100 "0:$flow_template" "1:257,4,4,1,4,34,4" "257:N1,N1000" "$(flow 1)"
+	hand_over "options data and sequence numbers"
+	router 10.1.0.4 10 1 102 "$(flow 1)" "$(flow 1)"
+	router 10.1.0.5 9 1 104 "$(flow 1)" "$(flow 1)"
+	await 20 queues_empty 2100
+	kill -USR1 "$(pid_of live 1)"
+	await 5 has_line "$tmp/live-1.log" "stats .*agent=10.1.0.5"
+	is "the sequence checks of both see the datagrams that came" \
+		"$(sed -n 's/.*agent=\(10.1.0.[45]\):.* packets=\([0-9]*\) .* seq_good=\([0-9]*\) seq_jmp_fwd=\([0-9]*\) .*/\1 \2 \3 \4/p' "$tmp/live-1.log" | sort)" \
+		"$(printf '%s\n' "10.1.0.4 2 2 0" "10.1.0.5 2 2 0")"
+	ok "no log line says otherwise" not has_line "$tmp/live-1.log" "expecting flow"
+	stop_all live
+	is "three flows and one record of options data of each are accounted" \
+		"$(rows 1- | awk -F, '{n[$2]++; packets[$1 " " $2] += $3} END {for (k in packets) print k, packets[k], n[substr(k, 3)]}' | sort | paste -sd,)" \
+		"1 10.1.0.4 3 3,1 10.1.0.5 3 3,2 10.1.0.4 0 3,2 10.1.0.5 0 3"
+}
+
+# kill_the_decoder: an options template with more enterprise fields of one kind than pmacct 1.7.6 to 1.7.9 have room for. It is not kept:
+# else it would kill each instance that gets its exporter, and again at each start.
+kill_the_decoder() {
+	local victim
+	start_pair
+	victim=$(pid_of live 0)
+	router 10.1.0.6 10 0 0 "3:257,41,1,149,4,$(awk 'BEGIN {for (i = 0; i < 40; i++) printf "%s%d,4,N9", i ? "," : "", 32768 + 8 * (i + 1)}')"
+	if await 10 gone "$victim"; then
+		wait "$victim" 2>/dev/null || true
+		rm "$tmp/live-0.pid"
+	fi
+	is "what kills the decoder is not kept" "$(exporters --json | jq '[.exporters[] | select(.exporter == "10.1.0.6")] | length')" 0
+	router 10.1.0.7 9 1 0 "0:$flow_template" "$(flow 5)"
+	stop_all live
+	is "the other instance serves the other exporters" "$(rows 1,2)" 10.1.0.7,5
+}
+
+share_templates
+define_again
+withdraw
+know_names
+nothing_twice
+kill_the_decoder
+done_testing
