@@ -33,7 +33,8 @@ static struct {
   __u32 now;                        /* seconds of CLOCK_BOOTTIME, by the last tidying */
   struct rp_state_key next;         /* what tidying looks at next */
   int has_next;
-  long long keys; /* that tidying has seen since it began with the first one; negative: it has deleted some */
+  long long keys; /* that tidying has seen in this walk over all; negative: it has deleted some */
+  __u64 pages;    /* how many there were when the walk began */
   __u32 rests_until;
   struct exporter *recorded; /* to be written when the datagram at hand is decoded */
   __u32 nonce;               /* the group's */
@@ -327,11 +328,20 @@ static void tidy_exporter(const struct rp_state_key *key)
   state.keys = -2 * RP_STATE_PAGES;
 }
 
-/* The end of a walk over all keys. Corrects the count of pages, from which a killed process's may be missing. */
+/* Begins a walk over all keys. Returns: whether there are any. */
+static int begin_walk()
+{
+  state.keys = 0;
+  state.pages = __atomic_load_n(&state.changes->pages, __ATOMIC_RELAXED);
+
+  return rp_pages_next_key(state.map, NULL, &state.next);
+}
+
+/* Corrects the count of pages, from which a killed process's may be missing, if it has not changed meanwhile. */
 static void end_walk()
 {
-  if (state.keys >= 0) __atomic_store_n(&state.changes->pages, state.keys, __ATOMIC_RELAXED);
-  state.keys = 0;
+  if (state.keys >= 0 && state.pages == __atomic_load_n(&state.changes->pages, __ATOMIC_RELAXED))
+    __atomic_store_n(&state.changes->pages, state.keys, __ATOMIC_RELAXED);
   if (!is_crowded()) state.rests_until = state.now + WALK_S;
 }
 
@@ -345,7 +355,10 @@ void reuseport_tidy_exporter_state()
   update_now();
   if (state.now < state.rests_until && !is_crowded()) return;
   for (n = is_crowded() ? TIDY_KEYS_CROWDED : TIDY_KEYS; n; n--) {
-    if (!state.has_next && !rp_pages_next_key(state.map, NULL, &state.next)) return;
+    if (!state.has_next && !begin_walk()) {
+      end_walk();
+      return;
+    }
     key = state.next;
     /* before that page is deleted: after a key that is gone comes the first one again */
     state.has_next = rp_pages_next_key(state.map, &key, &state.next);

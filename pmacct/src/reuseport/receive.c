@@ -198,7 +198,8 @@ ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct so
   ssize_t replayed;
 
   reuseport_end_replay();
-  reuseport_save_recorded();
+  /* not between what is replayed and the datagram that tells more */
+  if (!replaying) reuseport_save_recorded();
   if (!reuseport_enabled() || !(batch = find_batch(sock))) return recvfrom(sock, buf, len, flags, from, from_len);
 
   if (!holds_any(batch)) {

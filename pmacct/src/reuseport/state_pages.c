@@ -224,6 +224,7 @@ int rp_pages_write(int map, const union rp_addr *exporter, struct rp_pages *page
     *added += written;
     pages->unsaved &= ~(1ULL << key.page);
   }
+  pages->unsaved = 0;
 
   return 0;
 }
