@@ -177,6 +177,17 @@ const struct command commands[] = {
 			   "others before they start again. With failover on, no datagram is lost.",
 	},
 	{
+		.name = "forget",
+		.arguments = "ADDRESS",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.handler = command_forget,
+		.help = "deletes templates and options kept of an exporter",
+		.details =
+			"Such as a sampling rate that it no longer has, nor tells. pmacct itself "
+			"forgets\nwhen the exporter's instance is started again.",
+	},
+	{
 		.name = "failover",
 		.arguments = "on|off",
 		.min_arguments = 1,

@@ -67,6 +67,7 @@ void print_command_help(const struct command *command);
 int command_status(struct options *o, char **arguments);
 int command_where(struct options *o, char **arguments);
 int command_exporters(struct options *o, char **arguments);
+int command_forget(struct options *o, char **arguments);
 int command_override_add(struct options *o, char **arguments);
 int command_override_delete(struct options *o, char **arguments);
 int command_override_list(struct options *o, char **arguments);

@@ -122,6 +122,24 @@ nothing_twice() {
 		"1 10.1.0.4 3 3,1 10.1.0.5 3 3,2 10.1.0.4 0 3,2 10.1.0.5 0 3"
 }
 
+# forget: a router no longer samples, and does not say so
+forget() {
+	start_pair "nfacctd_renormalize: true"
+	router 10.1.0.8 9 1 0 "0:$flow_template" "1:257,4,4,1,4,34,4" "257:N1,N1000" "$(flow 1)"
+	await 5 tells_a_rate 10.1.0.8
+	ok "what is kept of an exporter is deleted on demand" "$reuseportctl" --pin-path "$bpffs/live" forget 10.1.0.8
+	is "nothing is left" "$(exporters --json 10.1.0.8 | jq -c '.exporters[0] | [.templates, .options]')" "[0,0]"
+	router 10.1.0.8 9 1 4 "0:$flow_template" "$(flow 1)"
+	hand_over "forgotten options data"
+	router 10.1.0.8 9 1 6 "$(flow 7)"
+	stop_all live
+	is "the next instance knows what came after that, and no more" "$(rows 1,2)" "$(printf '%s\n' 10.1.0.8,2000 10.1.0.8,7)"
+}
+
+tells_a_rate() {
+	[ "$(exporters --json "$1" 2>/dev/null | jq '.exporters[0].sampling_rate')" = 1000 ]
+}
+
 # kill_the_decoder: an options template with more enterprise fields of one kind than pmacct 1.7.6 to 1.7.9 have room for. It is not kept:
 # else it would kill each instance that gets its exporter, and again at each start.
 kill_the_decoder() {
@@ -144,5 +162,6 @@ define_again
 withdraw
 know_names
 nothing_twice
+forget
 kill_the_decoder
 done_testing
