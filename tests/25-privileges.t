@@ -56,7 +56,7 @@ receives() {
 	ok "$1: starts" await 20 is_up "$1" 0
 	"$tools/exporter" netflow5 4 "$2" exporters=10 ports=1 datagrams=1 >/dev/null
 	stop_all "$1"
-	is "$1: receives" "$(grep -c ',1,100$' "$tmp/out/$1-0.csv")" 10
+	is "$1: receives" "$(grep -cE '^10\.0\.0\.([1-9]|10),1,100$' "$tmp/out/$1-0.csv")" 10
 	rm "$tmp/out/$1-0.csv"
 }
 
@@ -104,6 +104,11 @@ be_refused_before_5_19() {
 	like "pinned: this kernel does not allow it" "$said" "^1 ERROR: .* $no_privilege"
 }
 
+# keeps_exporters GROUP EXPORTERS: whether it has templates of so many
+keeps_exporters() {
+	tool "$user" "$1" exporters | grep -q "^$2 exporters;"
+}
+
 run_on_preloaded_pins() {
 	like "none: refused, and how to help it" "$said" "^1 ERROR: .* no privilege for BPF: .*, or have 'reuseportctl preload' pin it for this listener beforehand"
 	own_group pinned 2104
@@ -113,6 +118,8 @@ run_on_preloaded_pins() {
 	is "pinned: the daemon has no capability" "$(awk '/^Cap(Eff|Prm|Amb|Bnd)/ {print $2}' "/proc/$(pid_of pinned 0)/status" | sort -u)" 0000000000000000
 	is "pinned: status needs none" "$(tool "$user" pinned --json status | jq '.listeners[0].buckets[0].pid')" "$(pid_of pinned 0)"
 	ok "pinned: nor does override add" quietly tool "$user" pinned override add 10.0.0.0/8 0
+	"$tools/exporter" netflow9 4 2104 exporters=3 address=101 ports=1 datagrams=1 >/dev/null
+	ok "pinned: nor does what exporters tell, to be kept" await 5 keeps_exporters pinned 3
 	preload_pins "preload again, while it is live" pinned "$tmp/reuseport.o"
 	receives pinned 2104
 	launch pinned $user
