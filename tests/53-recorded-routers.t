@@ -15,6 +15,8 @@ sandbox
 
 file=$tmp/pcap
 columns="peer_src_ip, src_host, dst_host, src_port, dst_port, proto, tos, in_iface, out_iface, mpls_vpn_rd, sampling_rate"
+# the development branch has more of what options data tell
+[ "${RELEASE:-}" != tip ] || columns="$columns, ingress_vrf_name, egress_vrf_name, in_iface_name, out_iface_name"
 
 # pcap FILE ARGUMENT...: see tests/tools/pcap.pl
 pcap() {
