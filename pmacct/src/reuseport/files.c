@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Files that the instance which replaces this one may have made anew: see reuseport.h. */
+/* Files of pmacct: those that the instance which replaces this one may have made anew, and that of templates. See reuseport.h, lifecycle.h. */
 #include "pmacct.h"
 #include "reuseport/reuseport.h"
 
@@ -9,6 +9,16 @@ static struct stat made;
 void reuseport_made(const char *path)
 {
   stat(path, &made);
+}
+
+void reuseport_make_templates_file()
+{
+  FILE *file;
+
+  if (config.acct_type != ACCT_NF || !config.nfacctd_templates_file) return;
+
+  file = open_output_file(config.nfacctd_templates_file, "a", FALSE);
+  if (file) close_output_file(file);
 }
 
 /* An inode number alone does not tell: the file system uses it again. */

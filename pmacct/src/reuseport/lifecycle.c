@@ -169,6 +169,7 @@ int reuseport_bind(enum reuseport_listener id, int sock, const struct sockaddr *
 {
   if (!reuseport_enabled()) return bind(sock, addr, len);
 
+  if (id == REUSEPORT_NFACCTD) reuseport_make_templates_file();
   open_listener(id, sock, addr, len);
   /* the caller, upstream's code, logs why and exits */
   if (bind(sock, addr, len)) return -1;

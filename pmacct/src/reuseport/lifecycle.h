@@ -71,6 +71,9 @@ extern int reuseport_plugins_ready();
  */
 extern int reuseport_plugins_lag();
 
+/* Makes nfacctd_templates_file, if it is not there: upstream only updates one that is, and logs an error otherwise. */
+extern void reuseport_make_templates_file();
+
 /* Returns: whether a signal has asked the main thread to reload maps, reopen log files, or print statistics. */
 extern int reuseport_reload_is_due();
 
