@@ -161,14 +161,17 @@ nothing_lost() {
 	counted_once
 }
 
+# full_buffers: how many datagrams the kernel had no room for
+full_buffers() {
+	awk '$1 == "Udp:" && $2 == "InDatagrams" {n = split($0, names, " "); next}
+		$1 == "Udp:" {for (i = 2; i <= n; i++) if (names[i] == "RcvbufErrors") sum += $i}
+		$1 == "Udp6RcvbufErrors" {sum += $2} END {print sum + 0}' /proc/net/snmp /proc/net/snmp6
+}
+
 # explain_losses: shows what is in $tmp/missing, and how much of it the kernel had no room for
 explain_losses() {
-	local full
 	[ -s "$tmp/missing" ] || return 0
-	full=$(awk '$1 == "Udp:" && $2 == "InDatagrams" {n = split($0, names, " "); next}
-		$1 == "Udp:" {for (i = 2; i <= n; i++) if (names[i] == "RcvbufErrors") sum += $i}
-		$1 == "Udp6RcvbufErrors" {sum += $2} END {print sum + 0}' /proc/net/snmp /proc/net/snmp6)
-	diag "datagrams dropped at full receive buffers, as the instances got too little time of the CPUs: $full"
+	diag "datagrams dropped at full receive buffers, as the instances got too little time of the CPUs: $(full_buffers)"
 	diag "exporter, period, flows, protocol: $(head -n 20 "$tmp/missing")"
 }
 
