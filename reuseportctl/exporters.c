@@ -27,7 +27,7 @@ struct exporter {
 struct listing {
 	const struct options *options;
 	struct exporter *list;
-	size_t n, n_unknown;
+	size_t n;
 	struct rp_state_changes changes;
 	int has_listener, has_state;
 };
@@ -98,10 +98,9 @@ static void add_exporter(struct listing *l, const struct rp_member *m, const uni
 	struct exporter exporter = {.address = *address};
 	struct rp_pages pages = {};
 
-	if (rp_pages_read(m->fds[RP_STATE], address, &pages)) {
-		l->n_unknown++;
+	/* deleted meanwhile */
+	if (rp_pages_read(m->fds[RP_STATE], address, &pages))
 		return;
-	}
 	rp_find_route(m, address, &exporter.route);
 	if (exporter.route.receiver != RP_NO_BUCKET)
 		rp_read_bucket(m, exporter.route.receiver, &exporter.instance);
@@ -141,7 +140,6 @@ static void add_all(struct listing *l, const struct rp_member *m)
 		if (!i || compare(&addresses[i - 1], &addresses[i]))
 			add_exporter(l, m, &addresses[i]);
 	free(addresses);
-	l->n_unknown = 0;
 }
 
 /* ---- output ---- */
@@ -245,7 +243,6 @@ static int list_listener(struct rp_member *m, void *arg)
 static int choose(struct listing *all, char **arguments)
 {
 	struct listing chosen = *all;
-	struct rp_prefix prefix;
 
 	chosen.list = NULL;
 	chosen.n = 0;
@@ -253,10 +250,9 @@ static int choose(struct listing *all, char **arguments)
 		const struct exporter *found;
 		struct exporter wanted;
 
-		if (!parse_prefix(*arguments, &prefix) || prefix.bits != 128)
+		if (!parse_address(*arguments, &wanted.address))
 			return report_error(NOT_UNDERSTOOD, "'%s' is not an IP address",
 					    *arguments);
-		memcpy(&wanted.address, prefix.addr, sizeof(prefix.addr));
 		found = all->n ? bsearch(&wanted, all->list, all->n, sizeof(wanted), compare)
 			       : NULL;
 		if (!found)

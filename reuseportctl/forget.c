@@ -59,15 +59,13 @@ static int mark_changed(struct rp_member *m, const union rp_addr *exporter, int 
 
 int command_forget(struct options *o, char **arguments)
 {
-	struct rp_prefix prefix;
 	union rp_addr exporter;
 	struct rp_member m;
 	char who[160];
 	int deleted;
 
-	if (!parse_prefix(arguments[0], &prefix) || prefix.bits != 128)
+	if (!parse_address(arguments[0], &exporter))
 		return report_error(NOT_UNDERSTOOD, "'%s' is not an IP address", arguments[0]);
-	memcpy(&exporter, prefix.addr, sizeof(exporter));
 	if (open_live_group(&m, &o->config, who, sizeof(who)))
 		return FAILED;
 	if (m.fds[RP_STATE] < 0 || m.fds[RP_CHANGES] < 0)

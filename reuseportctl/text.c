@@ -53,6 +53,17 @@ int parse_prefix(const char *word, struct rp_prefix *prefix)
 	return 1;
 }
 
+int parse_address(const char *word, union rp_addr *address)
+{
+	struct rp_prefix prefix;
+
+	if (!parse_prefix(word, &prefix) || prefix.bits != 128)
+		return 0;
+	memcpy(address->b, prefix.addr, sizeof(prefix.addr));
+
+	return 1;
+}
+
 int parse_socket_address(const char *address, const char *port, struct sockaddr_storage *to,
 			 socklen_t *len)
 {

@@ -14,6 +14,9 @@ int parse_number(const char *word, unsigned long min, unsigned long max, unsigne
  * bits set beyond its length. */
 int parse_prefix(const char *word, struct rp_prefix *prefix);
 
+/* An IP address, IPv4 as v4-mapped. Returns 0 if the word is something else. */
+int parse_address(const char *word, union rp_addr *address);
+
 /* An IP address and a port; address NULL: "::". Returns DONE, or reports the error and returns
  * NOT_UNDERSTOOD. */
 int parse_socket_address(const char *address, const char *port, struct sockaddr_storage *to,

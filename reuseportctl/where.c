@@ -84,12 +84,10 @@ static int ask_listener(struct rp_member *m, void *arg)
 
 static int ask(struct query *q, const char *word)
 {
-	struct rp_prefix prefix;
 	struct rp_member m;
 
-	if (!parse_prefix(word, &prefix) || prefix.bits != 128)
+	if (!parse_address(word, &q->exporter))
 		return report_error(NOT_UNDERSTOOD, "'%s' is not an IP address", word);
-	memcpy(q->exporter.b, prefix.addr, sizeof(prefix.addr));
 	rp_init(&m);
 	if (rp_each_listener(&m, &q->options->config, ask_listener, q) < 0)
 		return report_error(FAILED, "%s", m.error);

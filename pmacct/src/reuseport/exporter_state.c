@@ -2,7 +2,6 @@
 /* Recording of what exporters tell: see exporter_state.h. */
 #include "pmacct.h"
 #include <sys/mman.h>
-#include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/exporter_state.h"
 #include "reuseport/exporters.h"
@@ -13,9 +12,9 @@
 
 #define SAVE_S 60 /* how often the map learns that an exporter is still there */
 /*
- * A sender of forged addresses cannot take the map away from exporters for longer than it sends: once three quarters are full, an
- * exporter is recorded only when it has been seen for a minute, and tidying deletes those sooner that were not seen for long, and of
- * these first those that had not been seen for long before.
+ * Against a sender of forged addresses: once three quarters of the map are full, an exporter is recorded only when it has been seen for a
+ * minute, and tidying deletes those sooner that were not seen for long, first those that had not been seen for long before. So its
+ * addresses are gone three minutes after it ends, or an hour if it repeated them for ten minutes.
  */
 #define PROBATION_S            60
 #define REGULAR_S              600   /* who was seen over so long is a regular exporter */
@@ -24,8 +23,8 @@
 #define KEEP_CROWDED_S         180 /* the same, when it is crowded */
 #define KEEP_REGULAR_CROWDED_S 3600
 #define TIDY_KEYS              16 /* looked at in one call */
-#define WALK_S                 60 /* how long tidying rests when it has seen all keys */
 #define TIDY_KEYS_CROWDED      256
+#define WALK_S                 60 /* how long tidying rests when it has seen all keys */
 
 static struct {
   int is_set_up, map;
