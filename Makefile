@@ -219,7 +219,7 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace selector state) bench/decision.o
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace selector state bad_apple.so) bench/decision.o
 
 vpath %.c tests/tools bench
 
@@ -228,6 +228,11 @@ tests/bin/member: build/obj/reuseportctl/listener_socket.o
 tests/bin/%: %.c $(GROUP) | build/.deps-bpf
 	@mkdir -p tests/bin build/obj/tests/bin
 	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) $(record) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(GROUP_LIBS) $(LDLIBS)
+
+# -fno-builtin: it has a memcpy() of its own
+tests/bin/%.so: %.c
+	@mkdir -p tests/bin
+	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) -fno-builtin -shared -fPIC $(LDFLAGS) -o $@ $< -ldl
 
 EXPORTER := $(patsubst %.c,build/obj/%.o,$(wildcard tests/tools/exporter*.c))
 

@@ -3,7 +3,8 @@
  * The selector: hands each exporter's traffic to one fixed instance of a reuseport group.
  *
  * 1. The exporter is its source address; ports and transport do not matter.
- * 2. An override of the address names the bucket; without one, the hash does.
+ * 2. An override of the address names the bucket; without one, the hash does. An exporter that has
+ *    brought instances down is dropped for a while.
  * 3. The socket in that bucket gets the datagram or SYN.
  * 4. If the bucket is empty, a live one gets it by failover, the same for UDP and TCP. With
  *    RP_NO_FAILOVER it is refused.
@@ -69,7 +70,16 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } overrides SEC(".maps");
 
-/* The daemons alone use the next three; declared here, they are made and pinned with the others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, union rp_addr);
+	__type(value, struct rp_conviction);
+	__uint(max_entries, RP_MAX_CONVICTED);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} quarantine SEC(".maps");
+
+/* The daemons alone use the next four; declared here, they are made and pinned with the others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -87,6 +97,15 @@ struct {
 	__uint(max_entries, 1);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } state_changes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct rp_instance);
+	__uint(max_entries, RP_MAX_BUCKETS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} instances SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -198,6 +217,15 @@ static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *b
 	return true;
 }
 
+/* Whether the exporter is in quarantine */
+static __always_inline bool quarantined(const union rp_addr *a)
+{
+	union rp_addr key = {.q = {a->q[0], a->q[1]}}; /* *a itself can stay in registers */
+	struct rp_conviction *c = bpf_map_lookup_elem(&quarantine, &key);
+
+	return c && c->active;
+}
+
 /* A global function: the verifier walks it once, not once for each path that leads to a call. */
 __attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw, __u32 n)
 {
@@ -268,6 +296,11 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 			return decide(ctx, migrating, &source, NO_BUCKET, &key, RP_UNREADABLE);
 		}
 		read_peer(migrating, &source);
+	}
+
+	if (flags & RP_QUARANTINES && quarantined(&source)) {
+		key = RP_NO_BUCKET;
+		return decide(ctx, migrating, &source, NO_BUCKET, &key, RP_QUARANTINED);
 	}
 
 	if (flags & RP_OVERRIDDEN && overridden(&source, n, &key)) {

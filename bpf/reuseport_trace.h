@@ -26,7 +26,8 @@
 	DEBUG_LINE(protocol, name, RP_OWN, "own");                                                 \
 	DEBUG_LINE(protocol, name, RP_FAILOVER, "failover");                                       \
 	DEBUG_LINE(protocol, name, RP_REFUSED, "refused");                                         \
-	DEBUG_LINE(protocol, name, RP_UNREADABLE, "unreadable")
+	DEBUG_LINE(protocol, name, RP_UNREADABLE, "unreadable");                                   \
+	DEBUG_LINE(protocol, name, RP_QUARANTINED, "in quarantine")
 
 #define LOOP _Pragma("clang loop unroll(disable)")
 

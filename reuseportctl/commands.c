@@ -132,6 +132,7 @@ const struct command commands[] = {
 		.name = "override list",
 		.handler = command_override_list,
 		.help = "the overrides, a line 'PREFIX BUCKET' each",
+		.details = "Exporters that have brought instances down come first, as comments.",
 	},
 	{
 		.section = "Change a group while it runs",
@@ -150,6 +151,7 @@ const struct command commands[] = {
 		.max_arguments = 1,
 		.handler = command_override_delete,
 		.help = "the hash decides again for these exporters",
+		.details = "An exporter in quarantine is released from it.",
 	},
 	{
 		.name = "override load",

@@ -8,7 +8,8 @@
 #include "snapshot.h"
 #include "text.h"
 
-#define ENOUGH 1000 /* datagrams or connections: with fewer, the share of a bucket is chance */
+#define SHOW_FAULT_S 3600
+#define ENOUGH	     1000 /* datagrams or connections: with fewer, the share of a bucket is chance */
 
 static void warn(struct snapshot *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void warn(struct snapshot *s, const char *format, ...)
@@ -97,12 +98,55 @@ static void diagnose_foreign(struct snapshot *s, const struct listener *l)
 	}
 }
 
+/* What the last fault of an instance was; text: 160 bytes */
+static const char *fault_text(const struct rp_instance *r, char *text)
+{
+	char who[INET6_ADDRSTRLEN] = "";
+	union rp_addr accused;
+
+	memcpy(accused.b, r->accused, sizeof(accused.b));
+	if (accused.q[0] || accused.q[1])
+		rp_format_addr(&accused, who, sizeof(who));
+	switch (r->fault) {
+	case RP_CRASHED:
+		snprintf(text, 160, "crashed by signal %u (%s)%s%s", r->signal,
+			 strsignal(r->signal), who[0] ? " while it decoded what came from " : "",
+			 who);
+		break;
+	case RP_LOOPED:
+		snprintf(text, 160,
+			 "decoded a datagram or message of %s for ever, and ended itself", who);
+		break;
+	case RP_STUCK:
+		snprintf(text, 160, "did not read for seconds, and gave up its buckets");
+		break;
+	default:
+		snprintf(text, 160,
+			 "did not run at all for seconds, and was taken out of its buckets");
+	}
+
+	return text;
+}
+
+static void diagnose_fault(struct snapshot *s, const struct listener *l, __u32 i)
+{
+	const struct rp_instance *r = &l->instances[i];
+	__u64 ago = s->boot_time - r->fault_at;
+	char text[160];
+
+	if (r->fault != RP_NO_FAULT && ago < SHOW_FAULT_S)
+		warn(s, "pid %u at bucket %u of %s %s, %llu s ago: see its log", r->fault_pid, i,
+		     l->name, fault_text(r, text), (unsigned long long)ago);
+}
+
 static void diagnose_listener(struct snapshot *s, const struct listener *l)
 {
 	__u64 mean = l->n_live ? l->recent_live / l->n_live : 0;
 
 	for (__u32 i = 0; i < l->n_buckets; i++)
 		diagnose_bucket(s, l, i, mean);
+	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
+		diagnose_fault(s, l, i);
 	if (l->refused && refuses_now(s, l))
 		warn(s,
 		     "%llu %s for %s were refused: their bucket was empty, and failover was off or "
@@ -112,6 +156,22 @@ static void diagnose_listener(struct snapshot *s, const struct listener *l)
 		warn(s, "%llu %s for %s were dropped: no source address could be read",
 		     (unsigned long long)l->unreadable, unit_of(l), l->name);
 	diagnose_foreign(s, l);
+}
+
+static void diagnose_quarantine(struct snapshot *s, const struct convict *convict)
+{
+	const struct rp_conviction *c = &convict->conviction;
+	char who[INET6_ADDRSTRLEN];
+
+	if (!c->active)
+		return;
+	rp_format_addr(&convict->exporter, who, sizeof(who));
+	warn(s,
+	     "%s is in quarantine for another %llu s, for it has brought down %u instance%s (the "
+	     "last: index %u, by signal %u): look at what it sends, and release it by "
+	     "'reuseportctl override delete %s'",
+	     who, (unsigned long long)(c->until > s->boot_time ? c->until - s->boot_time : 0),
+	     c->times, c->times == 1 ? "" : "s", c->instance, c->signal, who);
 }
 
 void diagnose(struct snapshot *s)
@@ -128,6 +188,8 @@ void diagnose(struct snapshot *s)
 		     RP_MAX_BUCKETS);
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
 		diagnose_empty(s, i);
+	for (size_t n = 0; n < s->n_convicts; n++)
+		diagnose_quarantine(s, &s->convicts[n]);
 	for (size_t n = 0; n < s->n_listeners; n++)
 		diagnose_listener(s, s->listeners[n]);
 	if ((long long)s->state.pages >= RP_STATE_CROWDED)

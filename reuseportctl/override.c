@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* override add, delete, list, load: which prefixes belong to which bucket, whatever their hash. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "commands.h"
+#include "faults.h"
 #include "live_group.h"
 #include "overrides.h"
 #include "text.h"
@@ -90,23 +92,39 @@ int command_override_add(struct options *o, char **arguments)
 	return close_live_group(&m, err);
 }
 
+/* Releases the exporter with just that address from quarantine. Returns: 0, or a negative errno,
+ * -ENOENT: it is not there. */
+static int release(struct rp_member *m, const struct rp_prefix *prefix)
+{
+	union rp_addr exporter;
+
+	if (prefix->bits != 128)
+		return -ENOENT;
+	memcpy(exporter.b, prefix->addr, sizeof(exporter.b));
+
+	return rp_release(m, &exporter);
+}
+
 int command_override_delete(struct options *o, char **arguments)
 {
 	struct overrides before, after = {};
 	struct override one;
 	struct rp_member m;
-	int err;
+	int err, released;
 
 	if (parse_override(&m, arguments[0], "0", &one))
 		return report_error(NOT_UNDERSTOOD, "%s", m.error);
 	if (open_overrides(&m, o, &before))
 		return FAILED;
 
+	released = release(&m, &one.prefix);
 	append_others(&after, &before, &one);
-	if (after.n == before.n)
+	if (after.n == before.n && !released)
+		err = 0;
+	else if (after.n == before.n)
 		err = rp_fail(&m, -ENOENT,
-			      "%s is not among the overrides of the group %s: 'reuseportctl "
-			      "override list' shows them",
+			      "%s is neither among the overrides of the group %s nor in "
+			      "quarantine: 'reuseportctl override list' shows both",
 			      arguments[0], o->config.pin_path);
 	else
 		err = replace_overrides(&m, &before, &after);
@@ -116,6 +134,21 @@ int command_override_delete(struct options *o, char **arguments)
 	return close_live_group(&m, err);
 }
 
+/* As a comment, for 'override load' */
+static void print_convict(const union rp_addr *exporter, const struct rp_conviction *c, void *arg)
+{
+	__u64 now = rp_boot_seconds();
+	char who[INET6_ADDRSTRLEN], until[64] = "is not in quarantine any more";
+
+	(void)arg;
+	rp_format_addr(exporter, who, sizeof(who));
+	if (c->active)
+		snprintf(until, sizeof(until), "is in quarantine for another %llu s",
+			 (unsigned long long)(c->until > now ? c->until - now : 0));
+	printf("# %s %s: %u instance%s brought down, the last at index %u by signal %u\n", who,
+	       until, c->times, c->times == 1 ? "" : "s", c->instance, c->signal);
+}
+
 /* The group's maps are the same for each listener: the first one will do */
 static int print_overrides(struct rp_member *m, void *none)
 {
@@ -123,6 +156,7 @@ static int print_overrides(struct rp_member *m, void *none)
 	char text[64];
 
 	(void)none;
+	rp_each_conviction(m, print_convict, NULL);
 	if (m->fds[RP_OVERRIDES] < 0)
 		return 1;
 	read_overrides(m->fds[RP_OVERRIDES], &all);

@@ -18,7 +18,18 @@ void write_json(json_t *value, int compact)
 	json_decref(value);
 }
 
-static json_t *bucket_json(const struct listener *l, __u32 i)
+/* The last fault of the bucket's instance */
+static json_t *fault_json(const struct rp_instance *r, __u64 boot_time)
+{
+	static const char *const names[] = {"", "crashed", "looped", "stuck", "stopped"};
+
+	return json_pack("{s:s, s:i, s:i, s:I}", "kind",
+			 names[r->fault <= RP_STOPPED ? r->fault : RP_NO_FAULT], "pid",
+			 (int)r->fault_pid, "signal", (int)r->signal, "seconds_ago",
+			 (json_int_t)(boot_time - r->fault_at));
+}
+
+static json_t *bucket_json(const struct snapshot *s, const struct listener *l, __u32 i)
 {
 	const struct bucket *b = &l->bucket[i];
 	json_t *object = json_pack("{s:i, s:b}", "bucket", (int)i, "live", b->owner.cookie != 0);
@@ -41,6 +52,9 @@ static json_t *bucket_json(const struct listener *l, __u32 i)
 							 (json_int_t)b->sock->queue_max, "drops",
 							 (json_int_t)b->sock->drops));
 
+	if (l->instances[i].fault != RP_NO_FAULT)
+		json_object_set_new(object, "fault", fault_json(&l->instances[i], s->boot_time));
+
 	return object;
 }
 
@@ -55,13 +69,13 @@ static json_t *foreign_json(const struct foreign_socket *f)
 			 f->takes_traffic);
 }
 
-static json_t *listener_json(const struct listener *l)
+static json_t *listener_json(const struct snapshot *s, const struct listener *l)
 {
 	json_t *buckets = json_array(), *foreign = json_array(), *object;
 	char text[80];
 
 	for (__u32 i = 0; i < l->n_buckets; i++)
-		json_array_append_new(buckets, bucket_json(l, i));
+		json_array_append_new(buckets, bucket_json(s, l, i));
 	for (size_t i = 0; i < l->n_foreign; i++)
 		json_array_append_new(foreign, foreign_json(&l->foreign[i]));
 	object = json_pack("{s:s, s:s, s:o, s:o}", "name", l->name, "protocol",
@@ -72,10 +86,11 @@ static json_t *listener_json(const struct listener *l)
 		json_object_set_new(object, "address", json_string(text));
 	}
 	if (l->has_counters)
-		json_object_update_new(object, json_pack("{s:I, s:I, s:I}", "received",
+		json_object_update_new(object, json_pack("{s:I, s:I, s:I, s:I}", "received",
 							 (json_int_t)l->received, "refused",
 							 (json_int_t)l->refused, "unreadable",
-							 (json_int_t)l->unreadable));
+							 (json_int_t)l->unreadable, "quarantined",
+							 (json_int_t)l->quarantined));
 
 	return object;
 }
@@ -88,12 +103,32 @@ static json_t *state_json(const struct rp_state_changes *state)
 			 (json_int_t)state->too_large);
 }
 
+static json_t *quarantine_json(const struct snapshot *s)
+{
+	json_t *list = json_array();
+	char who[INET6_ADDRSTRLEN];
+
+	for (size_t i = 0; i < s->n_convicts; i++) {
+		const struct rp_conviction *c = &s->convicts[i].conviction;
+		__u64 rest = c->active && c->until > s->boot_time ? c->until - s->boot_time : 0;
+
+		rp_format_addr(&s->convicts[i].exporter, who, sizeof(who));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:b, s:I, s:i, s:i, s:i}", "exporter", who,
+						"active", c->active, "seconds_left",
+						(json_int_t)rest, "times", (int)c->times, "signal",
+						(int)c->signal, "bucket", (int)c->instance));
+	}
+
+	return list;
+}
+
 void print_json(const struct snapshot *s)
 {
 	json_t *listeners = json_array(), *warnings = json_array(), *object;
 
 	for (size_t i = 0; i < s->n_listeners; i++)
-		json_array_append_new(listeners, listener_json(s->listeners[i]));
+		json_array_append_new(listeners, listener_json(s, s->listeners[i]));
 	for (size_t i = 0; i < s->n_warnings; i++)
 		json_array_append_new(warnings, json_string(s->warnings[i]));
 	object =
@@ -103,5 +138,7 @@ void print_json(const struct snapshot *s)
 			  (json_int_t)s->n_overrides, "listeners", listeners, "warnings", warnings);
 	if (s->keeps_exporters)
 		json_object_set_new(object, "exporter_state", state_json(&s->state));
+	if (s->has_quarantine)
+		json_object_set_new(object, "quarantine", quarantine_json(s));
 	write_json(object, s->options->watch != 0);
 }

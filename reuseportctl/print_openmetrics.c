@@ -132,6 +132,27 @@ static void print_state(const struct rp_state_changes *state, const char *group)
 		       state->too_large);
 }
 
+static void print_quarantine(const struct snapshot *s, const char *group)
+{
+	__u64 dropped = 0;
+	__u32 active = 0, times = 0;
+
+	for (size_t i = 0; i < s->n_convicts; i++) {
+		active += s->convicts[i].conviction.active;
+		times += s->convicts[i].conviction.times;
+	}
+	for (size_t n = 0; n < s->n_listeners; n++)
+		dropped += s->listeners[n]->quarantined;
+	print_gauge("reuseport_group_quarantined",
+		    "Exporters in quarantine, because they have brought instances down.", group,
+		    active);
+	print_gauge("reuseport_group_convictions",
+		    "Instances that exporters have brought down within about a day.", group, times);
+	print_of_group("reuseport_quarantined_total", "counter",
+		       "Datagrams and connections of exporters in quarantine that were dropped.",
+		       group, dropped);
+}
+
 static void print_metric(const struct metric *metric, const struct snapshot *s, const char *group)
 {
 	char name[256];
@@ -170,6 +191,8 @@ void print_openmetrics(const struct snapshot *s)
 		    "Sockets outside the group that take its traffic.", group, takers);
 	if (s->keeps_exporters)
 		print_state(&s->state, group);
+	if (s->has_quarantine)
+		print_quarantine(s, group);
 	for (size_t k = 0; k < sizeof(metrics) / sizeof(metrics[0]); k++)
 		print_metric(&metrics[k], s, group);
 	printf("# EOF\n");

@@ -67,12 +67,24 @@ static void read_state_changes(struct snapshot *s, const struct rp_member *m)
 			     !bpf_map_lookup_elem(m->fds[RP_CHANGES], &zero, &s->state);
 }
 
+static void add_convict(const union rp_addr *exporter, const struct rp_conviction *conviction,
+			void *arg)
+{
+	struct snapshot *s = arg;
+
+	s->convicts = grow(s->convicts, s->n_convicts, sizeof(*s->convicts));
+	s->convicts[s->n_convicts++] = (struct convict){*exporter, *conviction};
+}
+
 static void read_settings(struct snapshot *s, const struct rp_member *m)
 {
 	s->size = rp_get_setting(m, RP_SIZE);
 	s->nonce = rp_get_setting(m, RP_NONCE);
 	s->failover = rp_fails_over(m);
 	read_state_changes(s, m);
+	s->has_quarantine = m->fds[RP_QUARANTINE] >= 0;
+	s->n_convicts = 0;
+	rp_each_conviction(m, add_convict, s);
 	s->n_overrides = rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN
 				 ? count_overrides(m->fds[RP_OVERRIDES])
 				 : 0;
@@ -93,6 +105,8 @@ static struct listener *read_listener(const struct rp_member *m, __u32 size)
 		struct bucket *b = &l->bucket[i];
 
 		rp_read_bucket(m, i, &b->owner);
+		if (m->fds[RP_INSTANCES] >= 0)
+			bpf_map_lookup_elem(m->fds[RP_INSTANCES], &i, &l->instances[i]);
 		read_counters(m->fds[RP_COUNTERS], i, &b->counters);
 		l->received += received_by(b);
 		l->refused += b->counters.n[RP_REFUSED];
@@ -105,6 +119,7 @@ static struct listener *read_listener(const struct rp_member *m, __u32 size)
 	}
 	read_counters(m->fds[RP_COUNTERS], RP_NO_BUCKET, &no_bucket);
 	l->unreadable = no_bucket.n[RP_UNREADABLE];
+	l->quarantined = no_bucket.n[RP_QUARANTINED];
 
 	return l;
 }
@@ -266,6 +281,7 @@ int take_snapshot(struct snapshot *s, const struct options *o, const struct snap
 	s->options = o;
 	clock_gettime(CLOCK_REALTIME, &now);
 	s->time = now.tv_sec + now.tv_nsec / 1e9;
+	s->boot_time = rp_boot_seconds();
 
 	rp_init(m);
 	err = rp_each_listener(m, &o->config, add_listener, s);
@@ -295,6 +311,7 @@ void free_snapshot(struct snapshot *s)
 		free(s->warnings[i]);
 	free(s->listeners);
 	free(s->warnings);
+	free(s->convicts);
 	free(s->udp.list);
 	free(s->tcp.list);
 }

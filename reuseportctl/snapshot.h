@@ -7,6 +7,7 @@
 #define SNAPSHOT_H
 
 #include <netinet/in.h>
+#include "faults.h"
 #include "reuseportctl.h"
 #include "sockets.h"
 
@@ -32,10 +33,17 @@ struct listener {
 	struct rp_endpoint endpoint; /* of a live instance; port 0: unknown */
 	__u32 n_buckets;	     /* those to show: the group's, and live ones beyond */
 	__u32 n_live;
-	__u64 received, refused, unreadable, recent, recent_live;
+	__u64 received, refused, unreadable, quarantined, recent, recent_live;
 	struct bucket bucket[RP_MAX_BUCKETS];
+	struct rp_instance instances[RP_MAX_BUCKETS]; /* all zeroes: those of another listener */
 	struct foreign_socket *foreign;
 	size_t n_foreign;
+};
+
+/* An exporter that has brought instances down */
+struct convict {
+	union rp_addr exporter;
+	struct rp_conviction conviction;
 };
 
 struct snapshot {
@@ -44,7 +52,11 @@ struct snapshot {
 	__u32 size, nonce, n_overrides;
 	int keeps_exporters;	       /* the object has the maps for that */
 	struct rp_state_changes state; /* how much that is */
-	__u32 n_live;		       /* of all listeners, shown or not */
+	__u64 boot_time;	       /* seconds of CLOCK_BOOTTIME */
+	int has_quarantine;	       /* the object has the map for that */
+	struct convict *convicts;      /* also those whose quarantine is over */
+	size_t n_convicts;
+	__u32 n_live; /* of all listeners, shown or not */
 	int failover;
 	struct listener **listeners;
 	size_t n_listeners;

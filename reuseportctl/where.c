@@ -26,7 +26,10 @@ static json_t *answer_json(const struct query *q, const struct rp_member *m,
 	rp_format_addr(&q->exporter, exporter, sizeof(exporter));
 	answer = json_pack("{s:s, s:s, s:i, s:s, s:b}", "exporter", exporter, "listener",
 			   listener_name(m), "bucket", (int)route->bucket, "by",
-			   route->overridden ? "override" : "hash", "live", live);
+			   route->quarantined  ? "quarantine"
+			   : route->overridden ? "override"
+					       : "hash",
+			   "live", live);
 	if (live)
 		json_object_update_new(answer, json_pack("{s:i, s:b, s:i, s:s}", "served_by",
 							 (int)route->receiver, "failover",
@@ -50,7 +53,9 @@ static void print_answer(const struct query *q, const struct rp_member *m,
 	if (live)
 		snprintf(instance, sizeof(instance), owner->pid ? "%s %u" : "live", owner->comm,
 			 owner->pid);
-	if (!live)
+	if (route->quarantined)
+		snprintf(how, sizeof(how), "quarantine");
+	else if (!live)
 		snprintf(how, sizeof(how), "%s; it is empty", by);
 	else if (route->receiver != route->bucket)
 		snprintf(how, sizeof(how), "failover for %u", route->bucket);

@@ -17,10 +17,10 @@
 #define EXPORTERS 4096
 #define NONCE	  20191107
 
-enum { SIZE, NONCES, POLICY, OVERRIDES, COUNTERS, UDP, TCP, MAPS };
-static struct map maps[MAPS] = {{RP_MAP_SIZE, -1},	{RP_MAP_NONCE, -1},    {RP_MAP_POLICY, -1},
-				{RP_MAP_OVERRIDES, -1}, {RP_MAP_COUNTERS, -1}, {RP_MAP_UDP, -1},
-				{RP_MAP_TCP, -1}};
+enum { SIZE, NONCES, POLICY, OVERRIDES, QUARANTINE, COUNTERS, UDP, TCP, MAPS };
+static struct map maps[MAPS] = {
+	{RP_MAP_SIZE, -1},	 {RP_MAP_NONCE, -1},	{RP_MAP_POLICY, -1}, {RP_MAP_OVERRIDES, -1},
+	{RP_MAP_QUARANTINE, -1}, {RP_MAP_COUNTERS, -1}, {RP_MAP_UDP, -1},    {RP_MAP_TCP, -1}};
 
 /*
  * The ceilings on instructions are what the selector takes with clang 14 and a quarter of it, for
@@ -31,7 +31,8 @@ static const struct scenario {
 	__u32 n;
 	int six, tcp, empty, unreadable; /* empty: the wanted bucket is */
 	__u32 policy;
-	unsigned overrides, most_selects; /* look-ups of overrides; calls that select a socket */
+	unsigned overrides, quarantine; /* look-ups of these maps */
+	unsigned most_selects;		/* calls that select a socket */
 	unsigned ceiling;
 	int verdict;
 } scenarios[] = {
@@ -46,6 +47,8 @@ static const struct scenario {
 	{"IPv4, 65 buckets, where draws are repeated", .n = 65, .most_selects = 1, .ceiling = 390,
 	 .verdict = SK_PASS},
 	{"IPv4, 4 buckets, overrides of others", .n = 4, .policy = RP_OVERRIDDEN, .overrides = 1,
+	 .most_selects = 1, .ceiling = 195, .verdict = SK_PASS},
+	{"IPv4, 4 buckets, others in quarantine", .n = 4, .policy = RP_QUARANTINES, .quarantine = 1,
 	 .most_selects = 1, .ceiling = 195, .verdict = SK_PASS},
 	{"IPv4, 4 buckets, the wanted one empty", .n = 4, .empty = 1, .most_selects = 12,
 	 .ceiling = 685, .verdict = SK_PASS},
@@ -183,12 +186,14 @@ static void check(const struct bpf_insn *program, const struct scenario *s)
 
 	ok(right == EXPORTERS, "%s: %d of %d datagrams end where they should", s->name, right,
 	   EXPORTERS);
-	ok(most.lookups == 4 + s->overrides && most.lookups_of[SIZE] == 1 &&
+	ok(most.lookups == 4 + s->overrides + s->quarantine && most.lookups_of[SIZE] == 1 &&
 		   most.lookups_of[NONCES] == 1 && most.lookups_of[POLICY] == 1 &&
-		   most.lookups_of[OVERRIDES] == s->overrides && most.lookups_of[COUNTERS] == 1,
-	   "%s: looks up size, nonce, policy and counters once each, overrides %u times, nothing "
-	   "else (%u look-ups)",
-	   s->name, s->overrides, most.lookups);
+		   most.lookups_of[OVERRIDES] == s->overrides &&
+		   most.lookups_of[QUARANTINE] == s->quarantine && most.lookups_of[COUNTERS] == 1,
+	   "%s: looks up size, nonce, policy and counters once each, overrides %u and quarantine "
+	   "%u "
+	   "times, nothing else (%u look-ups)",
+	   s->name, s->overrides, s->quarantine, most.lookups);
 	ok(most.loads == reads, "%s: reads the packet %s", s->name, reads ? "once" : "never");
 	ok(most.selects <= s->most_selects, "%s: tries to select a socket at most %u times (%u)",
 	   s->name, s->most_selects, most.selects);

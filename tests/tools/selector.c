@@ -175,6 +175,29 @@ static void overrides(void)
 	   "their bucket dies: both addresses, which may be one router's, fail over together");
 }
 
+static void quarantine(void)
+{
+	static int before[100], after[100];
+	struct rp_conviction active = {.active = 1}, over = {.times = 1};
+	int map, sender = new_sender(1, SOCK_DGRAM), wrong = 0;
+
+	start_group(AF_INET, 4, 0, 3, RP_UNSET);
+	must(!arrivals(v4, 100, before));
+	map = open_map(RP_MAP_QUARANTINE);
+	must(!bpf_map_update_elem(map, &v4[7], &active, BPF_ANY));
+	must(!bpf_map_update_elem(map, &v4[8], &over, BPF_ANY));
+	set_u32(RP_MAP_POLICY, RP_QUARANTINES);
+	must(!arrivals(v4, 100, after));
+	for (int i = 0; i < 100; i++)
+		wrong += after[i] != (i == 7 ? NO_BUCKET : before[i]);
+	ok(!wrong, "quarantine: that exporter alone is dropped, not one whose quarantine is over");
+	ok(connects_to(&v4[7]) == REFUSED && connects_to(&v4[8]) == before[8],
+	   "its TCP connections, too");
+	ok(counted(RP_QUARANTINED) > 0, "counters: %llu in quarantine", counted(RP_QUARANTINED));
+	close(map);
+	close(sender);
+}
+
 static void unset_size(void)
 {
 	static int got[1000];
@@ -236,6 +259,7 @@ int main(int argc, char **argv)
 	failover();
 	refusal();
 	overrides();
+	quarantine();
 	unset_size();
 	odd_datagrams();
 

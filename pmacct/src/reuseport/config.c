@@ -123,6 +123,14 @@ int cfg_key_reuseport_takeover(char *filename, char *name, char *value_ptr)
   return TRUE;
 }
 
+int cfg_key_reuseport_quarantine(char *filename, char *name, char *value_ptr)
+{
+  key_seen(filename, name, "reuseport_quarantine");
+  reuseport_config.no_quarantine = !key_truefalse(filename, "reuseport_quarantine", value_ptr);
+
+  return TRUE;
+}
+
 int reuseport_enabled()
 {
   return seen.any;

@@ -29,8 +29,10 @@ enum rp_map_id {
   RP_NONCE,
   RP_POLICY,
   RP_OVERRIDES,
+  RP_QUARANTINE,
   RP_STATE, /* what exporters tell only now and then: see state_pages.h */
   RP_CHANGES,
+  RP_INSTANCES, /* of the daemon whose main thread reads the listener: see faults.h */
   RP_OWNERS,
   RP_COUNTERS,
   RP_TARGETS, /* the socket array of the listener's transport */
@@ -52,6 +54,7 @@ struct rp_config {
   __u32 nonce;               /* 0: the group's, or a random one if there is no live group */
   enum rp_tristate failover; /* RP_UNSET: the group's, or true if there is no live group */
   int takeover;              /* replace the socket of a live instance that has this index */
+  int no_quarantine;         /* an exporter that brings this instance down is not put into quarantine */
 };
 
 /* One listener's membership of the group */
@@ -202,6 +205,7 @@ int rp_fails_over(const struct rp_member *m);
 struct rp_route {
   __u32 bucket;   /* the bucket that it belongs to */
   int overridden; /* by an override, not by the hash */
+  int quarantined;
   __u32 receiver; /* the bucket that gets its traffic: the same, or another by failover; RP_NO_BUCKET: it is refused */
 };
 

@@ -7,6 +7,9 @@
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/exporter_state.h"
+#include "reuseport/faults.h"
+#include "reuseport/health.h"
+#include "reuseport/in_hand.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
 #include "reuseport/receive.h"
@@ -87,6 +90,7 @@ static void open_listener(enum reuseport_listener id, int sock, const struct soc
   if (rp_open(member, &reuseport_config, name->name, name->protocol)) refuse(member);
   if (rp_check_address(member, sock, addr, len)) refuse(member);
   warn_of_missing_maps(member);
+  reuseport_start_watch(id);
 }
 
 /* ---- joining ---- */
@@ -98,8 +102,10 @@ static void join(enum reuseport_listener id)
   struct rp_bucket bucket;
   __u32 number, live = 0;
 
+  reuseport_tell_alive();
   if (rp_join(member, listeners[id].sock, main_thread.reads ? RP_READY : RP_STARTING)) refuse(member);
   listeners[id].phase = LISTENER_JOINED;
+  listeners[id].joined_ms = reuseport_now_ms();
 
   for (number = 0; number < RP_MAX_BUCKETS; number++)
     if (!rp_read_bucket(member, number, &bucket) && bucket.cookie) live++;
@@ -141,6 +147,29 @@ static void start_watching_peers(enum reuseport_listener id)
   else
     pthread_detach(thread);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void reuseport_step_back_if_stuck(int ms)
+{
+  int id;
+
+  /* whoever holds it may be what is stuck */
+  if (pthread_mutex_trylock(&listeners_mutex)) return;
+
+  for (id = 0; id < REUSEPORT_LISTENERS; id++) {
+    struct listener *listener = &listeners[id];
+
+    if (listener->phase != LISTENER_JOINED || main_thread.reads || reuseport_now_ms() - listener->joined_ms < ms) continue;
+    if (!rp_has_ready_peer(&listener->member)) continue;
+
+    rp_give_up_bucket(&listener->member);
+    listener->phase = LISTENER_WAITING;
+    start_watching_peers(id);
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: listener %s has been starting for more than %d s and gives its bucket back, since other instances "
+                     "read: what keeps the daemon or its plugins from starting is above in this log.\n",
+        config.name, listener->member.listener, ms / 1000);
+  }
+  pthread_mutex_unlock(&listeners_mutex);
 }
 
 /* The socket is bound, or listens: decides what becomes of it. Gives back what open_listener() holds. */
@@ -191,27 +220,17 @@ int reuseport_listen(enum reuseport_listener id, int sock, int backlog)
 
 /* ---- the main thread's housekeeping ---- */
 
-static enum reuseport_listener main_listener()
-{
-  switch (config.acct_type) {
-  case ACCT_SF:
-    return REUSEPORT_SFACCTD;
-  case ACCT_PMBGP:
-    return REUSEPORT_BGP;
-  case ACCT_PMBMP:
-    return REUSEPORT_BMP;
-  case ACCT_PMTELE:
-    return REUSEPORT_TELEMETRY;
-  default:
-    return REUSEPORT_NFACCTD;
-  }
-}
-
 /* bucket: as it is, with the socket of another process or with none. */
 static void log_lost_bucket(enum reuseport_listener id, const struct rp_bucket *bucket)
 {
   char who[64] = "another process";
 
+  if (reuseport_has_fault(RP_STUCK) || reuseport_has_fault(RP_STOPPED)) {
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: is awake again, after it did not %s for more than %d s and was taken out of its buckets. Draining, "
+                     "then exiting.\n",
+        config.name, reuseport_has_fault(RP_STUCK) ? "read" : "run", REUSEPORT_STUCK_MS / 1000);
+    return;
+  }
   if (bucket->pid) snprintf(who, sizeof(who), "%s pid %u", bucket->comm, bucket->pid);
   if (bucket->cookie)
     Log(LOG_INFO, "INFO ( %s/core ): reuseport: index %u of listener %s was taken over by %s. Draining, then "
@@ -251,11 +270,17 @@ static void start_reading()
     if (listeners[id].phase == LISTENER_JOINED) rp_set_ready(&listeners[id].member);
 }
 
+int reuseport_is_reading()
+{
+  return main_thread.reads;
+}
+
 static void housekeeping()
 {
   long long now = reuseport_now_ms();
   int starts_reading = FALSE;
 
+  reuseport_come_round(reuseport_main_listener());
   if (now < main_thread.next_ms && (!reuseport_signalled() || reuseport_is_draining())) return;
 
   if (!main_thread.in_loop) {
@@ -345,12 +370,15 @@ static int mark_only(enum reuseport_listener id, fd_set *ready)
 
 int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct timeval *timeout, fd_set *fds, int *recalc_fds)
 {
-  int is_main = id == main_listener(), has_sessions = !reuseport_is_udp(id), ret;
+  int is_main = id == reuseport_main_listener(), has_sessions = !reuseport_is_udp(id), ret;
   struct timeval shorter;
 
   if (!reuseport_enabled()) return select(nfds, ready, NULL, NULL, timeout);
 
-  if (is_main) reuseport_prepare_to_read();
+  if (is_main)
+    reuseport_prepare_to_read();
+  else
+    reuseport_come_round(id);
   ret = reuseport_select_batches(nfds, ready);
   if (ret) return ret;
 

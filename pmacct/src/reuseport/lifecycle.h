@@ -20,8 +20,14 @@
    overdue drain. */
 extern void reuseport_prepare_to_read();
 
+/* Returns: whether the main thread reads: then its plugins are forked, and ready. */
+extern int reuseport_is_reading();
+
 /* Ends a daemon that drains, if the socket stays empty for a while and so are all queues. */
 extern void reuseport_end_if_quiet(int sock);
+
+/* Gives up the buckets of an instance that has been starting for so many ms, if others read meanwhile; it joins when it reads. */
+extern void reuseport_step_back_if_stuck(int ms);
 
 /* ---- shutdown.c ---- */
 

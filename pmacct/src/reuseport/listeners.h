@@ -23,7 +23,8 @@ enum listener_phase {
 struct listener {
   struct rp_member member; /* valid once the listener is opened */
   enum listener_phase phase;
-  int sock; /* -1: none, or closed */
+  int sock;            /* -1: none, or closed */
+  long long joined_ms; /* when it joined */
 };
 
 /* By enum reuseport_listener; names and transports are in reuseport_listener_names[]. */
@@ -36,6 +37,9 @@ extern struct listener listeners[REUSEPORT_LISTENERS];
  * of the process holds it, either.
  */
 extern pthread_mutex_t listeners_mutex;
+
+/* Returns: the listener that the main thread reads. */
+extern enum reuseport_listener reuseport_main_listener();
 
 /* Returns: whether the listener's transport is UDP. */
 extern int reuseport_is_udp(enum reuseport_listener id);

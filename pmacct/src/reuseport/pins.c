@@ -25,8 +25,10 @@ static const struct rp_map_spec specs[RP_TARGETS] = {
     [RP_NONCE] = {RP_MAP_NONCE, 0, BPF_MAP_TYPE_ARRAY, 4, 4, 1},
     [RP_POLICY] = {RP_MAP_POLICY, 0, BPF_MAP_TYPE_ARRAY, 4, 4, 1},
     [RP_OVERRIDES] = {RP_MAP_OVERRIDES, 0, BPF_MAP_TYPE_LPM_TRIE, sizeof(struct rp_prefix), 4, RP_MAX_OVERRIDES},
+    [RP_QUARANTINE] = {RP_MAP_QUARANTINE, 0, BPF_MAP_TYPE_HASH, 16, sizeof(struct rp_conviction), RP_MAX_CONVICTED},
     [RP_STATE] = {RP_MAP_STATE, 0, BPF_MAP_TYPE_HASH, sizeof(struct rp_state_key), sizeof(struct rp_state_page), RP_STATE_PAGES},
     [RP_CHANGES] = {RP_MAP_CHANGES, 0, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct rp_state_changes), 1},
+    [RP_INSTANCES] = {RP_MAP_INSTANCES, 1, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct rp_instance), RP_MAX_BUCKETS},
     [RP_OWNERS] = {RP_MAP_OWNERS, 1, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct rp_owner), RP_MAX_BUCKETS},
     [RP_COUNTERS] = {RP_MAP_COUNTERS, 1, BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct rp_counters), RP_MAX_BUCKETS + 1},
 };

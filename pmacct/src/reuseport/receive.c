@@ -7,6 +7,7 @@
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/exporter_state.h"
+#include "reuseport/in_hand.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
 #include "reuseport/pace.h"
@@ -142,6 +143,7 @@ static ssize_t hand_out(struct batch *batch, void *buf, size_t len, int flags, s
   const struct mmsghdr *message = &batch->messages[batch->next];
   size_t length = MIN(message->msg_len, len);
 
+  reuseport_take_in_hand(message->msg_hdr.msg_name);
   memcpy(buf, message->msg_hdr.msg_iov->iov_base, length);
   if (from) copy_sender(&message->msg_hdr, from, from_len);
   if (!(flags & MSG_PEEK)) batch->next++;
@@ -165,6 +167,7 @@ static ssize_t hand_out_replay(struct batch *batch, void *buf, size_t len, struc
     }
     length = reuseport_take_replay(buf, len);
     if (length) {
+      reuseport_take_in_hand(replaying->messages[replaying->next].msg_hdr.msg_name);
       copy_sender(&replaying->messages[replaying->next].msg_hdr, from, from_len);
       return length;
     }
@@ -200,7 +203,13 @@ ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct so
   reuseport_end_replay();
   /* not between what is replayed and the datagram that tells more */
   if (!replaying) reuseport_save_recorded();
-  if (!reuseport_enabled() || !(batch = find_batch(sock))) return recvfrom(sock, buf, len, flags, from, from_len);
+  if (!reuseport_enabled()) return recvfrom(sock, buf, len, flags, from, from_len);
+  batch = find_batch(sock);
+  /* DTLS */
+  if (!batch) {
+    reuseport_take_in_hand((const struct sockaddr_storage *) from);
+    return recvfrom(sock, buf, len, flags, from, from_len);
+  }
 
   if (!holds_any(batch)) {
     reuseport_prepare_to_read();
@@ -221,7 +230,10 @@ ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct soc
 {
   struct batch *batch;
 
-  if (!reuseport_enabled() || !(batch = find_batch(sock))) return recvfrom(sock, buf, len, flags, from, from_len);
+  if (!reuseport_enabled() || !(batch = find_batch(sock))) {
+    reuseport_take_session_in_hand(sock);
+    return recvfrom(sock, buf, len, flags, from, from_len);
+  }
 
   /* telemetry_daemon() (telemetry.c, 1.7.6 to 1.7.9) does not read a datagram that it refuses, and would peek at it for ever */
   if ((flags & MSG_PEEK) && batch->peeked) batch->next++;
@@ -234,6 +246,13 @@ ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct soc
   batch->peeked = flags & MSG_PEEK;
 
   return hand_out(batch, buf, len, flags, from, from_len);
+}
+
+ssize_t reuseport_recv(int sock, void *buf, size_t len, int flags)
+{
+  reuseport_take_session_in_hand(sock);
+
+  return recv(sock, buf, len, flags);
 }
 
 /* ---- in place of select() ---- */

@@ -27,6 +27,7 @@ extern int cfg_key_reuseport_pin_path(char *, char *, char *);
 extern int cfg_key_reuseport_nonce(char *, char *, char *);
 extern int cfg_key_reuseport_failover(char *, char *, char *);
 extern int cfg_key_reuseport_takeover(char *, char *, char *);
+extern int cfg_key_reuseport_quarantine(char *, char *, char *);
 
 /* Returns: whether the config has any of the keys. */
 extern int reuseport_enabled();
@@ -59,6 +60,9 @@ extern ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, st
 /* The same for a socket that reuseport_select() has marked as ready, in any thread, and without the life cycle. flags: MSG_PEEK, if
    any. If the socket is no UDP listener, this is recvfrom(). */
 extern ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
+
+/* In place of recv() on a session: if what it returns brings the daemon down, it is known whose it was. */
+extern ssize_t reuseport_recv(int sock, void *buf, size_t len, int flags);
 
 /*
  * Returns: whether what reuseport_recvfrom() has returned last is no datagram that came, but what the exporter told earlier, to this

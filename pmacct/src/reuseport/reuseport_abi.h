@@ -29,15 +29,19 @@
 #define RP_MAP_POLICY    "policy"    /* ARRAY [0] -> u32: bits of enum rp_policy */
 #define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters */
 
+#define RP_MAP_QUARANTINE "quarantine" /* HASH 16 bytes of an address -> struct rp_conviction: exporters that have brought instances down */
+
 /* Of nfacctd alone, since NetFlow v9 and IPFIX alone have templates and options */
 #define RP_MAP_STATE   "exporter_state" /* HASH struct rp_state_key -> struct rp_state_page: what exporters tell only now and then */
 #define RP_MAP_CHANGES "state_changes"  /* ARRAY [0] -> struct rp_state_changes, mapped into the memory of the instances */
 
 /* One per listener: pinned at <pin path>/<listener>/<name> */
-#define RP_MAP_UDP      "udp_balancing_targets" /* REUSEPORT_SOCKARRAY u32 bucket -> u64 socket (read: its cookie) */
-#define RP_MAP_TCP      "tcp_balancing_targets" /* the same, for TCP */
-#define RP_MAP_OWNERS   "owners"                /* ARRAY u32 bucket -> struct rp_owner */
-#define RP_MAP_COUNTERS "counters"              /* PERCPU_ARRAY u32 bucket -> struct rp_counters */
+#define RP_MAP_UDP    "udp_balancing_targets" /* REUSEPORT_SOCKARRAY u32 bucket -> u64 socket (read: its cookie) */
+#define RP_MAP_TCP    "tcp_balancing_targets" /* the same, for TCP */
+#define RP_MAP_OWNERS "owners"                /* ARRAY u32 bucket -> struct rp_owner */
+/* Of the listener that a daemon's main thread reads: mapped into the memory of the instances */
+#define RP_MAP_INSTANCES "instances" /* ARRAY u32 bucket -> struct rp_instance */
+#define RP_MAP_COUNTERS  "counters"  /* PERCPU_ARRAY u32 bucket -> struct rp_counters */
 
 /* Of the debug build, not pinned: each loaded program has one of its own */
 #define RP_MAP_DEBUG "debug_text"
@@ -45,6 +49,7 @@
 #define RP_MAX_BUCKETS   128
 #define RP_NO_BUCKET     RP_MAX_BUCKETS /* the entry of RP_MAP_COUNTERS for traffic for which no bucket was found */
 #define RP_MAX_OVERRIDES 65536
+#define RP_MAX_CONVICTED 1024
 #define RP_COMM_LEN      16
 
 #define RP_STATE_PAGES      65536                    /* of all exporters together */
@@ -56,14 +61,16 @@
 enum rp_policy {
   RP_NO_FAILOVER = 1 << 0, /* an empty bucket's exporters are refused */
   RP_OVERRIDDEN = 1 << 1,  /* RP_MAP_OVERRIDES has entries; without them the selector does not look */
+  RP_QUARANTINES = 1 << 2, /* RP_MAP_QUARANTINE has exporters that are in quarantine; the same */
 };
 
 /* What became of a datagram, or of a SYN */
 enum rp_outcome {
-  RP_OWN,        /* delivered to the bucket that its exporter belongs to */
-  RP_FAILOVER,   /* delivered to this bucket, because the exporter's own is empty */
-  RP_REFUSED,    /* dropped: its bucket is empty, and failover is off or no instance is live */
-  RP_UNREADABLE, /* dropped: its source address cannot be read; counted at RP_NO_BUCKET only */
+  RP_OWN,         /* delivered to the bucket that its exporter belongs to */
+  RP_FAILOVER,    /* delivered to this bucket, because the exporter's own is empty */
+  RP_REFUSED,     /* dropped: its bucket is empty, and failover is off or no instance is live */
+  RP_UNREADABLE,  /* dropped: its source address cannot be read; counted at RP_NO_BUCKET only */
+  RP_QUARANTINED, /* dropped: its exporter is in quarantine; counted at RP_NO_BUCKET only */
   RP_OUTCOMES,
 };
 
@@ -100,6 +107,41 @@ struct rp_owner {
   __u32 pid; /* in the PID namespace of the instance */
   char comm[RP_COMM_LEN];
   __u32 state; /* enum rp_state */
+};
+
+/* An exporter that an instance was decoding when it crashed, or never came to an end */
+struct rp_conviction {
+  __u64 until;    /* seconds of CLOCK_BOOTTIME: when its quarantine ends */
+  __u64 last;     /* the same: when it was convicted last */
+  __u32 times;    /* how often it was; forgotten RP_FORGET_SECONDS after the last time */
+  __u32 active;   /* it is in quarantine */
+  __u32 signal;   /* by which the instance ended; SIGABRT: it decoded one datagram for ever */
+  __u32 instance; /* its index */
+};
+
+#define RP_FORGET_SECONDS 86400
+
+/* What became of an instance that did not stop by itself */
+enum rp_fault {
+  RP_NO_FAULT,
+  RP_CRASHED, /* it got a fatal signal */
+  RP_LOOPED,  /* it took all its time for one datagram or message, and ended itself */
+  RP_STUCK,   /* its main thread waited for something; it has given up its buckets */
+  RP_STOPPED, /* it did not run at all; another instance has emptied its buckets */
+};
+
+/* Written by the instance of that bucket, but for RP_STOPPED */
+struct rp_instance {
+  __u64 alive;      /* ms of CLOCK_MONOTONIC: when the thread that looks after it did so; 0: never */
+  __u64 reads;      /* the same: when its main thread was last seen to come round for the next datagrams */
+  __u64 fault_at;   /* seconds of CLOCK_BOOTTIME; 0: no fault since the group began */
+  __u8 accused[16]; /* the exporter that it decoded then; all zeroes: none */
+  __u32 pid;        /* of the instance, and of the one that had the fault */
+  __u32 fault_pid;
+  __u32 fault;    /* enum rp_fault, of the last one that had any */
+  __u32 signal;   /* RP_CRASHED: which */
+  __u32 reported; /* another instance has logged it */
+  __u32 reserved;
 };
 
 /* Key of RP_MAP_STATE */

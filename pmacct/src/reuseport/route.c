@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which bucket receives an exporter: user space's copy of choose() and fail_over() in bpf/reuseport.bpf.c. */
 #include <string.h>
+#include "faults.h"
 #include "group_internal.h"
 
 /* Returns: whether an override names the bucket. hash: by which failover draws another bucket. */
@@ -33,8 +34,10 @@ void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, str
   __u32 size = rp_get_size(m);
   __u64 hash;
 
+  route->quarantined = rp_is_quarantined(m, exporter);
   route->overridden = find_bucket(m, exporter, size, &route->bucket, &hash);
-  route->receiver = route->bucket;
+  route->receiver = route->quarantined ? RP_NO_BUCKET : route->bucket;
+  if (route->quarantined) return;
   for (__u32 draw = 1; draw <= RP_FAILOVER_DRAWS + RP_MAX_BUCKETS; draw++) {
     if (!is_empty(m, route->receiver)) return;
     if (!rp_fails_over(m)) break;

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What each thread has in hand: see in_hand.h. */
+#include "pmacct.h"
+#include <pthread.h>
+#include "reuseport/in_hand.h"
+
+struct worker workers[REUSEPORT_LISTENERS];
+static __thread struct worker *own;
+
+static void begin_work(enum reuseport_listener id)
+{
+  const stack_t signals = {.ss_sp = workers[id].stack, .ss_size = REUSEPORT_SIGNAL_STACK};
+
+  own = &workers[id];
+  own->session = -1;
+  if (pthread_getcpuclockid(pthread_self(), &own->cpu)) own->cpu = CLOCK_THREAD_CPUTIME_ID;
+  sigaltstack(&signals, NULL);
+  own->works = TRUE;
+}
+
+void reuseport_come_round(enum reuseport_listener id)
+{
+  if (!own) begin_work(id);
+  own->datagram = NULL;
+  own->session = -1;
+  own->rounds++;
+}
+
+void reuseport_take_in_hand(const struct sockaddr_storage *sender)
+{
+  if (!own) return;
+  own->datagram = sender;
+  own->rounds++;
+}
+
+void reuseport_take_session_in_hand(int sock)
+{
+  if (!own) return;
+  own->session = sock;
+  own->rounds++;
+}
+
+const struct worker *reuseport_own_worker()
+{
+  return own;
+}
+
+int reuseport_read_in_hand(const struct worker *worker, union rp_addr *exporter)
+{
+  struct sockaddr_storage peer;
+  socklen_t len = sizeof(peer);
+
+  if (!worker) return FALSE;
+  if (worker->datagram) return !rp_addr_from_sockaddr(exporter, (const struct sockaddr *) worker->datagram);
+
+  return worker->session >= 0 && !getpeername(worker->session, (struct sockaddr *) &peer, &len) &&
+         !rp_addr_from_sockaddr(exporter, (struct sockaddr *) &peer);
+}

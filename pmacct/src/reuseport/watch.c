@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The watch, a thread that looks after the others of this instance, and after other instances: see health.h. */
+#include "pmacct.h"
+#include <pthread.h>
+#include "reuseport/clock.h"
+#include "reuseport/config.h"
+#include "reuseport/faults.h"
+#include "reuseport/health.h"
+#include "reuseport/in_hand.h"
+#include "reuseport/lifecycle.h"
+#include "reuseport/listeners.h"
+
+#define WATCH_MS     250   /* how often the watch looks */
+#define SESSIONS_MS  60000 /* as REUSEPORT_STUCK_MS, for a thread that reads sessions: a full table takes its time */
+#define LOOP_PART    5     /* it loops once it has taken that part, 1/5, of its patience in CPU time: who waits takes none */
+#define PEER_READ_MS 1000  /* another instance reads if it came round that lately */
+
+/* ---- this instance ---- */
+
+static long long cpu_ms(const struct worker *worker)
+{
+  struct timespec t;
+
+  return clock_gettime(worker->cpu, &t) ? 0 : t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+static long long patience(int id)
+{
+  return reuseport_is_udp(id) ? REUSEPORT_STUCK_MS : SESSIONS_MS;
+}
+
+/* Returns: since how many ms the thread has been at the same datagram, message or wait. */
+static long long busy_for(struct worker *worker, long long now)
+{
+  /* an operator has asked for it, and knows what the maps are */
+  if (worker->seen != worker->rounds || reuseport_reload_is_due()) {
+    worker->seen = worker->rounds;
+    worker->since_ms = now;
+    worker->cpu_ms = cpu_ms(worker);
+  }
+
+  return now - worker->since_ms;
+}
+
+static void end_loop(const struct worker *worker, long long busy_ms)
+{
+  char who[INET6_ADDRSTRLEN], fate[64] = "which is not put into quarantine";
+  union rp_addr exporter;
+  int seconds;
+
+  if (!reuseport_read_in_hand(worker, &exporter)) return;
+
+  seconds = reuseport_convict(&exporter, SIGABRT);
+  reuseport_give_up_buckets();
+  reuseport_note_fault(RP_LOOPED, SIGABRT, &exporter);
+  rp_format_addr(&exporter, who, sizeof(who));
+  if (seconds > 0) snprintf(fate, sizeof(fate), "which is in quarantine for %d s", seconds);
+  Log(LOG_ERR, "ERROR ( %s/core ): reuseport: has decoded the same %s of %s for %lld s and does not come to an end: a fault of the decoder. "
+               "Ending by SIGABRT; the exporter, %s, can be released by 'reuseportctl override delete %s'.\n",
+      config.name, worker->datagram ? "datagram" : "message", who, busy_ms / 1000, fate, who);
+  signal(SIGABRT, SIG_DFL);
+  abort();
+}
+
+/* Returns: whether another instance reads in a bucket of this listener. */
+static int another_reads(const struct rp_member *member, long long now)
+{
+  struct rp_bucket bucket;
+  __u32 index;
+
+  for (index = 0; index < RP_MAX_BUCKETS; index++)
+    if (index != reuseport_config.index && now - (long long) health.all[index].reads < PEER_READ_MS && !rp_read_bucket(member, index, &bucket) &&
+        bucket.cookie && bucket.state == RP_READY)
+      return TRUE;
+
+  return FALSE;
+}
+
+int reuseport_others_can_serve()
+{
+  long long now = reuseport_now_ms();
+  int id;
+
+  if (!health.own) return FALSE;
+  for (id = 0; id < REUSEPORT_LISTENERS; id++)
+    if (listeners[id].phase == LISTENER_JOINED &&
+        (!rp_fails_over(&listeners[id].member) || !another_reads(&listeners[id].member, now)))
+      return FALSE;
+
+  return TRUE;
+}
+
+static void leave_stuck(long long busy_ms)
+{
+  if (reuseport_has_fault(RP_STUCK)) return;
+
+  reuseport_give_up_buckets();
+  reuseport_note_fault(RP_STUCK, 0, NULL);
+  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: has not read for %lld s, while datagrams wait: a plugin, a disk or the log may not take what it "
+                   "writes. Its exporters are with other instances; it leaves when it wakes up.\n",
+      config.name, busy_ms / 1000);
+}
+
+/* Returns: whether the instance is in its bucket, which another may be, too, before this one joins, and after it was replaced. */
+static int owns_record()
+{
+  return listeners[reuseport_main_listener()].phase == LISTENER_JOINED;
+}
+
+static void watch_workers(long long now)
+{
+  int id;
+
+  for (id = 0; id < REUSEPORT_LISTENERS; id++) {
+    struct worker *worker = &workers[id];
+    long long busy_ms;
+
+    if (!worker->works) continue;
+    busy_ms = busy_for(worker, now);
+    if (!busy_ms && id == (int) reuseport_main_listener() && owns_record()) health.own->reads = now;
+    if (busy_ms < patience(id) || health.ends) continue;
+
+    if (cpu_ms(worker) - worker->cpu_ms >= patience(id) / LOOP_PART) end_loop(worker, busy_ms);
+    if (!reuseport_is_draining() && reuseport_any_queued() && reuseport_others_can_serve()) leave_stuck(busy_ms);
+  }
+}
+
+/* ---- other instances ---- */
+
+/* member: only read; its error line and its lock belong to another thread. Returns: whether there was such a socket. */
+static int evict_from(const struct rp_member *member, __u32 index, __u32 its_pid)
+{
+  struct rp_member copy = *member;
+
+  copy.lock = -1;
+
+  return rp_evict(&copy, index, its_pid) > 0;
+}
+
+/* Empties the buckets of an instance whose watch does not look any more. */
+static void evict(__u32 index)
+{
+  struct rp_instance *other = &health.all[index];
+  int id, evicted = 0;
+
+  for (id = 0; id < REUSEPORT_LISTENERS; id++)
+    if (listeners[id].phase == LISTENER_JOINED && evict_from(&listeners[id].member, index, other->pid)) evicted++;
+  if (!evicted) return;
+
+  other->signal = 0;
+  memset(other->accused, 0, sizeof(other->accused));
+  other->fault_at = rp_boot_seconds();
+  other->fault_pid = other->pid;
+  other->fault = RP_STOPPED;
+  other->reported = TRUE;
+  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: index %u, pid %u, has not run for more than %d s, as if stopped by SIGSTOP or a debugger: its "
+                   "buckets are emptied, and its exporters go to other instances.\n",
+      config.name, index, other->pid, REUSEPORT_STUCK_MS / 1000);
+}
+
+static void watch_others(long long now)
+{
+  __u32 index;
+
+  for (index = 0; index < RP_MAX_BUCKETS; index++) {
+    struct rp_instance *other = &health.all[index];
+
+    if (index == reuseport_config.index) continue;
+    if (other->alive && now - (long long) other->alive > REUSEPORT_STUCK_MS) evict(index);
+    reuseport_report_crash(index);
+  }
+}
+
+/* ---- both ---- */
+
+static void tidy_quarantine()
+{
+  struct rp_member copy = *health.member;
+
+  copy.lock = -1;
+  rp_tidy_quarantine(&copy);
+}
+
+static void *watch(void *unused)
+{
+  long long now, before, next_second = 0, grace_until = 0;
+
+  (void) unused;
+  for (before = reuseport_now_ms();; before = now) {
+    reuseport_sleep_ms(WATCH_MS);
+    now = reuseport_now_ms();
+    if (owns_record()) health.own->alive = now;
+    /* the machine, or this process, has been stopped: others will say that they are alive */
+    if (now - before > REUSEPORT_STUCK_MS / 2) grace_until = now + REUSEPORT_STUCK_MS;
+    watch_workers(now);
+    if (now < next_second) continue;
+
+    next_second = now + 1000;
+    reuseport_step_back_if_stuck(REUSEPORT_STUCK_MS);
+    tidy_quarantine();
+    if (now >= grace_until) watch_others(now);
+  }
+
+  return NULL;
+}
+
+void reuseport_start_watch_thread()
+{
+  sigset_t all, before;
+  pthread_t thread;
+
+  /* its own faults are fatal as those of any other thread: such signals cannot be blocked */
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  if (pthread_create(&thread, NULL, watch, NULL))
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot start a thread (%s): nobody sees it if this instance hangs. Raise the limit of "
+                     "threads (ulimit -u, TasksMax).\n",
+        config.name, strerror(errno));
+  else
+    pthread_detach(thread);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A mock, to be preloaded into a daemon: a fault of its decoder that nobody knows yet. A datagram,
+ * or what a session begins with, that begins with one of these words has it
+ *
+ *   CRSH   write to address 0
+ *   LOOP   never come to an end
+ *   WAIT   wait for 12 seconds, as for a disk that does not answer
+ *
+ * when the daemon copies the datagram, or reads the session: that is when it has it in hand.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+static void bite(const char *data)
+{
+	volatile int endless = 1;
+
+	switch (data[0] << 24 | data[1] << 16 | data[2] << 8 | data[3]) {
+	case 'C' << 24 | 'R' << 16 | 'S' << 8 | 'H':
+		*(volatile int *)0 = 0;
+		break;
+	case 'L' << 24 | 'O' << 16 | 'O' << 8 | 'P':
+		while (endless)
+			continue;
+		break;
+	case 'W' << 24 | 'A' << 16 | 'I' << 8 | 'T':
+		poll(0, 0, 12000);
+		break;
+	}
+}
+
+void *memcpy(void *to, const void *from, size_t n)
+{
+	char *p = to;
+	const char *q = from;
+
+	/* as long as what the test sends, so that no other copy of the word counts */
+	if (n == 8)
+		bite(q);
+	__asm__ volatile("rep movsb" : "+D"(p), "+S"(q), "+c"(n) : : "memory");
+
+	return to;
+}
+
+ssize_t recv(int sock, void *buf, size_t len, int flags)
+{
+	ssize_t (*real)(int, void *, size_t, int) = dlsym(RTLD_NEXT, "recv");
+	ssize_t got = real(sock, buf, len, flags);
+
+	if (got >= 4)
+		bite(buf);
+
+	return got;
+}
