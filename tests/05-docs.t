@@ -1,5 +1,5 @@
 #!/bin/sh
-# docs/troubleshooting.md has every error line of the daemons and of reuseportctl, and none that they no longer have.
+# docs/messages.md has every error line of the daemons and of reuseportctl, and none that they no longer have.
 # Commands, options, keys, metrics, links, files, make targets and functions that the documents name exist. The README
 # stays short. And the check notices whatever is not so.
 . "${0%/*}/lib/tap.sh"
@@ -30,7 +30,7 @@ notices() {
 	like "$1" "$out" "$2"
 }
 
-lacks='^docs/troubleshooting.md lacks: '
+lacks='^docs/messages.md lacks: '
 group=pmacct/src/reuseport/group.c
 notices "a new error line of group.c, over several lines" "$lacks""cannot find bucket %u of %s \(%s\): look for it " $group \
 	'static int find(void) { return rp_fail(m, -ENOENT, "cannot find bucket %u of %s (%s): "
@@ -47,8 +47,8 @@ notices "a mark of status" "$lacks""%u buckets are blue" reuseportctl/diagnose.c
 
 # shellcheck disable=SC2016 # Markdown's code spans
 {
-	notices "a line that no source has" "has, but no source: cannot load PATH: it is Monday" docs/troubleshooting.md '- `cannot load PATH: it is Monday`'
-	notices "a line, and a word more" "has, but no source: no random nonce today" docs/troubleshooting.md '- `no random nonce today (WHY)`'
+	notices "a line that no source has" "has, but no source: cannot load PATH: it is Monday" docs/messages.md '- `cannot load PATH: it is Monday`'
+	notices "a line, and a word more" "has, but no source: no random nonce today" docs/messages.md '- `no random nonce today (WHY)`'
 	notices "a command" "README.md: reuseportctl has no command repair" README.md 'Or `reuseportctl -p /sys/fs/bpf/x repair`.'
 	notices "an option" "docs/deployment.md: reuseportctl has no option --jsn" docs/deployment.md 'Or `reuseportctl status --jsn`.'
 	notices "an option of another command" "docs/deployment.md: 'override add' does not take --json" docs/deployment.md 'Or `reuseportctl --json override add 192.0.2.7 2`.'

@@ -65,19 +65,26 @@ are_dead() {
 	[ "$(dead "$1")" -eq "$2" ]
 }
 
+# ctl NAME WORD...: reuseportctl on that group
 ctl() {
-	"$reuseportctl" --pin-path "$bpffs/$1" "$2" ${3:+"$3" "$4"}
+	local name="$1"
+	shift
+	"$reuseportctl" --pin-path "$bpffs/$name" "$@"
+}
+
+# bucket_of NAME ADDRESS: the one that the exporter belongs to
+bucket_of() {
+	ctl "$1" where --json "$2" | jq '.[0].bucket'
+}
+
+# in_quarantine NAME: how many exporters are, or were
+in_quarantine() {
+	ctl "$1" status --json | jq '.quarantine | length'
 }
 
 # logged NAME REGEX: whether one of the instances has such a line
 logged() {
 	grep -qE -- "$2" "$tmp/$1"-[012].log
-}
-
-# served_by NAME ADDRESS: the index of the instance that gets what that address sends
-served_by() {
-	ctl "$1" where | head -n 0
-	"$reuseportctl" --pin-path "$bpffs/$1" --json where "$2" | jq -r '.[0].bucket'
 }
 
 # ---- scenarios ----
@@ -95,10 +102,10 @@ crash_by_datagram() {
 	like "status marks the instance" "$(ctl crash status)" '^! pid [0-9]+ at bucket [0-2] of nfacctd crashed by signal 11 .* while it decoded what came from 10\.9\.0\.1, '
 	like "and the exporter" "$(ctl crash status)" '^! 10\.9\.0\.1 is in quarantine for another [0-9]+ s, for it has brought down 1 instance '
 	like "'override list' has it" "$(ctl crash override list)" '^# 10\.9\.0\.1 is in quarantine for another [0-9]+ s: 1 instance brought down'
-	like "'where' says so" "$("$reuseportctl" --pin-path "$bpffs/crash" where 10.9.0.1)" 'quarantine$'
-	at_least "datagrams of it that were dropped" "$("$reuseportctl" --pin-path "$bpffs/crash" --json status | jq '[.listeners[].quarantined] | add')" 50
+	like "'where' says so" "$(ctl crash where 10.9.0.1)" 'quarantine$'
+	at_least "datagrams of it that were dropped" "$(ctl crash status --json | jq '[.listeners[].quarantined] | add')" 50
 	quietly ctl crash override delete 10.9.0.1
-	like "'override delete' releases it" "$("$reuseportctl" --pin-path "$bpffs/crash" --json where 10.9.0.1 | jq -r '.[0].by')" hash
+	like "'override delete' releases it" "$(ctl crash where --json 10.9.0.1 | jq -r '.[0].by')" hash
 	end crash 1
 }
 
@@ -116,14 +123,14 @@ loop_by_datagram() {
 wait_for_disk() {
 	local index
 	begin wait
-	index=$("$reuseportctl" --pin-path "$bpffs/wait" --json where 10.9.0.3 | jq -r '.[0].bucket')
+	index=$(bucket_of wait 10.9.0.3)
 	say WAIT 10.9.0.3
 	ok "an instance that waits for long says that its exporters are with others" await 10 has_line "$tmp/wait-$index.log" 'has not read for [0-9]+ s, while datagrams wait'
-	is "its bucket is empty" "$("$reuseportctl" --pin-path "$bpffs/wait" --json status | jq ".listeners[] | select(.name == \"nfacctd\") | .buckets[$index].live")" false
+	is "its bucket is empty" "$(ctl wait status --json | jq ".listeners[] | select(.name == \"nfacctd\") | .buckets[$index].live")" false
 	like "status says why" "$(ctl wait status)" "^! pid [0-9]+ at bucket $index of nfacctd did not read for seconds"
 	ok "when it is awake, it says so" await 15 has_line "$tmp/wait-$index.log" 'is awake again, after it did not read for more than 5 s'
 	ok "reads what it had queued, and leaves" await 15 gone "$(pid_of wait "$index")"
-	is "exporters in quarantine" "$("$reuseportctl" --pin-path "$bpffs/wait" --json status | jq '.quarantine | length')" 0
+	is "exporters in quarantine" "$(in_quarantine wait)" 0
 	end wait 0
 }
 
@@ -150,13 +157,13 @@ accuse_nobody() {
 	kill -KILL "$(pid_of kill 1)"
 	ok "SIGKILL, too" await 5 are_dead kill 2
 	ok "that is logged" await 5 logged kill 'ended by signal 11 .* had data of nobody in hand'
-	is "exporters in quarantine" "$("$reuseportctl" --pin-path "$bpffs/kill" --json status | jq '.quarantine | length')" 0
+	is "exporters in quarantine" "$(in_quarantine kill)" 0
 	end kill 2
 }
 
 # A router whose BMP session crashes whoever reads it
 crash_by_session() {
-	begin session "reuseport_nonce: 7"
+	begin session
 	connect_and_say CRSH 10.9.0.4 || true
 	ok "a BMP message that crashes the instance" await 5 are_dead session 1
 	like "its router is in quarantine" "$(ctl session status)" '^! 10\.9\.0\.4 is in quarantine'

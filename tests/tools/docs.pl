@@ -1,16 +1,16 @@
 #!/usr/bin/perl
-# docs.pl ROOT: checks that docs/troubleshooting.md has every error line of the daemons and of reuseportctl, and no other; and that
+# docs.pl ROOT: checks that docs/messages.md has every error line of the daemons and of reuseportctl, and no other; and that
 # what the documents name exists: commands, options, keys, metrics, links, files, make targets, functions, figures. Prints a line for
 # each thing that is wrong, and fails then; otherwise prints a line of figures.
 #
 # An error line is a string literal, of two words or more, in one of the calls below: its format, or what a ?: of it adds; and
 # what is kept in a variable, or returned, to become part of one. In the document it is a code span, in full, with a word in
-# capitals, or ellipsis, for each run of conversions. One that begins a list item below "## Every error line" is a line too.
+# capitals, or ellipsis, for each run of conversions. One that begins a list item is a line too. docs/troubleshooting.md quotes some.
 use strict;
 use warnings;
 
 my $root = shift // die "no root given\n";
-my $document = 'docs/troubleshooting.md';
+my ($document, $symptoms) = ('docs/messages.md', 'docs/troubleshooting.md');
 my $calls = qr/\b(?:Log|rp_fail|report_error|warn|key_error|finish|perror)\s*\(/;
 my $literal = qr/"(?:[^"\\]|\\.)*"/;
 my $varies = qr/ ?(?:[A-Z][A-Z0-9_]*|\x{2026})?/;
@@ -97,10 +97,8 @@ sub pattern {
 }
 
 my $text = text_of($document);
-my ($second) = $text =~ /\n## Every error line\n(.*)/s;
-defined $second or die "$document has no '## Every error line'\n";
-my @spans = spans($second);
-my @items = map { folded($_) } $second =~ /^- `([^`]+)`/mg;
+my @spans = spans($text);
+my @items = map { folded($_) } $text =~ /^- `([^`]+)`/mg;
 my %patterns = map { $_ => pattern($_) } keys %lines;
 for my $line (sort { $lines{$a} cmp $lines{$b} || $a cmp $b } keys %lines) {
 	wrong("$document lacks: $line   ($lines{$line})") if !grep { /$patterns{$line}/ } @spans;
@@ -109,9 +107,9 @@ for my $item (@items) {
 	wrong("$document has, but no source: $item") if !grep { $item =~ $_ } values %patterns;
 }
 # Marks of status, as the tables quote them: what is fixed in them, some words together. What they count is put in by name.
-for my $mark (grep { s/^! // } spans($text =~ s/\n## Every error line\n.*//sr)) {
+for my $mark (grep { s/^! // } spans(text_of($symptoms))) {
 	for my $part (grep { words($_) >= 2 } split /\s*(?:\x{2026}|\b[A-Z]+\b|\bdatagrams\b|[:;])\s*/, $mark) {
-		wrong("$document has, but no source: ! $part") if !grep { /\Q$part\E/ } keys %lines;
+		wrong("$symptoms has, but no source: ! $part") if !grep { /\Q$part\E/ } keys %lines;
 	}
 }
 

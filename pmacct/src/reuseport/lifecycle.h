@@ -86,6 +86,11 @@ extern int reuseport_reload_is_due();
 /* For atexit(): waits until all children have ended. */
 extern void reuseport_wait_for_children();
 
+/* ---- orphans.c ---- */
+
+/* In a plugin that was just forked: it is to be woken up when its core dies. */
+extern void reuseport_notice_core_death();
+
 /* ---- notify.c ---- */
 
 /* Tells systemd, or another service manager that sets NOTIFY_SOCKET, that the instance reads: a unit of Type=notify counts as

@@ -2,7 +2,6 @@
 /* The table of this process's listeners: see listeners.h. */
 #include "pmacct.h"
 #include <poll.h>
-#include <sys/prctl.h>
 #include "reuseport/health.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
@@ -82,19 +81,10 @@ static void restore_signals()
   pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
 }
 
-/*
- * A plugin that finds its core gone ends without writing what it has (P_*_plugin() of 1.7.6 to 1.7.9: "Core process *seems* gone"). With
- * this, it is told as if the core had stopped, and writes. Plugins alone: a child of a plugin, such as one that writes, outlives it.
- */
-static void end_with_core()
-{
-  if (getppid() == core && !reuseport_is_reading()) prctl(PR_SET_PDEATHSIG, SIGINT);
-}
-
 static void after_fork_in_child()
 {
   close_listeners();
-  end_with_core();
+  if (getppid() == core && !reuseport_is_reading()) reuseport_notice_core_death();
   reuseport_release_signals();
   restore_signals();
 }

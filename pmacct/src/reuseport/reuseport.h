@@ -113,6 +113,12 @@ extern int reuseport_ring_is_read(const struct ring *, const struct ch_status *,
 /* For a plugin, before it reads the next buffer of its ring: publishes where that is, so that the core does not overwrite it. */
 extern void reuseport_note_position(const struct ring *, struct ch_status *);
 
+/*
+ * For a plugin that has waited in vain: returns whether its core, the parent of that pid, is gone. With the keys, it says so only when the
+ * plugin has had the time to read its ring; and before, it raises SIGINT, so that the plugin writes what it has, as on any other end.
+ */
+extern int reuseport_core_is_gone(pid_t core_pid);
+
 /* Notes that this process has made a socket file at path. */
 extern void reuseport_made(const char *path);
 
