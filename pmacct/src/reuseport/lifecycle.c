@@ -58,6 +58,7 @@ static void set_socket_options(enum reuseport_listener id, int sock)
     setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(no));
     /* The main thread reads without polling first, and must come back for its housekeeping. */
     setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    if (!(id == REUSEPORT_TELEMETRY_UDP ? config.telemetry_pipe_size : config.nfacctd_pipe_size)) reuseport_enlarge_buffer(sock);
   }
   fcntl(sock, F_SETFD, FD_CLOEXEC);
 }

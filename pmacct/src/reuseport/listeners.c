@@ -38,6 +38,27 @@ int reuseport_is_udp(enum reuseport_listener id)
   return reuseport_listener_names[id].protocol == IPPROTO_UDP;
 }
 
+/* Returns: the receive buffer that the kernel has for a socket, in bytes; -1: it is none. */
+static int receive_buffer(int sock)
+{
+  socklen_t len = sizeof(int);
+  int bytes;
+
+  return getsockopt(sock, SOL_SOCKET, SO_RCVBUF, &bytes, &len) ? -1 : bytes;
+}
+
+void reuseport_enlarge_buffer(int sock)
+{
+  const int wanted = 16777216;
+  /* tried on another one, because net.core.rmem_max may be below the default, and that cannot be set again */
+  int trial = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+  if (trial < 0) return;
+  if (!setsockopt(trial, SOL_SOCKET, SO_RCVBUF, &wanted, sizeof(wanted)) && receive_buffer(trial) > receive_buffer(sock))
+    setsockopt(sock, SOL_SOCKET, SO_RCVBUF, &wanted, sizeof(wanted));
+  close(trial);
+}
+
 /*
  * Runs in each forked child: plugins, and the processes that write their output. A child that kept a listener would keep the
  * bucket occupied after the daemon has died, and what arrives there would be lost; one that kept the group's directory open

@@ -44,6 +44,10 @@ extern enum reuseport_listener reuseport_main_listener();
 /* Returns: whether the listener's transport is UDP. */
 extern int reuseport_is_udp(enum reuseport_listener id);
 
+/* Gives a UDP socket the largest receive buffer that net.core.rmem_max allows, up to 16 MiB. The kernel's default is full after some
+   hundred datagrams: a millisecond at 100,000 a second. */
+extern void reuseport_enlarge_buffer(int sock);
+
 /*
  * Sees to it that children which are forked from now on, by this process or by them, close their copies of all listeners, and
  * that SIGINT and SIGTERM wait while one of these processes forks. May be called more than once.
