@@ -229,7 +229,7 @@ stop_routers() {
 # watch_queues: from now on, the kernel counts the datagrams that are thrown away with the socket that had queued them
 watch_queues() {
 	mkdir -p "$tmp/tracing"
-	mount -t tracefs tracefs "$tmp/tracing" 2>/dev/null || skip_all "no tracefs: the kernel's counts cannot be had"
+	[ -d "$tmp/tracing/events" ] || mount -t tracefs tracefs "$tmp/tracing" 2>/dev/null || skip_all "no tracefs: the kernel's counts cannot be had"
 	grep -q 'location=%pS' "$tmp/tracing/events/skb/kfree_skb/format" ||
 		skip_all "this kernel's trace does not name the function that threw a datagram away: the kernel's counts cannot be had"
 	tracing=$tmp/tracing/instances/reuseport-$(cat /proc/sys/kernel/random/uuid)
