@@ -239,13 +239,13 @@ tests/bin/cost: build/obj/tests/tools/cost.o build/obj/tests/tools/interpreter.o
 	@mkdir -p tests/bin
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(GROUP_LIBS) $(LDLIBS)
 
-check-tools: build/.deps-demo build/.deps-check $(TOOLS)
+check-tools: build/.deps-demo build/.deps-check $(TOOLS) tests/bin/held_lock.so
 
-# Those that need a quiet machine, as they are about traffic at full rate or about what happens within a second, one after the
+# Those that need a quiet machine, as they are about traffic at full rate or about what happens within a second, or make it busy, one after the
 # other; the others two at a time. Each has namespaces of its own.
 T :=
 QUICK   := 00 10 11 12 13 16 17 27
-ALONE   := 20 24 28 33 35 40 41 42 43 44 48 49
+ALONE   := 20 24 28 33 35 40 41 42 43 44 48 49 55 57
 # The longest of the others begin, so that neither process is left with one of them at the end
 LONG    := 00 46 01 12 31 36
 CHOSEN   = $(sort $(wildcard $(T:%=tests/%*.t)))
@@ -266,6 +266,9 @@ check-quick: build debug check-tools
 	$(PROVE) --jobs 2 $(call tests,$(QUICK))
 
 bench/receive_times.so: bench/receive_times.c
+tests/bin/held_lock.so: tests/tools/held_lock.c
+bench/receive_times.so tests/bin/held_lock.so:
+	@mkdir -p $(@D)
 	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) -shared -fPIC $(LDFLAGS) -o $@ $<
 
 bench: build check-tools build/unpatched-$(RELEASE)/.built bench/receive_times.so build/.deps-long

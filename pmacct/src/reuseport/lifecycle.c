@@ -170,6 +170,7 @@ int reuseport_bind(enum reuseport_listener id, int sock, const struct sockaddr *
   if (!reuseport_enabled()) return bind(sock, addr, len);
 
   if (id == REUSEPORT_NFACCTD) reuseport_make_templates_file();
+  if (id == REUSEPORT_NFACCTD || id == REUSEPORT_SFACCTD) reuseport_wait_for_threads();
   open_listener(id, sock, addr, len);
   /* the caller, upstream's code, logs why and exits */
   if (bind(sock, addr, len)) return -1;
@@ -350,7 +351,10 @@ int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct
 
   if (!reuseport_enabled()) return select(nfds, ready, NULL, NULL, timeout);
 
-  if (is_main) reuseport_prepare_to_read();
+  if (is_main)
+    reuseport_prepare_to_read();
+  else
+    reuseport_wait_for_forks(id);
   ret = reuseport_select_batches(nfds, ready);
   if (ret) return ret;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a listener, from bind to the end of the daemon: what lifecycle.c, receive.c, shutdown.c, plugins.c and notify.c have in
- * common.
+ * The life of a listener, from bind to the end of the daemon: what lifecycle.c, receive.c, shutdown.c, plugins.c, threads.c and notify.c
+ * have in common.
  *
  * 1. The main thread moves all listeners of the process from phase to phase, inside reuseport_recvfrom() or reuseport_select().
  *    That way they join and leave together.
@@ -11,6 +11,8 @@
  */
 #ifndef REUSEPORT_LIFECYCLE_H
 #define REUSEPORT_LIFECYCLE_H
+
+#include "reuseport/listener_names.h"
 
 #define REUSEPORT_PLUGINS_MS 20 /* how often to look whether the plugins read, while they do not yet */
 
@@ -79,6 +81,14 @@ extern int reuseport_reload_is_due();
 
 /* For atexit(): waits until all children have ended. */
 extern void reuseport_wait_for_children();
+
+/* ---- threads.c ---- */
+
+/* For a thread of BGP, BMP or telemetry, before it selects for the first time: waits until the core has forked all plugins. */
+extern void reuseport_wait_for_forks(enum reuseport_listener id);
+
+/* For the main thread of nfacctd and sfacctd, before it forks: waits until these threads have come there. */
+extern void reuseport_wait_for_threads();
 
 /* ---- notify.c ---- */
 
