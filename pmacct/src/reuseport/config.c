@@ -257,6 +257,16 @@ static void check_templates_file(const char *filename, const struct configuratio
       filename, core->nfacctd_templates_file, index);
 }
 
+/* An instance without one of its plugins would go on to take its exporters' records from that one. */
+static void set_plugin_exit_any()
+{
+  struct plugins_list_entry *list;
+
+  if (find_key("plugin_exit_any*")) return;
+
+  for (list = plugins_list; list; list = list->next) list->cfg.plugin_exit_any = TRUE;
+}
+
 static void log_libbpf(const char *line)
 {
   Log(LOG_DEBUG, "DEBUG ( %s/core ): reuseport: %s\n", config.name, line);
@@ -290,6 +300,8 @@ void reuseport_check_config(char *filename)
   check_index(filename);
   check_conflicts(filename, core);
   check_templates_file(filename, core);
+
+  set_plugin_exit_any();
 
   rp_set_log(config.debug || debug ? log_libbpf : NULL);
   for (id = 0; id < REUSEPORT_LISTENERS; id++) {

@@ -271,6 +271,8 @@ static void housekeeping()
     Log(LOG_INFO, "INFO ( %s/core ): reuseport: leaving %s on a signal. Draining, then exiting.\n", config.name, reuseport_config.pin_path);
     reuseport_start_draining(0);
   }
+  /* the service manager, or an operator, may stop it meanwhile */
+  if (reuseport_lacks_a_plugin() && !reuseport_is_draining()) reuseport_start_draining(1);
   if (!main_thread.reads && !reuseport_is_draining() &&
       (reuseport_plugins_ready() || now - main_thread.in_loop_since > PLUGINS_MAX_MS)) {
     starts_reading = TRUE;

@@ -79,8 +79,16 @@ extern void reuseport_make_templates_file();
 /* Returns: whether a signal has asked the main thread to reload maps, reopen log files, or print statistics. */
 extern int reuseport_reload_is_due();
 
-/* For atexit(): waits until all children have ended. */
+/* For atexit(): waits until all children have ended. Exits with status 1 if a plugin had ended before. */
 extern void reuseport_wait_for_children();
+
+/*
+ * For the main thread of nfacctd and sfacctd, every now and then: takes note of plugins that have ended, on which upstream's
+ * handle_falling_child() would act in whichever thread gets the signal (signals.c, 1.7.6 to 1.7.9). Nothing is handed to them any more.
+ * Returns: whether the instance is to end for that: no plugin is left, or plugin_exit_any is set, as it is if the config does not say
+ * otherwise. It exits with status 1 then. While threads may still wait for forks, the caller holds listeners_mutex.
+ */
+extern int reuseport_lacks_a_plugin();
 
 /* ---- threads.c ---- */
 

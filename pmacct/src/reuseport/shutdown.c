@@ -9,7 +9,6 @@
  */
 #include "pmacct.h"
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/lifecycle.h"
@@ -60,20 +59,10 @@ static void fill_signal_set(sigset_t *set)
   sigaddset(set, SIGUSR2);
 }
 
-/* Two children that die at once send one SIGCHLD, for which handle_falling_child() (signals.c, 1.7.6 to 1.7.9) takes one of them: asks
-   for the other. */
-static void ask_for_dead_children()
-{
-  siginfo_t child = {0};
-
-  if (!draining.begun && !waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) && child.si_pid) raise(SIGCHLD);
-}
-
 void reuseport_let_signals_in()
 {
   sigset_t set, before;
 
-  ask_for_dead_children();
   fill_signal_set(&set);
   pthread_sigmask(SIG_UNBLOCK, &set, &before);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -144,7 +133,8 @@ static void wait_for_plugins()
 {
   long long deadline = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
 
-  while (!reuseport_plugins_ready() && reuseport_now_ms() < deadline) reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
+  for (reuseport_lacks_a_plugin(); !reuseport_plugins_ready() && reuseport_now_ms() < deadline; reuseport_lacks_a_plugin())
+    reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
 }
 
 static void finish(int level, const char *how)
