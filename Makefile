@@ -5,7 +5,7 @@
 RELEASE ?= 1.7.8
 TREE    := build/pmacct-$(RELEASE)
 # Flags for pmacct's configure
-CONFIGURE ?= --enable-jansson --enable-gnutls --enable-pgsql
+CONFIGURE ?= --enable-jansson --enable-gnutls --enable-pgsql --enable-zmq
 OVERLAY := pmacct/src/reuseport
 
 CLANG      ?= clang

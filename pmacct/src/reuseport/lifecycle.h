@@ -62,8 +62,8 @@ extern void reuseport_end_without_queue();
    because it signals plugins whose pid is 0. */
 extern int reuseport_plugins_forked();
 
-/* Returns: whether all plugins poll their rings. What the core hands to a plugin that does not poll yet stays in the ring until
-   the next datagram. */
+/* Returns: whether all plugins wait for what the core hands to them, and have read what it has. In a ring, what it hands to a plugin that
+   does not poll yet stays until the next datagram; in a pipe of ZeroMQ, what it sends to one that has not subscribed yet is lost. */
 extern int reuseport_plugins_ready();
 
 /*
@@ -89,6 +89,9 @@ extern void reuseport_wait_for_children();
  * otherwise. It exits with status 1 then. While threads may still wait for forks, the caller holds listeners_mutex.
  */
 extern int reuseport_lacks_a_plugin();
+
+/* Hands to plugins with plugin_pipe_zmq what has gathered for them. */
+extern void reuseport_send_gathered();
 
 /* ---- threads.c ---- */
 

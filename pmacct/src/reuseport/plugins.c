@@ -34,13 +34,78 @@ int reuseport_plugins_forked()
 
 /* ---- what the core has handed to them ---- */
 
+#ifdef WITH_ZMQ
+/* Reads from the core's socket, which is of type XPUB, what the plugin has subscribed to since the last time. */
+static int has_subscribed(struct channels_list_entry *channel)
+{
+  char message[8]; /* 1 to subscribe, 0 not to any more, and the topic, one byte */
+
+  while (zmq_recv(channel->zmq_host.sock.obj, message, sizeof(message), ZMQ_DONTWAIT) > 0) channel->status->subscribed = message[0];
+
+  return channel->status->subscribed;
+}
+
+static int has_read_pipe(struct channels_list_entry *channel)
+{
+  /* 0 both, before the first buffer */
+  return has_subscribed(channel) && __atomic_load_n(&channel->status->read_at, __ATOMIC_ACQUIRE) == channel->hdr.seq;
+}
+
+/* Sends what has gathered, as exec_plugins() does when a buffer is full (plugin_hooks.c, 1.7.6 to 1.7.9). */
+static void send_gathered(struct channels_list_entry *channel)
+{
+  struct ch_buf_hdr *header = (struct ch_buf_hdr *) channel->rg.ptr;
+
+  if (!channel->hdr.num) return;
+
+  channel->hdr.seq = (channel->hdr.seq + 1) % MAX_SEQNUM;
+  header->len = channel->bufptr;
+  header->num = channel->hdr.num;
+  header->seq = channel->hdr.seq;
+  p_zmq_topic_send(&channel->zmq_host, channel->rg.ptr, channel->bufsize);
+  channel->bufptr = channel->buf;
+  channel->hdr.num = 0;
+}
+
+void reuseport_send_gathered()
+{
+  struct channels_list_entry *channel;
+  int idx;
+
+  for (idx = 0; (channel = channel_at(idx)); idx++)
+    if (channel->plugin->cfg.pipe_zmq) send_gathered(channel);
+}
+
+/* Runs in the plugin, which has a copy of the core's table; the status is shared. */
+void reuseport_note_read(const void *zmq_host, const void *buffer)
+{
+  const struct channels_list_entry *channel =
+      (const struct channels_list_entry *) ((const char *) zmq_host - offsetof(struct channels_list_entry, zmq_host));
+
+  __atomic_store_n(&channel->status->read_at, ((const struct ch_buf_hdr *) buffer)->seq, __ATOMIC_RELEASE);
+}
+#else
+static int has_read_pipe(struct channels_list_entry *channel)
+{
+  return TRUE;
+}
+
+void reuseport_send_gathered()
+{
+}
+
+void reuseport_note_read(const void *zmq_host, const void *buffer)
+{
+}
+#endif
+
 int reuseport_plugins_ready()
 {
   struct channels_list_entry *channel;
   int idx;
 
   for (idx = 0; (channel = channel_at(idx)); idx++)
-    if (!channel->plugin->cfg.pipe_zmq && !channel->status->wakeup) return FALSE;
+    if (!(channel->plugin->cfg.pipe_zmq ? has_read_pipe(channel) : channel->status->wakeup)) return FALSE;
 
   return TRUE;
 }
@@ -76,7 +141,7 @@ int reuseport_plugins_lag()
       plugins[idx].read_at = read_at;
       plugins[idx].read_ms = now;
     }
-    if (!read_at) continue;
+    if (!read_at || channel->plugin->cfg.pipe_zmq) continue;
 
     room = size - (wrote_at - (long long) (read_at - 1) + size) % size;
     if (has_little_room(room, size, plugins[idx].largest_batch) && now - plugins[idx].read_ms < HANG_MS) lag = TRUE;

@@ -109,6 +109,12 @@ extern int reuseport_ring_is_read(const struct ring *, const struct ch_status *,
 /* For a plugin, before it reads the next buffer of its ring: publishes where that is, so that the core does not overwrite it. */
 extern void reuseport_note_position(const struct ring *, struct ch_status *);
 
+/*
+ * For a plugin with plugin_pipe_zmq, before it takes the next buffer: publishes which one it has read last. zmq_host: of its struct
+ * channels_list_entry. buffer: where that one is, all zeroes before the first one.
+ */
+extern void reuseport_note_read(const void *zmq_host, const void *buffer);
+
 /* Notes that this process has made a socket file at path. */
 extern void reuseport_made(const char *path);
 

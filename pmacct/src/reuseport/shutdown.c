@@ -128,11 +128,12 @@ static void end_dtls_sessions()
 #endif
 }
 
-/* Waits for the plugins to read: what is in the rings is lost if a plugin gets its signal before it has read them. */
+/* Waits for the plugins to read: what is in the rings, or pipes, is lost if a plugin gets its signal before it has read them. */
 static void wait_for_plugins()
 {
   long long deadline = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
 
+  reuseport_send_gathered();
   for (reuseport_lacks_a_plugin(); !reuseport_plugins_ready() && reuseport_now_ms() < deadline; reuseport_lacks_a_plugin())
     reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
 }
