@@ -5,7 +5,7 @@
 RELEASE ?= 1.7.8
 TREE    := build/pmacct-$(RELEASE)
 # Flags for pmacct's configure
-CONFIGURE ?= --enable-jansson --enable-gnutls --enable-pgsql
+CONFIGURE ?= --enable-jansson --enable-gnutls --enable-pgsql --enable-zmq
 OVERLAY := pmacct/src/reuseport
 
 CLANG      ?= clang
@@ -219,7 +219,7 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace selector state bad_apple.so) bench/decision.o
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace selector state bad_apple.so held_lock.so) bench/decision.o
 
 vpath %.c tests/tools bench
 
@@ -229,7 +229,7 @@ tests/bin/%: %.c $(GROUP) | build/.deps-bpf
 	@mkdir -p tests/bin build/obj/tests/bin
 	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) $(record) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(GROUP_LIBS) $(LDLIBS)
 
-# -fno-builtin: it has a memcpy() of its own
+# To be preloaded. -fno-builtin: one has a memcpy() of its own
 tests/bin/%.so: %.c
 	@mkdir -p tests/bin
 	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) -fno-builtin -shared -fPIC $(LDFLAGS) -o $@ $< -ldl
@@ -246,11 +246,11 @@ tests/bin/cost: build/obj/tests/tools/cost.o build/obj/tests/tools/interpreter.o
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
-# Those that need a quiet machine, as they are about traffic at full rate or about what happens within a second, one after the
+# Those that need a quiet machine, as they are about traffic at full rate or about what happens within a second, or make it busy, one after the
 # other; the others two at a time. Each has namespaces of its own.
 T :=
 QUICK   := 00 10 11 12 13 16 17 27
-ALONE   := 20 24 28 33 35 40 41 42 43 44 48 49 50
+ALONE   := 20 24 28 33 35 40 41 42 43 44 48 49 50 55 57 58
 # The longest of the others begin, so that neither process is left with one of them at the end
 LONG    := 00 46 01 12 31 36
 CHOSEN   = $(sort $(wildcard $(T:%=tests/%*.t)))

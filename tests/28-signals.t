@@ -46,7 +46,7 @@ notices_its_plugin() {
 	pid=$(pid_of "$1" 0)
 	kill -KILL "$(pgrep -P "$pid")"
 	ok "$2: SIGCHLD, as the plugin is gone: it ends" await 20 gone "$pid"
-	like "$2: and says why" "$(cat "$tmp/$1.file")" 'no more plugins active. Shutting down'
+	like "$2: and says why" "$(cat "$tmp/$1.file")" 'plugin .* has ended \(signal 9\)\. Draining, then exiting with status 1\.'
 	wait "$pid" || true
 	rm "$tmp/$1-0.pid"
 }

@@ -59,6 +59,8 @@ configure() {
 		"$root/examples/nfacctd-postgresql.conf.in" >nfacctd.conf
 	"$root/scripts/instances" nfacctd.conf 4 >instances.log || die "$(cat instances.log)"
 	sed -i "s,/var/lib/pmacct,$tmp," nfacctd-?.conf
+	# every other one with the other way from the core to its plugin, if this build has it
+	! "$nfacctd" -V | grep -q '^ZeroMQ' || echo "plugin_pipe_zmq: true" | tee -a nfacctd-0.conf nfacctd-2.conf >/dev/null
 }
 
 # begin INDEX: an instance, whose pid file is where pid_of looks for it

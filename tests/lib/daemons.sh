@@ -53,6 +53,8 @@ config() {
 		reuseport_pin_path: $bpffs/$1
 	EOF
 	shift 3
+	# of two such keys, upstream takes the first
+	case " $*" in *[!a-z_]plugins:*) sed -i '/^plugins:/d' "$conf" ;; esac
 	printf '%b\n' "$@" >>"$conf"
 }
 

@@ -12,6 +12,8 @@ static struct {
   int any, count, index;
 } seen;
 
+static int listening[REUSEPORT_LISTENERS]; /* which listeners the daemon opens with its config */
+
 /* ---- keys ---- */
 
 /* Exits, because upstream ignores a key whose handler fails, and runs on (evaluate_configuration() in cfg.c, 1.7.6 to 1.7.9). */
@@ -136,6 +138,11 @@ int reuseport_enabled()
   return seen.any;
 }
 
+int reuseport_listens(enum reuseport_listener id)
+{
+  return listening[id];
+}
+
 /* ---- the config as a whole ---- */
 
 /* Finds a key that matches the pattern, whether this release of pmacct knows the key or not. Returns: the config's line, or NULL. */
@@ -160,7 +167,9 @@ static int telemetry_elsewhere()
 static int listens(const struct configuration *core, enum reuseport_listener id)
 {
   int flows = config.acct_type == ACCT_NF || config.acct_type == ACCT_SF;
-  int telemetry = (config.acct_type == ACCT_PMTELE || (flows && core->telemetry_daemon)) && !telemetry_elsewhere();
+  /* main() in sfacctd.c (1.7.6 to 1.7.9) does not start it */
+  int telemetry =
+      (config.acct_type == ACCT_PMTELE || (config.acct_type == ACCT_NF && core->telemetry_daemon)) && !telemetry_elsewhere();
 
   switch (id) {
   case REUSEPORT_NFACCTD:
@@ -256,6 +265,16 @@ static void check_templates_file(const char *filename, const struct configuratio
       filename, core->nfacctd_templates_file, index);
 }
 
+/* An instance without one of its plugins would go on to take its exporters' records from that one. */
+static void set_plugin_exit_any()
+{
+  struct plugins_list_entry *list;
+
+  if (find_key("plugin_exit_any*")) return;
+
+  for (list = plugins_list; list; list = list->next) list->cfg.plugin_exit_any = TRUE;
+}
+
 static void log_libbpf(const char *line)
 {
   Log(LOG_DEBUG, "DEBUG ( %s/core ): reuseport: %s\n", config.name, line);
@@ -290,7 +309,11 @@ void reuseport_check_config(char *filename)
   check_conflicts(filename, core);
   check_templates_file(filename, core);
 
+  set_plugin_exit_any();
+
   rp_set_log(config.debug || debug ? log_libbpf : NULL);
-  for (id = 0; id < REUSEPORT_LISTENERS; id++)
-    if (listens(core, id)) rehearse(filename, id);
+  for (id = 0; id < REUSEPORT_LISTENERS; id++) {
+    listening[id] = listens(core, id);
+    if (listening[id]) rehearse(filename, id);
+  }
 }

@@ -14,4 +14,7 @@
 /* What the keys ask for: complete when reuseport_check_config() returns. */
 extern struct rp_config reuseport_config;
 
+/* Returns: whether the daemon opens this listener with its config. */
+extern int reuseport_listens(enum reuseport_listener id);
+
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a listener, from bind to the end of the daemon: what lifecycle.c, receive.c, shutdown.c, plugins.c and notify.c have in
- * common.
+ * The life of a listener, from bind to the end of the daemon: what joining.c, lifecycle.c, receive.c, shutdown.c, plugins.c, threads.c and notify.c
+ * have in common.
  *
  * 1. The main thread moves all listeners of the process from phase to phase, inside reuseport_recvfrom() or reuseport_select().
  *    That way they join and leave together.
@@ -12,7 +12,18 @@
 #ifndef REUSEPORT_LIFECYCLE_H
 #define REUSEPORT_LIFECYCLE_H
 
+#include "reuseport/listener_names.h"
+
+#define REUSEPORT_WAIT_MS    50 /* how long a thread waits for its sockets at most: a signal is answered within 150 ms */
 #define REUSEPORT_PLUGINS_MS 20 /* how often to look whether the plugins read, while they do not yet */
+
+/* ---- joining.c, beside reuseport_bind() and reuseport_listen() ---- */
+
+/* Puts the listener's socket into its bucket, or exits. The caller holds listeners_mutex. */
+extern void reuseport_join(enum reuseport_listener id);
+
+/* Gives up the buckets of an instance that has been starting for so many ms, if others read meanwhile; it joins when it reads. */
+extern void reuseport_step_back_if_stuck(int ms);
 
 /* ---- lifecycle.c ---- */
 
@@ -25,9 +36,6 @@ extern int reuseport_is_reading();
 
 /* Ends a daemon that drains, if the socket stays empty for a while and so are all queues. */
 extern void reuseport_end_if_quiet(int sock);
-
-/* Gives up the buckets of an instance that has been starting for so many ms, if others read meanwhile; it joins when it reads. */
-extern void reuseport_step_back_if_stuck(int ms);
 
 /* ---- shutdown.c ---- */
 
@@ -66,16 +74,19 @@ extern void reuseport_end_without_queue();
    because it signals plugins whose pid is 0. */
 extern int reuseport_plugins_forked();
 
-/* Returns: whether all plugins poll their rings. What the core hands to a plugin that does not poll yet stays in the ring until
-   the next datagram. */
+/* Returns: whether all plugins wait for what the core hands to them, and have read what it has. In a ring, what it hands to a plugin that
+   does not poll yet stays until the next datagram; in a pipe of ZeroMQ, what it sends to one that has not subscribed yet is lost. */
 extern int reuseport_plugins_ready();
 
 /*
  * Returns: whether a plugin has so much of its ring left to read that the next batch might overwrite it. The core is to wait then: what
- * is too much is dropped at the socket, where it is counted and shown, and not in the ring. A plugin that has read nothing for a second
- * is not waited for, and none that does not publish where it reads: the memory plugin, which has a pipe, and those with plugin_pipe_zmq.
+ * is too much is dropped at the socket, where it is counted and shown, and not in the ring. A plugin that has read nothing for five
+ * seconds is not waited for, and none that does not publish where it reads: the memory plugin, which has a pipe, and those with plugin_pipe_zmq.
  */
 extern int reuseport_plugins_lag();
+
+/* Returns: whether there was a plugin for which the core has waited in vain. */
+extern int reuseport_plugin_hangs();
 
 /* Makes nfacctd_templates_file, if it is not there: upstream only updates one that is, and logs an error otherwise. */
 extern void reuseport_make_templates_file();
@@ -83,8 +94,27 @@ extern void reuseport_make_templates_file();
 /* Returns: whether a signal has asked the main thread to reload maps, reopen log files, or print statistics. */
 extern int reuseport_reload_is_due();
 
-/* For atexit(): waits until all children have ended. */
+/* For atexit(): waits until all children have ended. Exits with status 1 if a plugin had ended before. */
 extern void reuseport_wait_for_children();
+
+/*
+ * For the main thread of nfacctd and sfacctd, every now and then: takes note of plugins that have ended, on which upstream's
+ * handle_falling_child() would act in whichever thread gets the signal (signals.c, 1.7.6 to 1.7.9). Nothing is handed to them any more.
+ * Returns: whether the instance is to end for that: no plugin is left, or plugin_exit_any is set, as it is if the config does not say
+ * otherwise. It exits with status 1 then. While threads may still wait for forks, the caller holds listeners_mutex.
+ */
+extern int reuseport_lacks_a_plugin();
+
+/* Hands to plugins with plugin_pipe_zmq what has gathered for them. */
+extern void reuseport_send_gathered();
+
+/* ---- threads.c ---- */
+
+/* For a thread of BGP, BMP or telemetry, before it selects for the first time: waits until the core has forked all plugins. */
+extern void reuseport_wait_for_forks(enum reuseport_listener id);
+
+/* For the main thread of nfacctd and sfacctd, before it forks: waits until these threads have come there. */
+extern void reuseport_wait_for_threads();
 
 /* ---- orphans.c ---- */
 

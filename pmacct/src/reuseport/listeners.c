@@ -97,8 +97,17 @@ static void block_stop_signals()
   pthread_sigmask(SIG_BLOCK, &set, &mask_before_fork);
 }
 
-static void restore_signals()
+/* Waits, too, for a thread that opens the group, joins or leaves: what it has locked would stay locked in the child. The signals come
+   first: a handler that forks would wait for itself. */
+static void before_fork()
 {
+  block_stop_signals();
+  pthread_mutex_lock(&listeners_mutex);
+}
+
+static void after_fork()
+{
+  pthread_mutex_unlock(&listeners_mutex);
   pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
 }
 
@@ -107,13 +116,13 @@ static void after_fork_in_child()
   close_listeners();
   if (getppid() == core && !reuseport_is_reading()) reuseport_notice_core_death();
   reuseport_release_signals();
-  restore_signals();
+  after_fork();
 }
 
 static void register_fork_handlers()
 {
   core = getpid();
-  pthread_atfork(block_stop_signals, restore_signals, after_fork_in_child);
+  pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 
 void reuseport_close_listeners_in_children()

@@ -31,7 +31,8 @@ struct listener {
 extern struct listener listeners[REUSEPORT_LISTENERS];
 
 /*
- * Guards the table. A thread that opens a listener holds it from before bind() until the socket is bound, or listens.
+ * Guards the table. A thread that opens a listener holds it from before bind() until the socket is bound, or listens. fork() takes it,
+ * too: a thread that holds it does not fork.
  *
  * Lock order: listeners_mutex before the group's directory lock. A thread does not get the directory lock while another thread
  * of the process holds it, either.
@@ -49,8 +50,9 @@ extern int reuseport_is_udp(enum reuseport_listener id);
 extern void reuseport_enlarge_buffer(int sock);
 
 /*
- * Sees to it that children which are forked from now on, by this process or by them, close their copies of all listeners, and
- * that SIGINT and SIGTERM wait while one of these processes forks. May be called more than once.
+ * Sees to it that children which are forked from now on, by this process or by them, close their copies of all listeners, that
+ * SIGINT and SIGTERM wait while one of these processes forks, and that no thread holds listeners_mutex then. May be called more than
+ * once.
  */
 extern void reuseport_close_listeners_in_children();
 

@@ -119,6 +119,12 @@ extern void reuseport_note_position(const struct ring *, struct ch_status *);
  */
 extern int reuseport_core_is_gone(pid_t core_pid);
 
+/*
+ * For a plugin with plugin_pipe_zmq, before it takes the next buffer: publishes which one it has read last. zmq_host: of its struct
+ * channels_list_entry. buffer: where that one is, all zeroes before the first one.
+ */
+extern void reuseport_note_read(const void *zmq_host, const void *buffer);
+
 /* Notes that this process has made a socket file at path. */
 extern void reuseport_made(const char *path);
 

@@ -9,7 +9,6 @@
  */
 #include "pmacct.h"
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/health.h"
@@ -61,20 +60,10 @@ static void fill_signal_set(sigset_t *set)
   sigaddset(set, SIGUSR2);
 }
 
-/* Two children that die at once send one SIGCHLD, for which handle_falling_child() (signals.c, 1.7.6 to 1.7.9) takes one of them: asks
-   for the other. */
-static void ask_for_dead_children()
-{
-  siginfo_t child = {0};
-
-  if (!draining.begun && !waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) && child.si_pid) raise(SIGCHLD);
-}
-
 void reuseport_let_signals_in()
 {
   sigset_t set, before;
 
-  ask_for_dead_children();
   fill_signal_set(&set);
   pthread_sigmask(SIG_UNBLOCK, &set, &before);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -140,12 +129,14 @@ static void end_dtls_sessions()
 #endif
 }
 
-/* Waits for the plugins to read: what is in the rings is lost if a plugin gets its signal before it has read them. */
+/* Waits for the plugins to read: what is in the rings, or pipes, is lost if a plugin gets its signal before it has read them. */
 static void wait_for_plugins()
 {
   long long deadline = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
 
-  while (!reuseport_plugins_ready() && reuseport_now_ms() < deadline) reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
+  reuseport_send_gathered();
+  for (reuseport_lacks_a_plugin(); !reuseport_plugins_ready() && reuseport_now_ms() < deadline; reuseport_lacks_a_plugin())
+    reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
 }
 
 static void finish(int level, const char *how)

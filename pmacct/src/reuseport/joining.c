@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How a listener is opened and joins the group: see lifecycle.h and reuseport.h. */
+#include "pmacct.h"
+#include <fcntl.h>
+#include <pthread.h>
+#include "reuseport/clock.h"
+#include "reuseport/config.h"
+#include "reuseport/faults.h"
+#include "reuseport/health.h"
+#include "reuseport/lifecycle.h"
+#include "reuseport/listeners.h"
+
+#define WAITING_MS 20 /* how often the helper thread of a waiting listener looks for other instances */
+
+/* ---- opening ---- */
+
+/* Logs the error of the member, and exits. */
+static void refuse(struct rp_member *member)
+{
+  Log(LOG_ERR, "ERROR ( %s/core ): reuseport: %s. Exiting.\n", config.name, member->error);
+  rp_unlock(member);
+  if (!reuseport_plugins_forked()) {
+    if (config.pidfile) remove_pid_file(config.pidfile);
+    exit(1);
+  }
+  exit_gracefully(1);
+}
+
+static void set_socket_options(enum reuseport_listener id, int sock)
+{
+  struct timeval patience = {0, REUSEPORT_WAIT_MS * 1000};
+  int yes = 1, no = 0;
+
+  /* Upstream's DTLS handshake blocks the main thread (pm_dtls_server_process() in network.c, 1.7.6 to 1.7.9). It waits for
+     datagrams that may go to another instance by then. */
+  if (id == REUSEPORT_DTLS) patience = (struct timeval){1, 0};
+
+  setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
+  if (reuseport_is_udp(id)) {
+    /* With SO_REUSEADDR on each UDP socket of the port, the kernel lets sockets of other users in, and prefers them. */
+    setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(no));
+    /* The main thread reads without polling first, and must come back for its housekeeping. */
+    setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    if (!(id == REUSEPORT_TELEMETRY_UDP ? config.telemetry_pipe_size : config.nfacctd_pipe_size)) reuseport_enlarge_buffer(sock);
+  }
+  fcntl(sock, F_SETFD, FD_CLOEXEC);
+}
+
+static void warn_of_missing_maps(const struct rp_member *member)
+{
+  static int warned;
+
+  if (!member->missing[0] || warned) return;
+
+  warned = TRUE;
+  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s lacks the maps %s%s%s: use reuseport.o to have what they are for.\n", config.name,
+      reuseport_config.prog, member->missing, rp_fails_over(member) ? "" : ", and does no failover",
+      config.acct_type != ACCT_NF || member->fds[RP_STATE] >= 0 ? "" : ", and keeps neither templates nor sampling rates");
+}
+
+/* Opens the group. Returns with listeners_mutex and the group's lock held: join_or_wait() gives both back. */
+static void open_listener(enum reuseport_listener id, int sock, const struct sockaddr *addr, socklen_t len)
+{
+  const struct reuseport_listener_name *name = &reuseport_listener_names[id];
+  struct rp_member *member = &listeners[id].member;
+
+  /* before another thread forks, which may happen while this one waits for the mutex */
+  rp_init(member);
+  listeners[id].sock = sock;
+  reuseport_close_listeners_in_children();
+
+  pthread_mutex_lock(&listeners_mutex);
+  set_socket_options(id, sock);
+  if (rp_open(member, &reuseport_config, name->name, name->protocol)) refuse(member);
+  if (rp_check_address(member, sock, addr, len)) refuse(member);
+  warn_of_missing_maps(member);
+  reuseport_start_watch(id);
+}
+
+/* ---- joining ---- */
+
+void reuseport_join(enum reuseport_listener id)
+{
+  struct rp_member *member = &listeners[id].member;
+  struct rp_bucket bucket;
+  __u32 number, live = 0;
+
+  reuseport_tell_alive();
+  if (rp_join(member, listeners[id].sock, reuseport_is_reading() ? RP_READY : RP_STARTING)) refuse(member);
+  listeners[id].phase = LISTENER_JOINED;
+  listeners[id].joined_ms = reuseport_now_ms();
+
+  for (number = 0; number < RP_MAX_BUCKETS; number++)
+    if (!rp_read_bucket(member, number, &bucket) && bucket.cookie) live++;
+  Log(LOG_INFO, "INFO ( %s/core ): reuseport: listener %s joined %s as index %u of %u (%u live, nonce %u, failover %s).\n",
+      config.name, member->listener, reuseport_config.pin_path, reuseport_config.index, rp_get_size(member), live, member->nonce,
+      rp_fails_over(member) ? "on" : "off");
+}
+
+/*
+ * The helper thread of a waiting listener. The main thread may be busy with its start for many seconds; if the instances that
+ * receive the exporters are gone meanwhile, the listener joins, because a queue is better than a refusal.
+ */
+static void *watch_peers(void *arg)
+{
+  enum reuseport_listener id = (enum reuseport_listener)(intptr_t) arg;
+  int waits;
+
+  do {
+    reuseport_sleep_ms(WAITING_MS);
+    pthread_mutex_lock(&listeners_mutex);
+    if (listeners[id].phase == LISTENER_WAITING && !rp_has_ready_peer(&listeners[id].member)) reuseport_join(id);
+    waits = listeners[id].phase == LISTENER_WAITING;
+    pthread_mutex_unlock(&listeners_mutex);
+  } while (waits);
+
+  return NULL;
+}
+
+/* Starts the helper thread, which has all signals blocked: they go to the threads that upstream has for them. */
+static void start_watching_peers(enum reuseport_listener id)
+{
+  sigset_t all, before;
+  pthread_t thread;
+
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  if (pthread_create(&thread, NULL, watch_peers, (void *) (intptr_t) id))
+    reuseport_join(id);
+  else
+    pthread_detach(thread);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void reuseport_step_back_if_stuck(int ms)
+{
+  int id;
+
+  /* whoever holds it may be what is stuck */
+  if (pthread_mutex_trylock(&listeners_mutex)) return;
+
+  for (id = 0; id < REUSEPORT_LISTENERS; id++) {
+    struct listener *listener = &listeners[id];
+
+    if (listener->phase != LISTENER_JOINED || reuseport_is_reading() || reuseport_now_ms() - listener->joined_ms < ms) continue;
+    if (!rp_has_ready_peer(&listener->member)) continue;
+
+    rp_give_up_bucket(&listener->member);
+    listener->phase = LISTENER_WAITING;
+    start_watching_peers(id);
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: listener %s has been starting for more than %d s and gives its bucket back, since other instances "
+                     "read: what keeps the daemon or its plugins from starting is above in this log.\n",
+        config.name, listener->member.listener, ms / 1000);
+  }
+  pthread_mutex_unlock(&listeners_mutex);
+}
+
+/* The socket is bound, or listens: decides what becomes of it. Gives back what open_listener() holds. */
+static void join_or_wait(enum reuseport_listener id)
+{
+  struct rp_member *member = &listeners[id].member;
+
+  if (reuseport_is_draining()) {
+    rp_unlock(member);
+    listeners[id].phase = LISTENER_LEFT;
+  }
+  else if (rp_has_ready_peer(member)) {
+    rp_unlock(member);
+    listeners[id].phase = LISTENER_WAITING;
+    start_watching_peers(id);
+    Log(LOG_INFO, "INFO ( %s/core ): reuseport: listener %s is bound and joins %s when it reads; live instances serve its "
+                  "exporters until then.\n",
+        config.name, member->listener, reuseport_config.pin_path);
+  }
+  else
+    reuseport_join(id);
+  pthread_mutex_unlock(&listeners_mutex);
+}
+
+int reuseport_bind(enum reuseport_listener id, int sock, const struct sockaddr *addr, socklen_t len)
+{
+  if (!reuseport_enabled()) return bind(sock, addr, len);
+
+  if (id == REUSEPORT_NFACCTD) reuseport_make_templates_file();
+  if (id == REUSEPORT_NFACCTD || id == REUSEPORT_SFACCTD) reuseport_wait_for_threads();
+  open_listener(id, sock, addr, len);
+  /* the caller, upstream's code, logs why and exits */
+  if (bind(sock, addr, len)) return -1;
+  if (reuseport_is_udp(id)) join_or_wait(id);
+
+  return 0;
+}
+
+int reuseport_listen(enum reuseport_listener id, int sock, int backlog)
+{
+  if (!reuseport_enabled()) return listen(sock, backlog);
+
+  /* not upstream's 1: when another instance ends, many routers connect at once */
+  if (listen(sock, SOMAXCONN)) return -1;
+  join_or_wait(id);
+
+  return 0;
+}
