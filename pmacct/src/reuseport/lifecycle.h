@@ -116,11 +116,6 @@ extern void reuseport_wait_for_forks(enum reuseport_listener id);
 /* For the main thread of nfacctd and sfacctd, before it forks: waits until these threads have come there. */
 extern void reuseport_wait_for_threads();
 
-/* ---- orphans.c ---- */
-
-/* In a plugin that was just forked: it is to be woken up when its core dies. */
-extern void reuseport_notice_core_death();
-
 /* ---- notify.c ---- */
 
 /* Tells systemd, or another service manager that sets NOTIFY_SOCKET, that the instance reads: a unit of Type=notify counts as

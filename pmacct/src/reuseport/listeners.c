@@ -85,7 +85,6 @@ static void close_listeners()
  * ever, and the core with it. So the signal waits until fork() is over.
  */
 static __thread sigset_t mask_before_fork;
-static pid_t core;
 
 static void block_stop_signals()
 {
@@ -114,14 +113,12 @@ static void after_fork()
 static void after_fork_in_child()
 {
   close_listeners();
-  if (getppid() == core && !reuseport_is_reading()) reuseport_notice_core_death();
   reuseport_release_signals();
   after_fork();
 }
 
 static void register_fork_handlers()
 {
-  core = getpid();
   pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 

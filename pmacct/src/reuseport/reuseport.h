@@ -114,12 +114,6 @@ extern int reuseport_ring_is_read(const struct ring *, const struct ch_status *,
 extern void reuseport_note_position(const struct ring *, struct ch_status *);
 
 /*
- * For a plugin that has waited in vain: returns whether its core, the parent of that pid, is gone. With the keys, it says so only when the
- * plugin has had the time to read its ring; and before, it raises SIGINT, so that the plugin writes what it has, as on any other end.
- */
-extern int reuseport_core_is_gone(pid_t core_pid);
-
-/*
  * For a plugin with plugin_pipe_zmq, before it takes the next buffer: publishes which one it has read last. zmq_host: of its struct
  * channels_list_entry. buffer: where that one is, all zeroes before the first one.
  */
