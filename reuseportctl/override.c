@@ -119,7 +119,8 @@ int command_override_delete(struct options *o, char **arguments)
 
 	released = release(&m, &one.prefix);
 	append_others(&after, &before, &one);
-	if (after.n == before.n && !released)
+	/* one thing at a time: an override of the same address stays */
+	if (!released)
 		err = 0;
 	else if (after.n == before.n)
 		err = rp_fail(&m, -ENOENT,

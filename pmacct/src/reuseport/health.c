@@ -45,6 +45,12 @@ int reuseport_convict(const union rp_addr *exporter, int signal)
   return reuseport_config.no_quarantine ? 0 : rp_convict(health.member, exporter, signal, reuseport_config.index);
 }
 
+/* Whether this thread loads maps, because a signal has asked for it: upstream does so with a datagram in hand. */
+static int loads_maps()
+{
+  return reuseport_own_worker() == &workers[reuseport_main_listener()] && reuseport_reloads_maps();
+}
+
 static void on_fatal_signal(int signum, siginfo_t *info, void *context)
 {
   static volatile sig_atomic_t entered;
@@ -55,7 +61,7 @@ static void on_fatal_signal(int signum, siginfo_t *info, void *context)
   (void) context;
   if (!entered) {
     entered = TRUE;
-    accused = genuine && reuseport_read_in_hand(reuseport_own_worker(), &exporter);
+    accused = genuine && !loads_maps() && reuseport_read_in_hand(reuseport_own_worker(), &exporter);
     if (accused) reuseport_convict(&exporter, signum);
     reuseport_give_up_buckets();
     reuseport_note_fault(RP_CRASHED, signum, accused ? &exporter : NULL);
@@ -138,4 +144,5 @@ void reuseport_start_watch(enum reuseport_listener id)
 void reuseport_stop_watch()
 {
   health.ends = TRUE;
+  if (health.own && health.own->pid == health.pid) health.own->alive = 0;
 }

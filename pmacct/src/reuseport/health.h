@@ -40,6 +40,9 @@ extern void reuseport_stop_watch();
 /* Before a listener joins: others are not to take the instance for one that does not run. */
 extern void reuseport_tell_alive();
 
+/* For the main thread, when it comes round: others are to know that it reads. */
+extern void reuseport_note_round();
+
 /* In a forked child: fatal signals are the child's own affair. */
 extern void reuseport_release_signals();
 

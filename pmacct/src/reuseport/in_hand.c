@@ -23,6 +23,7 @@ void reuseport_come_round(enum reuseport_listener id)
   if (!own) begin_work(id);
   own->datagram = NULL;
   own->session = -1;
+  own->handshakes = FALSE;
   own->rounds++;
 }
 
@@ -30,7 +31,14 @@ void reuseport_take_in_hand(const struct sockaddr_storage *sender)
 {
   if (!own) return;
   own->datagram = sender;
+  own->handshakes = FALSE;
   own->rounds++;
+}
+
+void reuseport_take_dtls_in_hand(const struct sockaddr_storage *sender)
+{
+  reuseport_take_in_hand(sender);
+  if (own) own->handshakes = TRUE;
 }
 
 void reuseport_take_session_in_hand(int sock)

@@ -16,9 +16,11 @@ struct worker {
   volatile unsigned long rounds;                    /* grows with each datagram and message, and with each wait for them */
   const struct sockaddr_storage *volatile datagram; /* in hand; NULL: none */
   volatile int session;                             /* socket of the session in hand; -1: none */
+  volatile int handshakes;                          /* it may wait for the sender to go on */
   clockid_t cpu;                                    /* its clock of CPU time */
   /* the watch's own */
   unsigned long seen;
+  int reloads; /* an operator has asked for it, before this round */
   long long since_ms, cpu_ms;
   char stack[REUSEPORT_SIGNAL_STACK]; /* for its signal handler: its own may be exhausted */
 };
@@ -32,8 +34,8 @@ extern void reuseport_come_round(enum reuseport_listener id);
 /* It has a datagram in hand. sender: stays valid until it comes round, or takes the next one in hand. */
 extern void reuseport_take_in_hand(const struct sockaddr_storage *sender);
 
-/* It has what comes from a session in hand. sock: stays open until then. */
-extern void reuseport_take_session_in_hand(int sock);
+/* It has a datagram of DTLS in hand: gnutls waits for the rest of a handshake. */
+extern void reuseport_take_dtls_in_hand(const struct sockaddr_storage *sender);
 
 /* Returns: the calling thread's own, or NULL: it does not read. For signal handlers, too. */
 extern const struct worker *reuseport_own_worker();

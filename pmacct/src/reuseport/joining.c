@@ -134,16 +134,16 @@ static void start_watching_peers(enum reuseport_listener id)
 
 void reuseport_step_back_if_stuck(int ms)
 {
+  const struct listener *main = &listeners[reuseport_main_listener()];
   int id;
 
   /* whoever holds it may be what is stuck */
   if (pthread_mutex_trylock(&listeners_mutex)) return;
 
-  for (id = 0; id < REUSEPORT_LISTENERS; id++) {
+  for (id = 0; id < REUSEPORT_LISTENERS && !reuseport_is_reading() && main->joined_ms && reuseport_now_ms() - main->joined_ms >= ms; id++) {
     struct listener *listener = &listeners[id];
 
-    if (listener->phase != LISTENER_JOINED || reuseport_is_reading() || reuseport_now_ms() - listener->joined_ms < ms) continue;
-    if (!rp_has_ready_peer(&listener->member)) continue;
+    if (listener->phase != LISTENER_JOINED || !rp_has_ready_peer(&listener->member)) continue;
 
     rp_give_up_bucket(&listener->member);
     listener->phase = LISTENER_WAITING;

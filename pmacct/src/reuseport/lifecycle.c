@@ -106,6 +106,7 @@ static void housekeeping()
     reuseport_catch_signals();
   }
   reuseport_let_signals_in();
+  reuseport_note_round();
 
   pthread_mutex_lock(&listeners_mutex);
   if (reuseport_signalled() && !reuseport_is_draining()) {

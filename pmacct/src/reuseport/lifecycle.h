@@ -94,6 +94,9 @@ extern void reuseport_make_templates_file();
 /* Returns: whether a signal has asked the main thread to reload maps, reopen log files, or print statistics. */
 extern int reuseport_reload_is_due();
 
+/* Returns: whether it has maps to reload. In pmbgpd, pmbmpd and pmtelemetryd upstream does not take note when that is done: never. */
+extern int reuseport_reloads_maps();
+
 /* For atexit(): waits until all children have ended. Exits with status 1 if a plugin had ended before. */
 extern void reuseport_wait_for_children();
 

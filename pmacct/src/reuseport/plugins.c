@@ -12,7 +12,7 @@
 
 #define NO_PIPE -2 /* no plugin's */
 
-/* Set when a plugin has ended before the core, and when one has not read for so long that it is not waited for. */
+/* Set when a plugin has ended before the core, and while one has not read for so long that it is not waited for. */
 static int lost_a_plugin, has_hung_plugin;
 
 /* Returns: the channel with that index, or NULL behind the last one. Not by its aggregation, as upstream does: there are two words of
@@ -127,17 +127,20 @@ int reuseport_plugins_lag()
     u_int64_t read_at;       /* as in struct ch_status */
     long long read_ms;       /* when that changed */
   } plugins[MAX_N_PLUGINS];
+  static long long looked_ms;
   const struct channels_list_entry *channel;
   long long now = reuseport_now_ms();
-  int idx, lag = FALSE;
+  int idx, lag = FALSE, hung = FALSE, was_stopped = now - looked_ms > REUSEPORT_STUCK_MS / 2;
 
+  looked_ms = now;
   for (idx = 0; (channel = channel_at(idx)); idx++) {
     long long size = channel->rg.end - channel->rg.base, wrote_at = channel->rg.ptr - channel->rg.base, room;
     u_int64_t read_at = __atomic_load_n(&channel->status->read_at, __ATOMIC_RELAXED);
 
     plugins[idx].largest_batch = MAX(plugins[idx].largest_batch, (wrote_at - plugins[idx].wrote_at + size) % size);
     plugins[idx].wrote_at = wrote_at;
-    if (read_at != plugins[idx].read_at) {
+    /* the plugin may have been stopped, too */
+    if (read_at != plugins[idx].read_at || was_stopped) {
       plugins[idx].read_at = read_at;
       plugins[idx].read_ms = now;
     }
@@ -148,8 +151,10 @@ int reuseport_plugins_lag()
     if (now - plugins[idx].read_ms < REUSEPORT_STUCK_MS)
       lag = TRUE;
     else
-      has_hung_plugin = TRUE;
+      hung = TRUE;
   }
+
+  has_hung_plugin = hung;
 
   return lag;
 }
@@ -167,6 +172,11 @@ void reuseport_note_position(const struct ring *rg, struct ch_status *status)
 int reuseport_reload_is_due()
 {
   return reload_map || reload_map_exec_plugins || reload_log || print_stats;
+}
+
+int reuseport_reloads_maps()
+{
+  return (config.acct_type == ACCT_NF || config.acct_type == ACCT_SF) && (reload_map || reload_map_exec_plugins);
 }
 
 int reuseport_is_idle(ssize_t received)

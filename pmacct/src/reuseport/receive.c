@@ -207,7 +207,7 @@ ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct so
   batch = find_batch(sock);
   /* DTLS */
   if (!batch) {
-    reuseport_take_in_hand((const struct sockaddr_storage *) from);
+    reuseport_take_dtls_in_hand((const struct sockaddr_storage *) from);
     return recvfrom(sock, buf, len, flags, from, from_len);
   }
 

@@ -64,6 +64,9 @@ extern ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, str
 /* In place of recv() on a session: if what it returns brings the daemon down, it is known whose it was. */
 extern ssize_t reuseport_recv(int sock, void *buf, size_t len, int flags);
 
+/* The same, for what is read by another function: the thread has what comes from that session in hand until it selects again. */
+extern void reuseport_take_session_in_hand(int sock);
+
 /*
  * Returns: whether what reuseport_recvfrom() has returned last is no datagram that came, but what the exporter told earlier, to this
  * instance or another: the decoder learns from it; plugins, statistics and other collectors get nothing of it.

@@ -42,6 +42,19 @@ int rp_set_setting(struct rp_member *m, enum rp_map_id id, __u32 value)
 
 /* ---- reset ---- */
 
+/* What their faults were stays: it says why the group ended. */
+static void forget_instances(struct rp_member *m)
+{
+  struct rp_instance instance;
+
+  for (__u32 index = 0; m->fds[RP_INSTANCES] >= 0 && index < RP_MAX_BUCKETS; index++) {
+    if (bpf_map_lookup_elem(m->fds[RP_INSTANCES], &index, &instance) || !instance.pid) continue;
+    instance.alive = instance.reads = 0;
+    instance.pid = 0;
+    bpf_map_update_elem(m->fds[RP_INSTANCES], &index, &instance, BPF_ANY);
+  }
+}
+
 static int reset_counters(struct rp_member *m, void *unused)
 {
   int cpus = libbpf_num_possible_cpus(), err = 0;
@@ -49,6 +62,7 @@ static int reset_counters(struct rp_member *m, void *unused)
 
   (void) unused;
   /* Without /sys the number of CPUs is unknown: old counts are no reason not to start. */
+  forget_instances(m);
   if (m->fds[RP_COUNTERS] < 0 || cpus <= 0) return 0;
   none = calloc(cpus, sizeof(*none));
   if (!none) return rp_fail(m, -ENOMEM, "no memory for counters");

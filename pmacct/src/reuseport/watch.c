@@ -24,20 +24,33 @@ static long long cpu_ms(const struct worker *worker)
   return clock_gettime(worker->cpu, &t) ? 0 : t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
-static long long patience(int id)
+static long long patience(const struct worker *worker, int id)
 {
-  return reuseport_is_udp(id) ? REUSEPORT_STUCK_MS : SESSIONS_MS;
+  return reuseport_is_udp(id) && !worker->handshakes ? REUSEPORT_STUCK_MS : SESSIONS_MS;
 }
 
-/* Returns: since how many ms the thread has been at the same datagram, message or wait. */
-static long long busy_for(struct worker *worker, long long now)
+/* Returns: whether it is the main thread of a daemon that reloads its maps now, because a signal has asked for it. */
+static int is_reloading(int id)
 {
-  /* an operator has asked for it, and knows what the maps are */
-  if (worker->seen != worker->rounds || reuseport_reload_is_due()) {
-    worker->seen = worker->rounds;
-    worker->since_ms = now;
-    worker->cpu_ms = cpu_ms(worker);
-  }
+  return id == (int) reuseport_main_listener() && reuseport_reloads_maps();
+}
+
+static void begin_round(struct worker *worker, long long now)
+{
+  worker->seen = worker->rounds;
+  worker->since_ms = now;
+  worker->cpu_ms = cpu_ms(worker);
+}
+
+/* Returns: since how many ms the thread has been at the same datagram, message or wait. The reload of maps does not count, if it was asked for
+   before this round: what a signal asks for meanwhile is not done by a thread that hangs. */
+static long long busy_for(struct worker *worker, int id, long long now)
+{
+  int is_new = worker->seen != worker->rounds;
+
+  if (is_new) worker->reloads = is_reloading(id);
+  if (is_new || worker->reloads) begin_round(worker, now);
+  if (!is_reloading(id)) worker->reloads = FALSE;
 
   return now - worker->since_ms;
 }
@@ -48,8 +61,12 @@ static void end_loop(const struct worker *worker, long long busy_ms)
   union rp_addr exporter;
   int seconds;
 
-  if (!reuseport_read_in_hand(worker, &exporter)) return;
+  /* it may have come to an end in this moment, and have the next one in hand */
+  if (!reuseport_read_in_hand(worker, &exporter) || worker->seen != worker->rounds) return;
 
+  /* the line must not keep the process alive, if nobody reads the log */
+  signal(SIGALRM, SIG_DFL);
+  alarm(2);
   seconds = reuseport_convict(&exporter, SIGABRT);
   reuseport_give_up_buckets();
   reuseport_note_fault(RP_LOOPED, SIGABRT, &exporter);
@@ -104,7 +121,13 @@ static void leave_stuck(long long busy_ms)
 /* Returns: whether the instance is in its bucket, which another may be, too, before this one joins, and after it was replaced. */
 static int owns_record()
 {
-  return listeners[reuseport_main_listener()].phase == LISTENER_JOINED;
+  return listeners[reuseport_main_listener()].phase == LISTENER_JOINED && health.own->pid == health.pid;
+}
+
+/* Returns: whether something waits for the main thread. What comes from sessions cannot be asked. */
+static int has_work()
+{
+  return !reuseport_is_udp(reuseport_main_listener()) || reuseport_any_queued();
 }
 
 static void watch_workers(long long now)
@@ -116,13 +139,18 @@ static void watch_workers(long long now)
     long long busy_ms;
 
     if (!worker->works) continue;
-    busy_ms = busy_for(worker, now);
-    if (!busy_ms && id == (int) reuseport_main_listener() && owns_record()) health.own->reads = now;
-    if (busy_ms < patience(id) || health.ends) continue;
+    busy_ms = busy_for(worker, id, now);
+    if (busy_ms < patience(worker, id) || health.ends) continue;
 
-    if (cpu_ms(worker) - worker->cpu_ms >= patience(id) / LOOP_PART) end_loop(worker, busy_ms);
-    if (!reuseport_is_draining() && reuseport_any_queued() && reuseport_others_can_serve()) leave_stuck(busy_ms);
+    if (cpu_ms(worker) - worker->cpu_ms >= patience(worker, id) / LOOP_PART) end_loop(worker, busy_ms);
+    /* not for a thread of sessions: the flows do not wait for it */
+    if (id == (int) reuseport_main_listener() && !reuseport_is_draining() && has_work() && reuseport_others_can_serve()) leave_stuck(busy_ms);
   }
+}
+
+void reuseport_note_round()
+{
+  if (health.own && owns_record()) health.own->alive = health.own->reads = reuseport_now_ms();
 }
 
 /* ---- other instances ---- */
@@ -141,8 +169,11 @@ static int evict_from(const struct rp_member *member, __u32 index, __u32 its_pid
 static void evict(__u32 index)
 {
   struct rp_instance *other = &health.all[index];
+  struct rp_bucket bucket;
   int id, evicted = 0;
 
+  /* the record is of that instance: not of one before it, whose pid it has again, as in a container, and that has not come so far yet */
+  if (rp_read_bucket(health.member, index, &bucket) || !bucket.cookie || bucket.pid != other->pid) return;
   for (id = 0; id < REUSEPORT_LISTENERS; id++)
     if (listeners[id].phase == LISTENER_JOINED && evict_from(&listeners[id].member, index, other->pid)) evicted++;
   if (!evicted) return;
@@ -198,7 +229,8 @@ static void *watch(void *unused)
     next_second = now + 1000;
     reuseport_step_back_if_stuck(REUSEPORT_STUCK_MS);
     tidy_quarantine();
-    if (now >= grace_until) watch_others(now);
+    /* not while plugins are forked: they would inherit the lock of a log line */
+    if (now >= grace_until && reuseport_is_reading()) watch_others(now);
   }
 
   return NULL;
