@@ -38,7 +38,7 @@ $(error PREFIX is called prefix here, as in GNU's makefiles: make $(or $(firstwo
 endif
 
 .PHONY: help build bpf debug deps install uninstall demo check check-quick check-tools bench lint clean distclean FORCE
-.PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd
+.PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd fuzz
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # No built-in rules: the compiler for this host would make what no rule here makes
@@ -77,6 +77,7 @@ help:
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
 	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch of the series"
 	@echo "make check-systemd   the units, run by systemd in qemu: start, upgrade, reboot"
+	@echo "make fuzz            nfacctd's and sfacctd's decoders, with sanitizers, for SECONDS=N (300)"
 	@echo "make check-fresh     'sudo make demo' and 'sudo make check' on a fresh Debian 12 and 13"
 	@echo "make lint       the checks of the source and the patches"
 	@echo "Each script answers --help: scripts/ has what users call, scripts/ci/ what developers call."
@@ -233,6 +234,9 @@ tests/bin/%: %.c $(GROUP) | build/.deps-bpf
 tests/bin/%.so: %.c
 	@mkdir -p tests/bin
 	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) -fno-builtin -shared -fPIC $(LDFLAGS) -o $@ $< -ldl
+
+fuzz: build
+	scripts/ci/fuzz $(SECONDS)
 
 EXPORTER := $(patsubst %.c,build/obj/%.o,$(wildcard tests/tools/exporter*.c))
 

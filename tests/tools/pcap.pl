@@ -1,4 +1,5 @@
 # usage: pcap.pl FILE count             how many datagrams of NetFlow v9 and IPFIX are in a pcap file
+#        pcap.pl FILE hex              writes all its datagrams in hexadecimal, and a blank line after each eight
 #        pcap.pl FILE send FIRST LAST   sends those from FIRST to LAST - 1, from the addresses that sent them, to port 2100 of the loopback
 use strict;
 use warnings;
@@ -36,7 +37,7 @@ sub read_datagrams {
 		my ($family, $source, $payload) = datagram_of(packet_of($frame));
 		next unless $family && length $payload > 16;
 		my $version = unpack 'n', $payload;
-		push @datagrams, [$family, $source, $payload] if $version == 9 || $version == 10;
+		push @datagrams, [$family, $source, $payload] if $verb eq 'hex' || $version == 9 || $version == 10;
 	}
 	return @datagrams;
 }
@@ -56,7 +57,10 @@ sub sock_of {
 }
 
 my @datagrams = read_datagrams();
-if ($verb eq 'count') {
+if ($verb eq 'hex') {
+	for my $n (1 .. @datagrams) { print unpack('H*', $datagrams[$n - 1][2]), "\n", $n % 8 ? '' : "\n" }
+	exit;
+} elsif ($verb eq 'count') {
 	print scalar @datagrams, "\n";
 	exit;
 }

@@ -3,7 +3,7 @@
 # A router with that IPv4 address sends messages of NetFlow v9 (VERSION 9) or IPFIX (10) to port 2100 of the loopback. DOMAIN: source id,
 # or observation domain. SEQUENCE: the number of the first message; each one adds 1 in NetFlow v9, in IPFIX as many as it has data
 # sets, which have one record each. A MESSAGE is one or more sets "ID:ITEM,ITEM,..." with "+" in between. An item is a number of 16 bits,
-# with N before it one of 32 bits, with C one of 8 bits, with Q one of 64 bits, with a a text.
+# with N before it one of 32 bits, with C one of 8 bits, with Q one of 64 bits, with a a text. "=HEX" is a whole datagram instead.
 use strict;
 use warnings;
 use Socket qw(:DEFAULT inet_aton);
@@ -20,6 +20,10 @@ sub item {
 }
 
 for my $message (@messages) {
+	if ($message =~ /^=(.*)/) {
+		defined send $sock, pack('H*', $1), 0 or die "send: $!\n";
+		next;
+	}
 	my ($sets, $count, $records) = ('', 0, 0);
 	for my $set (split /\+/, $message) {
 		my ($id, $items) = split /:/, $set, 2;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What an exporter says of its own address: see reuseport.h. */
+/* What pmacct's table of exporters knows of one: its own address, and nothing if the table is full. See reuseport.h. */
 #include "pmacct.h"
 #include "addr.h"
+#include "nfacctd.h"
 #include "reuseport/reuseport.h"
 
 void reuseport_forget_zero_exporter(struct xflow_status_entry *entry)
@@ -10,4 +11,20 @@ void reuseport_forget_zero_exporter(struct xflow_status_entry *entry)
 
   memset(&entry->exp_addr, 0, sizeof(entry->exp_addr));
   memset(&entry->exp_sa, 0, sizeof(entry->exp_sa));
+}
+
+struct xflow_status_entry *reuseport_spare_status(const void *table)
+{
+  static struct xflow_status_entry spare;
+
+  if (table != &xflow_status_table) return NULL;
+  if (spare.in_rd_map) cdada_map_destroy(spare.in_rd_map);
+  if (spare.out_rd_map) cdada_map_destroy(spare.out_rd_map);
+#ifdef NF9_MAX_FIXED_FIELD_LEN
+  if (spare.vrf_name_map) cdada_map_destroy(spare.vrf_name_map);
+  if (spare.iface_name_map) cdada_map_destroy(spare.iface_name_map);
+#endif
+  memset(&spare, 0, sizeof(spare));
+
+  return &spare;
 }

@@ -9,6 +9,7 @@
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
 #include "reuseport/replay.h"
+#include "reuseport/template_check.h"
 
 #define SAVE_S 60 /* how often the map learns that an exporter is still there */
 /*
@@ -210,11 +211,12 @@ static int is_of_kind(const struct rp_state_record *record, const void *other)
          (record->kind == template->kind || (record->kind == RP_STATE_OPTIONS_DATA && template->kind == RP_STATE_OPTIONS_TEMPLATE));
 }
 
-/* A template with another meaning makes what is known of its id void. */
+/* A template with another meaning makes what is known of its id void; so does one that the decoder refuses. */
 static void record_definition(struct recording *recording, const struct flow_definition *definition)
 {
   struct rp_state_record record = name_definition(recording, definition);
-  int withdrawn = !definition->fields, withdraws_all = withdrawn && definition->id < FLOW_FIRST_DATA;
+  char reason[REUSEPORT_REASON_BYTES];
+  int withdrawn = !definition->fields || !reuseport_is_decodable(definition, reason), withdraws_all = definition->id < FLOW_FIRST_DATA;
 
   if (withdrawn ? reuseport_is_draining() : !is_news(recording, &record, definition->bytes)) return;
 

@@ -140,6 +140,7 @@ static size_t read_field(__u16 version, const __u8 *at, size_t room, struct flow
   field->type = has_enterprise ? read16(at) & ~ENTERPRISE_BIT : read16(at);
   field->length = read16(at + 2);
   field->enterprise = has_enterprise ? read32(at + 4) : 0;
+  field->has_enterprise = has_enterprise;
 
   return has_enterprise ? 8 : 4;
 }

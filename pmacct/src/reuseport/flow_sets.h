@@ -49,9 +49,10 @@ struct flow_definition {
 };
 
 struct flow_field {
-  __u16 type;       /* of a scope in NetFlow v9, the scope's type; else the information element */
-  __u32 enterprise; /* 0: IANA's */
-  __u16 length;     /* FLOW_VARIABLE, or bytes */
+  __u16 type;         /* of a scope in NetFlow v9, the scope's type; else the information element */
+  __u32 enterprise;   /* 0: IANA's */
+  int has_enterprise; /* IPFIX: also if that is 0 */
+  __u16 length;       /* FLOW_VARIABLE, or bytes */
   int is_scope;
   const __u8 *value; /* in a record; NULL: in a definition alone */
   size_t value_length;

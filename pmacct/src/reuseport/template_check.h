@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which templates and options templates of NetFlow v9 and IPFIX pmacct's decoder can be given. Upstream's (insert|refresh|compose)_template()
+ * and (...)_opt_template() in nfv9_template.c, 1.7.6 to 1.8.1, believe what a template says: a record of 0 bytes is decoded for ever, a
+ * mask of 1000 bytes is copied into one. The limits are those of the places that nfacctd.c, pkt_handlers.c and pretag_handlers.c copy to.
+ *
+ * 1. A template is looked at as it stands on the wire, before upstream reads it. What is refused is counted and logged as upstream does
+ *    with malformed templates, and nothing of it is remembered. The sets behind it are decoded.
+ * 2. Whoever sends an undecodable definition has given up the earlier one of that id: its records are not decoded until a sound one comes.
+ * 3. A line of nfacctd_templates_file has to keep the same limits.
+ */
+#ifndef REUSEPORT_TEMPLATE_CHECK_H
+#define REUSEPORT_TEMPLATE_CHECK_H
+
+#include <linux/types.h>
+
+struct flow_definition;
+
+#define REUSEPORT_REASON_BYTES 96
+
+/* Returns: whether the decoder has room for all fields of a definition, and for the value of each; otherwise writes the reason. */
+extern int reuseport_is_decodable(const struct flow_definition *, char reason[REUSEPORT_REASON_BYTES]);
+
+/* Returns: the greatest length in bytes that a field of IANA's element may have, or 65535 if the decoder bounds what it copies of it. */
+extern __u16 reuseport_greatest_length(__u16 element);
+
+#endif

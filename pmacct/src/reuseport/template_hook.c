@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What nfacctd asks before it decodes a template: see template_check.h. In a file of its own: other daemons lack what this calls. */
+#include "pmacct.h"
+#include "addr.h"
+#include "nfacctd.h"
+#include "reuseport/flow_sets.h"
+#include "reuseport/template_check.h"
+
+/* Makes data of a template that is known undecodable: process_v9_packet() skips records without a length. */
+static void forget(const struct flow_definition *definition, __u16 set_id, __u32 domain, struct sockaddr *agent)
+{
+  struct template_cache_entry *known;
+
+  if (definition->id < FLOW_FIRST_DATA) return;
+#ifdef TPL_MAX_ELEM_REPEATS
+  known = find_template_v2(htons(definition->id), agent, definition->version, set_id, domain);
+#else
+  known = find_template(htons(definition->id), agent, set_id, domain);
+#endif
+  if (!known) return;
+  known->len = 0;
+  known->vlen = FALSE;
+}
+
+static void tell(const struct flow_definition *definition, const char *reason, struct sockaddr *agent, __u32 sequence)
+{
+  const char *kind = definition->kind == FLOW_TEMPLATE ? "" : "Options ";
+  char text[REUSEPORT_REASON_BYTES + 64];
+
+  snprintf(text, sizeof(text), "refused %sTemplate %u (%s)", kind, definition->id, reason);
+  notify_malf_packet(LOG_INFO, "INFO", text, agent, sequence);
+  xflow_status_table.tot_bad_datagrams++;
+}
+
+u_int16_t reuseport_refuse_template(const u_char *template, u_int16_t room, u_int16_t set_id, u_int32_t domain, struct sockaddr *agent,
+                                    u_int32_t sequence)
+{
+  __u16 version = set_id < 2 ? FLOW_NETFLOW9 : FLOW_IPFIX;
+  struct flow_definition definition;
+  char reason[REUSEPORT_REASON_BYTES];
+
+  if (!flow_read_definition(version, flow_kind_of_set(version, set_id), template, room, &definition)) {
+    /* padding, or nothing that tells where the next definition begins */
+    if (room < 4 || !definition.id) return room;
+    forget(&definition, set_id, domain, agent);
+    tell(&definition, "malformed, or its records are empty", agent, sequence);
+    return room;
+  }
+  if (!definition.fields) {
+    /* withdrawn, which RFC 7011 forbids over UDP */
+    forget(&definition, set_id, domain, agent);
+    tell(&definition, "no fields", agent, sequence);
+    return definition.length;
+  }
+  if (!reuseport_is_decodable(&definition, reason)) {
+    forget(&definition, set_id, domain, agent);
+    tell(&definition, reason, agent, sequence);
+    return definition.length;
+  }
+
+  return 0;
+}
