@@ -8,6 +8,7 @@
 #include "reuseport/config.h"
 #include "reuseport/exporter_state.h"
 #include "reuseport/faults.h"
+#include "reuseport/fd_store.h"
 #include "reuseport/health.h"
 #include "reuseport/in_hand.h"
 #include "reuseport/lifecycle.h"
@@ -106,6 +107,7 @@ static void join(enum reuseport_listener id)
   if (rp_join(member, listeners[id].sock, main_thread.reads ? RP_READY : RP_STARTING)) refuse(member);
   listeners[id].phase = LISTENER_JOINED;
   listeners[id].joined_ms = reuseport_now_ms();
+  reuseport_store_socket(id);
 
   for (number = 0; number < RP_MAX_BUCKETS; number++)
     if (!rp_read_bucket(member, number, &bucket) && bucket.cookie) live++;

@@ -92,4 +92,10 @@ extern void reuseport_wait_for_children();
    started then, and the restart of the next instance may begin. */
 extern void reuseport_notify_ready();
 
+/* Returns: where the service manager listens, for log lines; NULL: there is none. */
+extern const char *reuseport_service_manager();
+
+/* Sends it a message, and a copy of fd, unless that is -1. Returns: 0, or -1 with errno set. */
+extern int reuseport_notify(const char *message, int fd);
+
 #endif
