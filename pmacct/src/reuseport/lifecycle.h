@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a listener, from bind to the end of the daemon: what lifecycle.c, receive.c, shutdown.c, plugins.c and notify.c have in
+ * The life of a listener, from bind to the end of the daemon: what lifecycle.c, receive.c, shutdown.c, plugins.c, orphan.c and notify.c have in
  * common.
  *
  * 1. The main thread moves all listeners of the process from phase to phase, inside reuseport_recvfrom() or reuseport_select().
@@ -85,6 +85,14 @@ extern int reuseport_reload_is_due();
 
 /* For atexit(): waits until all children have ended. */
 extern void reuseport_wait_for_children();
+
+/* ---- orphan.c ---- */
+
+/* In the core, before it forks. */
+extern void reuseport_note_core();
+
+/* In each forked child: if it is a plugin, it is not to end without writing when the core is killed. */
+extern void reuseport_outlive_core();
 
 /* ---- notify.c ---- */
 

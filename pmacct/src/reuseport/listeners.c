@@ -2,7 +2,6 @@
 /* The table of this process's listeners: see listeners.h. */
 #include "pmacct.h"
 #include <poll.h>
-#include <sys/prctl.h>
 #include "reuseport/fd_store.h"
 #include "reuseport/health.h"
 #include "reuseport/lifecycle.h"
@@ -67,7 +66,6 @@ static void close_listeners()
  * ever, and the core with it. So the signal waits until fork() is over.
  */
 static __thread sigset_t mask_before_fork;
-static pid_t core;
 
 static void block_stop_signals()
 {
@@ -84,26 +82,17 @@ static void restore_signals()
   pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
 }
 
-/*
- * A plugin that finds its core gone ends without writing what it has (P_*_plugin() of 1.7.6 to 1.7.9: "Core process *seems* gone"). With
- * this, it is told as if the core had stopped, and writes. Plugins alone: a child of a plugin, such as one that writes, outlives it.
- */
-static void end_with_core()
-{
-  if (getppid() == core && !reuseport_is_reading()) prctl(PR_SET_PDEATHSIG, SIGINT);
-}
-
 static void after_fork_in_child()
 {
   close_listeners();
-  end_with_core();
+  reuseport_outlive_core();
   reuseport_release_signals();
   restore_signals();
 }
 
 static void register_fork_handlers()
 {
-  core = getpid();
+  reuseport_note_core();
   pthread_atfork(block_stop_signals, restore_signals, after_fork_in_child);
 }
 

@@ -113,6 +113,9 @@ extern int reuseport_ring_is_read(const struct ring *, const struct ch_status *,
 /* For a plugin, before it reads the next buffer of its ring: publishes where that is, so that the core does not overwrite it. */
 extern void reuseport_note_position(const struct ring *, struct ch_status *);
 
+/* For a plugin that is about to end: if that is because its core was killed, it writes first what it has. */
+extern void reuseport_end_orphan();
+
 /* Notes that this process has made a socket file at path. */
 extern void reuseport_made(const char *path);
 
