@@ -131,6 +131,9 @@ struct {
  * time.
  */
 #define OWN_8_BYTES __attribute__((aligned(8)))
+/* Else clang stores it on each of two paths that meet, the second time where it has been stored
+ * already */
+#define ONE_STORE(variable) asm volatile("" : "+r"(variable))
 
 /* Returns: the group's setting, 0 if it is not set. *key is 0. */
 static __always_inline __u32 setting(void *map, const __u32 *key)
@@ -217,10 +220,12 @@ static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *b
 	return true;
 }
 
-/* Whether the exporter is in quarantine */
-static __always_inline bool quarantined(const union rp_addr *a)
+/* Whether the exporter, whose address has these two halves, is in quarantine. Out of line: inlined,
+ * it leaves clang too few registers, and it spills 4 bytes of one twice, which 6.1 refuses: see
+ * OWN_8_BYTES. */
+static __attribute__((noinline)) bool quarantined(__u64 first, __u64 second)
 {
-	union rp_addr key = {.q = {a->q[0], a->q[1]}}; /* *a itself can stay in registers */
+	union rp_addr key = {.q = {first, second}};
 	struct rp_conviction *c = bpf_map_lookup_elem(&quarantine, &key);
 
 	return c && c->active;
@@ -280,7 +285,7 @@ static __always_inline int decide(struct sk_reuseport_md *ctx, const struct bpf_
 static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating)
 {
 	__u32 key OWN_8_BYTES = 0, n = setting(&size, &key), flags = setting(&policy, &key),
-		  group_nonce = setting(&nonce, &key);
+		  group_nonce = setting(&nonce, &key), drawn;
 	union rp_addr source;
 	int wanted, got;
 	__u64 hash;
@@ -289,6 +294,7 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	 * finds the live ones. */
 	if (n - 1 >= RP_MAX_BUCKETS)
 		n = RP_MAX_BUCKETS;
+	ONE_STORE(n);
 
 	if (!read_source(ctx, &source)) {
 		if (!migrating) {
@@ -298,7 +304,7 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 		read_peer(migrating, &source);
 	}
 
-	if (flags & RP_QUARANTINES && quarantined(&source)) {
+	if (flags & RP_QUARANTINES && quarantined(source.q[0], source.q[1])) {
 		key = RP_NO_BUCKET;
 		return decide(ctx, migrating, &source, NO_BUCKET, &key, RP_QUARANTINED);
 	}
@@ -308,9 +314,11 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	} else {
 		hash = rp_hash(&source, group_nonce);
 		/* draw 0, which mostly needs no call */
-		key = rp_pick(hash, rp_fill(n - 1));
-		if (key >= n)
-			key = draw_bucket(hash, 0, n);
+		drawn = rp_pick(hash, rp_fill(n - 1));
+		if (drawn >= n)
+			drawn = draw_bucket(hash, 0, n);
+		ONE_STORE(drawn);
+		key = drawn;
 	}
 
 	wanted = key;

@@ -198,6 +198,18 @@ const struct command commands[] = {
 		.help = "whether live instances serve an empty bucket's exporters",
 	},
 	{
+		.name = "evict",
+		.arguments = "BUCKET",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.handler = command_evict,
+		.help = "takes the sockets of a dead instance out of a bucket",
+		.details =
+			"Of one whose sockets systemd keeps, so that its exporters fail over "
+			"at once: the\nunits call it. If no other instance reads, they stay, and "
+			"queue, until the next\nstart.",
+	},
+	{
 		.section = "Before a group starts, and after its end",
 		.name = "preload",
 		.arguments = "LISTENER...",

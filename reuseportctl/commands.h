@@ -73,6 +73,7 @@ int command_override_delete(struct options *o, char **arguments);
 int command_override_list(struct options *o, char **arguments);
 int command_override_load(struct options *o, char **arguments);
 int command_resize(struct options *o, char **arguments);
+int command_evict(struct options *o, char **arguments);
 int command_failover(struct options *o, char **arguments);
 int command_reset(struct options *o, char **arguments);
 int command_preload(struct options *o, char **arguments);

@@ -155,7 +155,11 @@ receive_notification() {
 	perl -MSocket -e '
 		socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
 		bind($s, pack_sockaddr_un("$ARGV[0]/notify")) or die "bind: $!";
-		recv($s, my $message, 64, 0) // die "notify: $!";
+		my $message = "";
+		until ($message =~ /^READY/) {
+			recv($s, $message, 128, 0) // die "notify: $!";
+			print "$message\n" =~ s/\n(?=.)/ /gr =~ s/-\d+/-COOKIE/r if $message !~ /^READY/;
+		}
 		open(my $log, "<", "$ARGV[0]/live-0.log") or die "log: $!";
 		print "$message ", scalar(grep { /listener nfacctd joined/ } <$log>), "\n";
 	' "$tmp" >"$tmp/notified" &
@@ -178,7 +182,8 @@ start_instances() {
 
 notify_systemd() {
 	wait "$notified" || diag "no notification came"
-	is "index 0 notifies systemd when it has joined" "$(cat "$tmp/notified")" "READY=1 1"
+	is "index 0 has systemd keep its socket when it has joined" "$(sed '$d' "$tmp/notified")" "FDSTORE=1 FDPOLL=0 FDNAME=nfacctd-COOKIE"
+	is "index 0 notifies systemd when it reads" "$(tail -n 1 "$tmp/notified")" "READY=1 1"
 }
 
 refuse_an_index_beyond() {

@@ -161,6 +161,17 @@ nothing_lost() {
 	counted_once
 }
 
+# lost_at_most NAME KILLS: the assertion, of units whose processes were killed so often: a batch each
+lost_at_most() {
+	local lost
+	missing "$1" >"$tmp/missing"
+	lost=$(total_lost)
+	ok "$1: of $(total_sent) flows sent, $lost lost; at most $batch in the hands of each of $2 processes that were killed" \
+		[ "$(total_sent)" -gt 0 -a "$lost" -le $(($2 * batch)) ]
+	diag "$1: $(total_sent) flows sent, $lost lost; $2 processes killed; $(full_buffers) datagrams dropped at full buffers"
+	counted_once
+}
+
 # full_buffers: how many datagrams the kernel had no room for
 full_buffers() {
 	awk '$1 == "Udp:" && $2 == "InDatagrams" {n = split($0, names, " "); next}

@@ -4,6 +4,7 @@
 #include "plugin_hooks.h"
 #include <fnmatch.h>
 #include "reuseport/config.h"
+#include "reuseport/fd_store.h"
 
 struct rp_config reuseport_config = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET};
 
@@ -310,6 +311,8 @@ void reuseport_check_config(char *filename)
   check_templates_file(filename, core);
 
   set_plugin_exit_any();
+  reuseport_inherit_sockets();
+  reuseport_config.is_inherited = reuseport_is_inherited;
 
   rp_set_log(config.debug || debug ? log_libbpf : NULL);
   for (id = 0; id < REUSEPORT_LISTENERS; id++) {

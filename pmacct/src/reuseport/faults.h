@@ -29,6 +29,14 @@ void rp_give_up_bucket(const struct rp_member *m);
    for the group's lock. Returns: 1; 0: there is none; or a negative errno. */
 int rp_evict(struct rp_member *m, __u32 index, __u32 pid);
 
+/*
+ * Takes the sockets of a process that has ended, and which a service manager keeps, out of that bucket of all listeners in which another
+ * instance reads, so that exporters fail over. Leaves them in their buckets otherwise, where they queue until the next start. Calls each() for
+ * every listener from whose bucket it has taken one; may be called while an instance joins. m takes the error.
+ * Returns: 0, or a negative errno.
+ */
+int rp_evict_dead(struct rp_member *m, const struct rp_config *config, __u32 index, void (*each)(const struct rp_member *listener, __u32 pid));
+
 /* Puts an exporter into quarantine. signal: by which the instance of that index ends. For signal handlers, too. Returns: for how many
    seconds, or a negative errno. */
 int rp_convict(const struct rp_member *m, const union rp_addr *exporter, int signal, __u32 index);

@@ -14,6 +14,12 @@
 
 /* ---- opening ---- */
 
+/* Whether the socket in a bucket is one that this instance has from a dead one. */
+static int is_inherited(const struct rp_member *m, const struct rp_bucket *bucket)
+{
+  return m->config->is_inherited && m->config->is_inherited(bucket->cookie);
+}
+
 /* Checks that the object has the maps for which the config has keys. */
 static int check_abilities(struct rp_member *m)
 {
@@ -81,6 +87,12 @@ static int make_listener(struct rp_member *m, char *live, size_t len)
   return err;
 }
 
+/* Whether the socket in our bucket may be replaced. */
+static int may_replace(const struct rp_member *m, const struct rp_bucket *bucket)
+{
+  return m->config->takeover || is_inherited(m, bucket);
+}
+
 static int index_in_use(struct rp_member *m, const struct rp_bucket *bucket)
 {
   char who[128];
@@ -104,7 +116,7 @@ static int open_locked(struct rp_member *m)
   if (err) return err;
 
   m->nonce = rp_get_setting(m, RP_NONCE);
-  if (!c->takeover && !rp_read_bucket(m, c->index, &bucket) && bucket.cookie) return index_in_use(m, &bucket);
+  if (!rp_read_bucket(m, c->index, &bucket) && bucket.cookie && !may_replace(m, &bucket)) return index_in_use(m, &bucket);
 
   return 0;
 }
@@ -171,7 +183,8 @@ int rp_has_ready_peer(const struct rp_member *m)
   struct rp_bucket bucket;
 
   for (__u32 index = 0; index < RP_MAX_BUCKETS; index++)
-    if ((fails_over || index == m->config->index) && !rp_read_bucket(m, index, &bucket) && bucket.cookie && bucket.state == RP_READY)
+    if ((fails_over || index == m->config->index) && !rp_read_bucket(m, index, &bucket) && bucket.cookie && bucket.state == RP_READY &&
+        !is_inherited(m, &bucket))
       return 1;
 
   return 0;
@@ -269,7 +282,7 @@ static int join_locked(struct rp_member *m, int sock, enum rp_state state)
   struct rp_bucket bucket;
   int err, replaces;
 
-  replaces = c->takeover && !rp_read_bucket(m, c->index, &bucket) && bucket.cookie;
+  replaces = !rp_read_bucket(m, c->index, &bucket) && bucket.cookie && may_replace(m, &bucket);
   err = rp_pin_program(m);
   if (!err && replaces) err = attach(m, sock);
   if (!err) err = put_socket(m, sock, replaces ? BPF_ANY : BPF_NOEXIST);

@@ -55,6 +55,8 @@ struct rp_config {
   enum rp_tristate failover; /* RP_UNSET: the group's, or true if there is no live group */
   int takeover;              /* replace the socket of a live instance that has this index */
   int no_quarantine;         /* an exporter that brings this instance down is not put into quarantine */
+  /* Whether the instance has that socket from a dead one of its index, and may replace it; NULL: it has none. */
+  int (*is_inherited)(__u64 cookie);
 };
 
 /* One listener's membership of the group */

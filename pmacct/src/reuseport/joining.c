@@ -6,6 +6,7 @@
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/faults.h"
+#include "reuseport/fd_store.h"
 #include "reuseport/health.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
@@ -89,6 +90,7 @@ void reuseport_join(enum reuseport_listener id)
   if (rp_join(member, listeners[id].sock, reuseport_is_reading() ? RP_READY : RP_STARTING)) refuse(member);
   listeners[id].phase = LISTENER_JOINED;
   listeners[id].joined_ms = reuseport_now_ms();
+  reuseport_store_socket(id);
 
   for (number = 0; number < RP_MAX_BUCKETS; number++)
     if (!rp_read_bucket(member, number, &bucket) && bucket.cookie) live++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a listener, from bind to the end of the daemon: what joining.c, lifecycle.c, receive.c, shutdown.c, plugins.c, threads.c and notify.c
+ * The life of a listener, from bind to the end of the daemon: what joining.c, lifecycle.c, receive.c, shutdown.c, plugins.c, threads.c, orphan.c and notify.c
  * have in common.
  *
  * 1. The main thread moves all listeners of the process from phase to phase, inside reuseport_recvfrom() or reuseport_select().
@@ -119,10 +119,24 @@ extern void reuseport_wait_for_forks(enum reuseport_listener id);
 /* For the main thread of nfacctd and sfacctd, before it forks: waits until these threads have come there. */
 extern void reuseport_wait_for_threads();
 
+/* ---- orphan.c ---- */
+
+/* In the core, before it forks. */
+extern void reuseport_note_core();
+
+/* In each forked child: if it is a plugin, it is not to end without writing when the core is killed. */
+extern void reuseport_outlive_core();
+
 /* ---- notify.c ---- */
 
 /* Tells systemd, or another service manager that sets NOTIFY_SOCKET, that the instance reads: a unit of Type=notify counts as
    started then, and the restart of the next instance may begin. */
 extern void reuseport_notify_ready();
+
+/* Returns: where the service manager listens, for log lines; NULL: there is none. */
+extern const char *reuseport_service_manager();
+
+/* Sends it a message, and a copy of fd, unless that is -1. Returns: 0, or -1 with errno set. */
+extern int reuseport_notify(const char *message, int fd);
 
 #endif

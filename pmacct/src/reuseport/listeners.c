@@ -2,6 +2,7 @@
 /* The table of this process's listeners: see listeners.h. */
 #include "pmacct.h"
 #include <poll.h>
+#include "reuseport/fd_store.h"
 #include "reuseport/health.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
@@ -77,6 +78,7 @@ static void close_listeners()
     if (listener->member.lock >= 0) close(listener->member.lock);
     listener->member.lock = -1;
   }
+  reuseport_close_inherited_in_child();
 }
 
 /*
@@ -113,12 +115,14 @@ static void after_fork()
 static void after_fork_in_child()
 {
   close_listeners();
+  reuseport_outlive_core();
   reuseport_release_signals();
   after_fork();
 }
 
 static void register_fork_handlers()
 {
+  reuseport_note_core();
   pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 
@@ -130,20 +134,19 @@ void reuseport_close_listeners_in_children()
 }
 
 /*
- * Has the kernel find the other sockets of the port alone. close() takes a UDP socket first out of its reuseport group, and then out of
- * the table in which a datagram's socket is looked up: a datagram that comes in between is queued in it, whichever bucket is the
- * exporter's, and lost (Linux 6.18: 3 to 8 of 100 times, at full rate). No datagram comes from a device that does not exist. What is
- * queued can still be read.
+ * close() takes a UDP socket first out of its reuseport group, and then out of the table in which a datagram's socket is looked up: a
+ * datagram that comes in between is queued in it, whichever bucket is the exporter's, and lost (Linux 6.18: 3 to 8 of 100 times, at full
+ * rate). No datagram comes from a device that does not exist.
  */
-static void hide(const struct listener *listener)
+void reuseport_hide(enum reuseport_listener id, int sock)
 {
   const int no_device = INT_MAX;
 
-  if (!setsockopt(listener->sock, SOL_SOCKET, SO_BINDTOIFINDEX, &no_device, sizeof(no_device))) return;
+  if (!setsockopt(sock, SOL_SOCKET, SO_BINDTOIFINDEX, &no_device, sizeof(no_device))) return;
 
   Log(LOG_INFO, "INFO ( %s/core ): reuseport: the kernel still finds the socket of listener %s (%s): a datagram that comes while it is closed "
                 "may be lost. With a key that binds it to a device, give the daemon CAP_NET_RAW.\n",
-      config.name, listener->member.listener, strerror(errno));
+      config.name, reuseport_listener_names[id].name, strerror(errno));
 }
 
 void reuseport_leave_all()
@@ -157,7 +160,7 @@ void reuseport_leave_all()
       Log(LOG_WARNING, "WARN ( %s/core ): reuseport: %s. What arrives until its socket is closed may be lost.\n",
           config.name, listener->member.error);
     /* not DTLS: its sessions are yet to be told that they end */
-    if (listener->sock >= 0 && reuseport_is_udp(id) && id != REUSEPORT_DTLS) hide(listener);
+    if (listener->sock >= 0 && reuseport_is_udp(id) && id != REUSEPORT_DTLS) reuseport_hide(id, listener->sock);
     if (listener->phase != LISTENER_UNBOUND) listener->phase = LISTENER_LEFT;
   }
 }
@@ -171,5 +174,5 @@ int reuseport_any_queued()
     if (listeners[id].sock >= 0 && reuseport_is_udp(id))
       queue[queues++] = (struct pollfd){.fd = listeners[id].sock, .events = POLLIN};
 
-  return poll(queue, queues, 0) > 0 || reuseport_any_in_hand();
+  return poll(queue, queues, 0) > 0 || reuseport_any_inherited_queued() || reuseport_any_in_hand();
 }

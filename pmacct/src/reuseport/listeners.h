@@ -56,10 +56,14 @@ extern void reuseport_enlarge_buffer(int sock);
  */
 extern void reuseport_close_listeners_in_children();
 
+/* Has the kernel find the other sockets of the port alone, but for who selects this one from a bucket, so that it may be closed. What is queued
+   can still be read. */
+extern void reuseport_hide(enum reuseport_listener, int sock);
+
 /* Gives up the buckets of all listeners. The caller holds listeners_mutex. */
 extern void reuseport_leave_all();
 
-/* Returns: whether any UDP listener, of whatever thread, has datagrams queued, in its socket or in its batch. */
+/* Returns: whether any UDP listener, of whatever thread, has datagrams queued, in its socket, in one that was inherited (fd_store.h), or in its batch. */
 extern int reuseport_any_queued();
 
 #endif

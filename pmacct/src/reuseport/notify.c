@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The service manager's protocol, as sd_notify(3) describes it, without libsystemd. */
+/* The service manager's protocol, as sd_notify(3) and sd_pid_notify_with_fds(3) describe it, without libsystemd. */
 #include "pmacct.h"
 #include <sys/un.h>
 #include "reuseport/lifecycle.h"
@@ -23,19 +23,54 @@ static int fill_address(struct sockaddr_un *address, const char *path)
   return offsetof(struct sockaddr_un, sun_path) + len;
 }
 
+/* Adds a copy of fd to the message. control: where it is kept. */
+static void attach_fd(struct msghdr *header, char *control, int fd)
+{
+  struct cmsghdr *rights;
+
+  header->msg_control = control;
+  header->msg_controllen = CMSG_SPACE(sizeof(fd));
+  rights = CMSG_FIRSTHDR(header);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(fd));
+  memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
+}
+
+const char *reuseport_service_manager()
+{
+  const char *path = getenv("NOTIFY_SOCKET");
+
+  return path && *path ? path : NULL;
+}
+
+int reuseport_notify(const char *message, int fd)
+{
+  char control[CMSG_SPACE(sizeof(fd))] __attribute__((aligned(__alignof__(struct cmsghdr)))) = {0};
+  struct iovec text = {(char *) message, strlen(message)};
+  struct sockaddr_un manager;
+  struct msghdr header = {.msg_name = &manager, .msg_iov = &text, .msg_iovlen = 1};
+  int sock, len = fill_address(&manager, reuseport_service_manager()), ret, error;
+
+  if (len < 0) return -1;
+  sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (sock < 0) return -1;
+
+  header.msg_namelen = len;
+  if (fd >= 0) attach_fd(&header, control, fd);
+  ret = sendmsg(sock, &header, 0) < 0 ? -1 : 0;
+  error = errno;
+  close(sock);
+  errno = error;
+
+  return ret;
+}
+
 void reuseport_notify_ready()
 {
-  const char *path = getenv("NOTIFY_SOCKET"), message[] = "READY=1";
-  struct sockaddr_un manager;
-  int sock = -1, len;
+  if (!reuseport_service_manager() || !reuseport_notify("READY=1", -1)) return;
 
-  if (!path || !*path) return;
-
-  len = fill_address(&manager, path);
-  if (len >= 0) sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (sock < 0 || sendto(sock, message, strlen(message), 0, (struct sockaddr *) &manager, len) < 0)
-    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot tell the service manager at %s that this instance reads (%s): the service "
-                     "manager may take this for a failed start and stop it.\n",
-        config.name, path, strerror(errno));
-  if (sock >= 0) close(sock);
+  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot tell the service manager at %s that this instance reads (%s): the service "
+                   "manager may take this for a failed start and stop it.\n",
+      config.name, reuseport_service_manager(), strerror(errno));
 }

@@ -7,6 +7,8 @@
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/exporter_state.h"
+#include "reuseport/faults.h"
+#include "reuseport/fd_store.h"
 #include "reuseport/in_hand.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
@@ -105,26 +107,74 @@ static void let_gather(const struct batch *batch)
   if (wait_ns) sleep_ns(wait_ns);
 }
 
-/*
- * Reads what is in the socket, up to a batch. Waits for the first datagram, as long as SO_RCVTIMEO says, unless flags have MSG_DONTWAIT.
- * Returns: how many it has read, or -1 and errno, as recvmmsg() does.
- */
-static int fill(struct batch *batch, int sock, int flags)
+/* Reads what is in a socket of the listener, up to a batch. Returns: as fill(). */
+static int receive(struct batch *batch, int sock, int flags)
 {
-  int slot, drained = batch->filled < REUSEPORT_BATCH, filled;
-  long long used;
+  int slot, filled;
 
   if (!batch->buffer) set_up(batch, sock);
   batch->next = batch->filled = 0;
   for (slot = 0; slot < REUSEPORT_BATCH; slot++) batch->messages[slot].msg_hdr.msg_namelen = sizeof(batch->senders[slot]);
 
-  used = batch->measures && drained ? used_buffer(sock) : 0;
   batch->in_hand = TRUE;
   filled = recvmmsg(sock, batch->messages, REUSEPORT_BATCH, flags | MSG_WAITFORONE, NULL);
   if (filled > 0)
     batch->filled = filled;
   else
     batch->in_hand = FALSE;
+
+  return filled;
+}
+
+/* Drops what exporters in quarantine have sent before they were. */
+static void drop_quarantined(struct batch *batch, const struct rp_member *member)
+{
+  unsigned int slot, kept = 0;
+  union rp_addr exporter;
+
+  for (slot = 0; slot < batch->filled; slot++) {
+    struct mmsghdr message = batch->messages[slot];
+
+    if (!rp_addr_from_sockaddr(&exporter, message.msg_hdr.msg_name) && rp_is_quarantined(member, &exporter)) continue;
+    /* exchanged, because each has a place of its own in the buffer */
+    batch->messages[slot] = batch->messages[kept];
+    batch->messages[kept++] = message;
+  }
+  batch->filled = kept;
+}
+
+/* Reads what the sockets of instances before this one have queued, if it has inherited any. Returns: whether there was any. */
+static int fill_from_inherited(struct batch *batch)
+{
+  enum reuseport_listener id = batch - batches;
+  int sock;
+
+  for (sock = reuseport_inherited_socket(id); sock >= 0; sock = reuseport_inherited_socket(id)) {
+    if (receive(batch, sock, MSG_DONTWAIT) > 0) {
+      reuseport_count_inherited(id, batch->filled);
+      drop_quarantined(batch, &listeners[id].member);
+      if (holds_any(batch)) return TRUE;
+    }
+    else if (!reuseport_close_inherited(id))
+      return FALSE;
+  }
+
+  return FALSE;
+}
+
+/*
+ * Reads a batch. Waits for the first datagram, as long as SO_RCVTIMEO says, unless flags have MSG_DONTWAIT.
+ * Returns: how many it has read, or -1 and errno, as recvmmsg() does.
+ */
+static int fill(struct batch *batch, int sock, int flags)
+{
+  int drained = batch->filled < REUSEPORT_BATCH, filled;
+  long long used;
+
+  if (fill_from_inherited(batch)) return batch->filled;
+
+  used = batch->measures && drained ? used_buffer(sock) : 0;
+  filled = receive(batch, sock, flags);
   if (used && filled > 0 && filled < REUSEPORT_BATCH) reuseport_pace_measure(&batch->pace, filled, used);
   batch->measures = reuseport_pace_count(&batch->pace, reuseport_now_ns(), batch->filled);
 
@@ -268,8 +318,8 @@ int reuseport_select_batches(int nfds, fd_set *ready)
   for (id = 0; id < REUSEPORT_LISTENERS; id++) {
     int sock = listeners[id].sock;
 
-    if (sock < 0 || !FD_ISSET(sock, ready) || !batches[id].buffer) continue;
-    if (!holds_any(&batches[id])) {
+    if (sock < 0 || !FD_ISSET(sock, ready)) continue;
+    if (!holds_any(&batches[id]) && !fill_from_inherited(&batches[id])) {
       batches[id].in_hand = FALSE;
       continue;
     }

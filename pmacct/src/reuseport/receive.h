@@ -6,7 +6,7 @@
  *    reads the listener touches its batch.
  * 2. Datagrams of a listener keep their order. Each comes with the length, the truncation and the sender that recvfrom() gives.
  * 3. What is in a batch counts as queued: an instance that drains hands it out before it ends. SIGKILL loses it: at most REUSEPORT_BATCH
- *    datagrams of each UDP listener, beside what is in the socket's queue.
+ *    datagrams of each UDP listener, beside what is in the socket's queue, which systemd keeps (fd_store.h).
  * 4. Children have a copy of the batches, and never read them.
  */
 #ifndef REUSEPORT_RECEIVE_H

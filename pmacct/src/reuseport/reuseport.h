@@ -154,6 +154,9 @@ extern void reuseport_note_position(const struct ring *, struct ch_status *);
  */
 extern void reuseport_note_read(const void *zmq_host, const void *buffer);
 
+/* For a plugin that is about to end: if that is because its core was killed, it writes first what it has. */
+extern void reuseport_end_orphan();
+
 /* Notes that this process has made a socket file at path. */
 extern void reuseport_made(const char *path);
 

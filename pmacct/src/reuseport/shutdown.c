@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
+#include "reuseport/fd_store.h"
 #include "reuseport/health.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
@@ -146,6 +147,7 @@ static void finish(int level, const char *how)
   Log(level, "%s ( %s/core ): reuseport: %s: handled %llu more datagrams in %lld ms since it left.\n",
       level == LOG_WARNING ? "WARN" : "INFO", config.name, how, draining.handled, reuseport_now_ms() - draining.began_ms);
   reuseport_stop_watch();
+  reuseport_empty_store();
   wait_for_plugins();
 
   /* otherwise handle_falling_child() (signals.c, 1.7.6 to 1.7.9) may exit with an error first, when the plugins end */

@@ -165,7 +165,8 @@ static int evict_from(const struct rp_member *member, __u32 index, __u32 its_pid
   return rp_evict(&copy, index, its_pid) > 0;
 }
 
-/* Empties the buckets of an instance whose watch does not look any more. */
+/* Empties the buckets of an instance whose watch does not look any more. Not without failover: its exporters would be refused, other than
+   queue until it goes on, or the next one of that index inherits its sockets. */
 static void evict(__u32 index)
 {
   struct rp_instance *other = &health.all[index];
@@ -175,7 +176,7 @@ static void evict(__u32 index)
   /* the record is of that instance: not of one before it, whose pid it has again, as in a container, and that has not come so far yet */
   if (rp_read_bucket(health.member, index, &bucket) || !bucket.cookie || bucket.pid != other->pid) return;
   for (id = 0; id < REUSEPORT_LISTENERS; id++)
-    if (listeners[id].phase == LISTENER_JOINED && evict_from(&listeners[id].member, index, other->pid)) evicted++;
+    if (listeners[id].phase == LISTENER_JOINED && rp_fails_over(&listeners[id].member) && evict_from(&listeners[id].member, index, other->pid)) evicted++;
   if (!evicted) return;
 
   other->signal = 0;

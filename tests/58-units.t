@@ -1,0 +1,170 @@
+#!/bin/sh
+# The units, run by a systemd: what an instance had queued when it was killed is read by the next one. Lost is what it had in its hands: at
+# most one batch. Other instances serve its exporters meanwhile; without others, the socket that systemd keeps goes on to queue.
+. "${0%/*}/lib/systemd.sh"
+need_traffic
+need jq systemd systemctl
+sandbox
+
+# configure NAME PORT COUNT [LINE...]: as config; the output is where received_by_period looks for it
+configure() {
+	local name="$1"
+	config "$@" "$by_period" "print_output_file[p]: $tmp/$name.csv" "nfacctd_templates_file: $tmp/$name.json"
+}
+
+# kill_main UNIT COUNT: SIGKILL for one of COUNT instances, and waits until the next process reads, and has read what that one had queued
+kill_main() {
+	local since
+	was=$(main_of "$1") since=$(date +%s%N)
+	kill -KILL "$was"
+	while [ "$2" -gt 1 ] && is_live "${1%@*}" "${1#*@}"; do continue; done
+	[ "$2" -eq 1 ] || diag "$1: its bucket was empty $(ms_since "$since") ms after SIGKILL, as seen every few ms"
+	ok "$1: pid $was is killed; another one is started" await 30 restarted "$1" "$was"
+	ok "$1: then systemd keeps the socket of that one alone" await 5 is_stored "$1" 1
+}
+
+# is_live NAME INDEX: whether the bucket of its listener nfacctd has a socket
+is_live() {
+	"$reuseportctl" --pin-path "$bpffs/$1" --json --listener nfacctd status | jq -e ".listeners[0].buckets[$2].live" >/dev/null
+}
+
+# is_stored UNIT N: whether systemd keeps so many sockets of it
+is_stored() {
+	[ "$(of "$1" NFileDescriptorStore)" -eq "$2" ]
+}
+
+# stop_units NAME COUNT: stops these, when they have read what is queued, and their plugins have written
+stop_units() {
+	local i
+	for i in $(seq 0 $(($2 - 1))); do
+		ok "$1@$i stops" quietly systemctl --user stop "$1@$i"
+		is "$1@$i: its result; sockets that systemd keeps" "$(of "$1@$i" Result) $(of "$1@$i" NFileDescriptorStore)" "success 0"
+	done
+}
+
+# inherited NAME INDEX: how many datagrams its processes have read from the sockets of those before them
+inherited() {
+	sed -n 's/.*has read the \([0-9]*\) datagrams that an instance before it had queued.*/\1/p' "$tmp/$1-$2.log" | awk '{n += $1} END {print n + 0}'
+}
+
+# One of three is killed three times, and once more after an upgrade
+kill_one_of_three() {
+	local i
+	configure live 2100 3
+	unit live
+	for i in 0 1 2; do up live@$i; done
+	start_traffic mixed 2100 period=50
+	sleep 2
+	for i in 1 2 3; do
+		kill_main live@1 3
+		ok "live@1: 'evict' has taken pid $was out of its bucket" has_line "$tmp/live-1.log" "^nfacctd: pid $was has ended, and its socket is out of bucket 1"
+		sleep 2
+	done
+	ok "live@1: systemctl reload" quietly systemctl --user reload live@1
+	ok "live@1: systemd keeps the socket of its successor alone" await 5 is_stored live@1 1
+	kill_main live@1 3
+	sleep 1
+	stop_traffic
+	await 20 queues_empty 2100 || true
+	stop_units live 3
+	lost_at_most live 4
+	diag "live: $(inherited live 1) datagrams were in the sockets of the four"
+}
+
+# The only one: nobody else reads, so that its socket stays in its bucket and goes on to queue
+kill_the_only_one() {
+	configure single 2101 1 "nfacctd_pipe_size: 8000000"
+	unit single
+	up single@0
+	rm -f "$tmp"/traffic.*.report
+	start_sender traffic mixed 4 2101 exporters=20 rate=1000 period=50
+	sleep 2
+	kill_main single@0 1
+	ok "single@0: its socket stayed in the bucket" not has_line "$tmp/single-0.log" 'is out of bucket'
+	sleep 1
+	stop_traffic
+	await 20 queues_empty 2101 || true
+	stop_units single 1
+	at_least "datagrams that the next process has read from the socket of the one before" "$(inherited single 0)" 1000
+	lost_at_most single 1
+}
+
+# What an exporter in quarantine has queued does not bring down the next one
+kill_by_poison() {
+	local i
+	configure poison 2102 2
+	unit poison "Environment=LD_PRELOAD=$tools/bad_apple.so"
+	up poison@0
+	up poison@1
+	rm -f "$tmp"/traffic.*.report
+	start_sender traffic mixed 4 2102 exporters=20 rate=1000 period=50
+	sleep 1
+	for i in 0 1; do kill -STOP "$(main_of poison@$i)"; done
+	perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "10.9.0.1", PeerAddr => "127.0.0.1:2102");
+		$s->send("CRSH    ") for 1 .. 1000'
+	for i in 0 1; do kill -CONT "$(main_of poison@$i)"; done
+	sleep 8
+	stop_traffic
+	is "1000 datagrams that crash who decodes them: instances that were started again" $(($(of poison@0 NRestarts) + $(of poison@1 NRestarts))) 1
+	at_least "datagrams that the next process found in the old socket" $(($(inherited poison 0) + $(inherited poison 1))) 300
+	await 20 queues_empty 2102 || true
+	stop_units poison 2
+	lost_at_most poison 1
+}
+
+# stops_at_work PID: stops the process; succeeds if it is in no system call then, and lets it go on otherwise
+stops_at_work() {
+	kill -STOP "$1"
+	await 5 grep -q '^State:.T' "/proc/$1/status"
+	grep -q '^-1 ' "/proc/$1/syscall" && return
+	kill -CONT "$1"
+	return 1
+}
+
+# A plugin has not read what its core has handed to it when that is killed: it reads its ring first, and then writes
+kill_beside_a_full_ring() {
+	local plugin
+	configure ring 2104 2 "plugin_pipe_size: 64000000"
+	unit ring
+	up ring@0
+	up ring@1
+	rm -f "$tmp"/traffic.*.report
+	start_sender traffic mixed 4 2104 exporters=20 rate=10000 period=50
+	sleep 1
+	plugin=$(pgrep -P "$(main_of ring@1)")
+	ok "ring@1: its plugin is stopped while it reads its ring" wait_for 60 stops_at_work "$plugin"
+	sleep 0.5
+	kill_main ring@1 2
+	kill -CONT "$plugin"
+	ok "ring@1: and ends when it has written" await 20 gone "$plugin"
+	sleep 1
+	stop_traffic
+	await 20 queues_empty 2104 || true
+	stop_units ring 2
+	ok "ring@1: its plugin has noticed the end of its core" has_line "$tmp/ring-1.log" 'the core has ended. Writing what there is'
+	lost_at_most ring 1
+}
+
+# A stop in the middle of an upgrade: nothing of the instance runs on
+stop_in_upgrade() {
+	local reload
+	configure upgrade 2103 1
+	unit upgrade
+	up upgrade@0
+	mkfifo "$tmp/fifo"
+	echo "pre_tag_map: $tmp/fifo" >>"$tmp/upgrade.conf"
+	systemctl --user reload upgrade@0 2>/dev/null &
+	reload=$!
+	await 10 sh -c "[ \$(pgrep -fc '$tmp/sbin/nfacctd.*upgrade-0.conf') -ge 2 ]" || true
+	ok "upgrade@0 stops, while its successor starts" quietly systemctl --user stop upgrade@0
+	wait $reload || true
+	is "processes of it that are left" "$(pgrep -fc "$tmp/sbin/nfacctd.*upgrade-0.conf" || true)" 0
+}
+
+start_systemd
+kill_one_of_three
+kill_the_only_one
+kill_by_poison
+kill_beside_a_full_ring
+stop_in_upgrade
+done_testing
