@@ -7,6 +7,8 @@
 . "$root/tests/lib/traffic.sh"
 
 export XDG_RUNTIME_DIR=/run/reuseport
+# where systemd is, if it has no link in /usr/bin
+PATH=$PATH:/usr/lib/systemd:/lib/systemd
 
 # start_systemd: $systemd is its process
 start_systemd() {
