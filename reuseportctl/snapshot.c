@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A snapshot of a group: see snapshot.h. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,9 @@ static int takes_traffic(const struct sock *foreign, const struct sock *ours)
 		    (ours->v6only || !is_any(ours->addr));
 
 	if (apart || (ours->family == AF_INET && foreign->family == AF_INET6))
+		return 0;
+	/* hidden: it drains, see hide() in listeners.c */
+	if (foreign->device == INT_MAX)
 		return 0;
 	if (foreign->connected || (foreign->device && !ours->device))
 		return 1;

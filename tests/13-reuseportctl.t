@@ -162,7 +162,7 @@ load_all_or_nothing() {
 
 delete_overrides() {
 	ok "override delete" quietly "$reuseportctl" override delete 127.0.0.0/24
-	says "override delete: a prefix that is not there" 1 "127.0.0.0/24 is not among the overrides of the group $pins" override delete 127.0.0.0/24
+	says "override delete: a prefix that is not there" 1 "127.0.0.0/24 is neither among the overrides of the group $pins" override delete 127.0.0.0/24
 	says "shrinking past an override" 1 "cannot shrink the group $pins to 2 buckets: (an override has 127.0.0.7/32 in bucket 2|a bucket beyond)" resize 2
 	says "a bucket that is not there" 1 "bucket 9 for 10.0.0.0/8 is not one of the group" override add 10.0.0.0/8 9
 	: >"$tmp/none"
