@@ -14,7 +14,8 @@ contents() {
 	for kind in map prog; do
 		bpftool -f -j $kind show | jq -c '.[] | select(.pinned // [] | length > 0) | [.id, .name, .pinned]'
 	done
-	find "$bpffs" -type f ! -name '*.debug' ! -name '_*' | sort | while read -r pin; do
+	# not instances: those that are live write there all the time
+	find "$bpffs" -type f ! -name '*.debug' ! -name '_*' ! -name instances | sort | while read -r pin; do
 		echo "$pin"
 		bpftool map dump pinned "$pin"
 	done

@@ -197,7 +197,7 @@ bear_load() {
 
 # feed_fifo: whoever opens it finds it empty; the map is read more than once
 feed_fifo() {
-	for _ in 1 2 3 4 5; do timeout 5 sh -c ': >"$1"' sh "$tmp/fifo" || return 0; done
+	for _ in 1 2 3 4 5; do timeout 5 dd if=/dev/null of="$tmp/fifo" 2>/dev/null || return 0; done
 }
 
 # One that waits for something while it starts, before others do
