@@ -76,7 +76,7 @@ help:
 	@echo "make check-releases  every release of pmacct that can be fetched"
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
 	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch of the series"
-	@echo "make check-systemd   the units, run by systemd in qemu: start, upgrade, reboot"
+	@echo "make check-systemd   the units, run by systemd, here and in qemu: start, upgrade, SIGKILL, reboot"
 	@echo "make fuzz            nfacctd's and sfacctd's decoders, with sanitizers, for SECONDS=N (300)"
 	@echo "make check-fresh     'sudo make demo' and 'sudo make check' on a fresh Debian 12 and 13"
 	@echo "make lint       the checks of the source and the patches"
@@ -254,7 +254,9 @@ check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 # other; the others two at a time. Each has namespaces of its own.
 T :=
 QUICK   := 00 10 11 12 13 16 17 27
-ALONE   := 20 24 28 33 35 40 41 42 43 44 48 49 50 55 57 58 59
+ALONE   := 20 24 28 33 35 40 41 42 43 44 48 49 50 55 57 59
+# Minutes with a systemd of its own: 'make check-systemd' runs it, and 'make check T=58'
+UNITS   := 58
 # The longest of the others begin, so that neither process is left with one of them at the end
 LONG    := 00 46 01 12 31 36
 CHOSEN   = $(sort $(wildcard $(T:%=tests/%*.t)))
@@ -267,7 +269,7 @@ STOCK    = $(if $(T),$(filter tests/26-%,$(CHOSEN)),all)
 check: build/.deps-check build debug $(if $(STOCK),build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built) check-tools
 	@$(if $(T),$(if $(CHOSEN),$(PROVE) $(CHOSEN),$(error no test is called tests/$(T)*.t)), \
 		status=0; \
-		$(PROVE) --jobs 3 $(call tests,$(LONG)) $(filter-out $(call tests,$(ALONE) $(LONG)),$(wildcard tests/*.t)) || status=1; \
+		$(PROVE) --jobs 3 $(call tests,$(LONG)) $(filter-out $(call tests,$(ALONE) $(LONG) $(UNITS)),$(wildcard tests/*.t)) || status=1; \
 		$(PROVE) $(call tests,$(ALONE)) || status=1; \
 		exit $$status)
 
@@ -285,6 +287,11 @@ check-kernels check-libbpf check-compilers check-debian check-commits check-syst
 check-releases: build/.deps-build build/.deps-check
 check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd:
 	scripts/ci/$@
+
+.PHONY: check-units
+check-systemd: check-units
+check-units: build debug check-tools build/.deps-check
+	$(PROVE) $(call tests,$(UNITS))
 
 # It builds in a chroot
 .PHONY: check-fresh
