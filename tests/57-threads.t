@@ -6,7 +6,7 @@ need_daemons
 sandbox
 
 library=$root/tests/bin/held_lock.so
-rounds=3
+rounds=2
 sent=1000
 
 set_up() {

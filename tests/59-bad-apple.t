@@ -184,10 +184,14 @@ crash_by_session() {
 	start_again
 }
 
+faults_logged() {
+	cat "$tmp"/live-[012].log | grep -cE 'has not read for|has not run for|does not come to an end' || true
+}
+
 # Busy processes take the time of all CPUs: nobody is taken for one that hangs. The instances have the priority of the busy ones.
 bear_load() {
 	local i before
-	before=$(cat "$tmp"/live-[012].log | grep -cE 'has not read for|has not run for|does not come to an end')
+	before=$(faults_logged)
 	: >"$tmp/busy"
 	for i in 0 1 2; do pgrep -P "$(pid_of live $i)" | xargs renice -n 0 -p "$(pid_of live $i)" >/dev/null; done
 	for i in $(seq $((4 * $(nproc)))); do
@@ -197,7 +201,7 @@ bear_load() {
 	sleep 8
 	while read -r i; do kill "$i"; done <"$tmp/busy"
 	is "beside $((4 * $(nproc))) busy processes on $(nproc) CPUs, instances that are taken out" \
-		$(($(cat "$tmp"/live-[012].log | grep -cE 'has not read for|has not run for|does not come to an end') - before)) 0
+		$(($(faults_logged) - before)) 0
 	is "and instances that have ended" "$(dead)" 0
 }
 
