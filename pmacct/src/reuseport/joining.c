@@ -119,19 +119,9 @@ static void *watch_peers(void *arg)
   return NULL;
 }
 
-/* Starts the helper thread, which has all signals blocked: they go to the threads that upstream has for them. */
 static void start_watching_peers(enum reuseport_listener id)
 {
-  sigset_t all, before;
-  pthread_t thread;
-
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
-  if (pthread_create(&thread, NULL, watch_peers, (void *) (intptr_t) id))
-    reuseport_join(id);
-  else
-    pthread_detach(thread);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (reuseport_start_thread(watch_peers, (void *) (intptr_t) id)) reuseport_join(id);
 }
 
 void reuseport_step_back_if_stuck(int ms)

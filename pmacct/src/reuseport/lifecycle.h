@@ -113,6 +113,9 @@ extern void reuseport_send_gathered();
 
 /* ---- threads.c ---- */
 
+/* Starts a thread of our own, which has all signals blocked: they go to the threads that upstream has for them. Returns: 0, or an errno. */
+extern int reuseport_start_thread(void *(*run)(void *), void *arg);
+
 /* For a thread of BGP, BMP or telemetry, before it selects for the first time: waits until the core has forked all plugins. */
 extern void reuseport_wait_for_forks(enum reuseport_listener id);
 

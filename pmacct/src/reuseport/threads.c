@@ -68,3 +68,19 @@ void reuseport_wait_for_threads()
           config.name, reuseport_listener_names[id].name, THREADS_MAX_MS / 1000);
   }
 }
+
+int reuseport_start_thread(void *(*run)(void *), void *arg)
+{
+  sigset_t all, before;
+  pthread_t thread;
+  int err;
+
+  /* a fault of the thread itself is fatal nevertheless: such signals cannot be blocked */
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  err = pthread_create(&thread, NULL, run, arg);
+  if (!err) pthread_detach(thread);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+  return err;
+}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The watch, a thread that looks after the others of this instance, and after other instances: see health.h. */
 #include "pmacct.h"
-#include <pthread.h>
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/faults.h"
@@ -239,17 +238,10 @@ static void *watch(void *unused)
 
 void reuseport_start_watch_thread()
 {
-  sigset_t all, before;
-  pthread_t thread;
+  int err = reuseport_start_thread(watch, NULL);
 
-  /* its own faults are fatal as those of any other thread: such signals cannot be blocked */
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
-  if (pthread_create(&thread, NULL, watch, NULL))
+  if (err)
     Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot start a thread (%s): nobody sees it if this instance hangs. Raise the limit of "
                      "threads (ulimit -u, TasksMax).\n",
-        config.name, strerror(errno));
-  else
-    pthread_detach(thread);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+        config.name, strerror(err));
 }
