@@ -166,7 +166,7 @@ for my $line (@short) {
 my @one = (
 	(map { ["CPU time of the core for a datagram, $_, ns", 'core', $_] } @{$seen{core}{metrics} // []}),
 	(map { ["datagrams a second without loss, $_ buffer", 'limit', "$_ buffer, datagrams a second", "$_ buffer, at the exporters' own limit"] }
-		'default', '16 MiB'),
+		'default', '212,992 bytes', '16 MiB'),
 	['system calls for a datagram at 100,000/s', 'calls', '100000/s'],
 	(map { ["us until 99 of 100 datagrams are handed on, at $_", 'latency', $_] } @{$seen{latency}{metrics} // []}),
 );

@@ -185,7 +185,7 @@ fail_over() {
 	awk '/^udp/ {print $2, $4}' "$tmp/connect" | sort >"$tmp/arrived"
 	where_says >"$tmp/where"
 	ok "all are where 'where' says" diff "$tmp/arrived" "$tmp/where"
-	failed_over=$(ctl --json where 127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 127.0.0.8 127.0.0.9 | jq -c '[.[] | select(.failover)][0] | .bucket, .by, .live' | tr '\n' ' ')
+	failed_over=$(ctl --json where 127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 127.0.0.8 $(seq -f 127.0.1.%g 60) | jq -c '[.[] | select(.failover)][0] | .bucket, .by, .live' | tr '\n' ' ')
 	is "where says of them that it is failover" "$failed_over" '2 "hash" true '
 	is "status counts them" "$(ctl --json --listener listen_udp status | jq '[.listeners[0].buckets[].failover] | add > 0')" true
 	run status
