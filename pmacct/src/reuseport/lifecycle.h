@@ -17,6 +17,9 @@
 #define REUSEPORT_WAIT_MS    50 /* how long a thread waits for its sockets at most: a signal is answered within 150 ms */
 #define REUSEPORT_PLUGINS_MS 20 /* how often to look whether the plugins read, while they do not yet */
 
+/* How long to wait at most for plugins to read the last buffer: as long as upstream waits for those that have read it, too */
+#define REUSEPORT_LAST_READ_MS 2000
+
 /* ---- joining.c, beside reuseport_bind() and reuseport_listen() ---- */
 
 /* Puts the listener's socket into its bucket, or exits. The caller holds listeners_mutex. */

@@ -319,12 +319,56 @@ void reuseport_wait_for_children()
   _exit(1);
 }
 
+/* ---- the ring ---- */
+
+/* Returns: where the buffer behind that one is, as exec_plugins() has it (plugin_hooks.c, 1.7.6 to 1.7.9). */
+static const char *next_buffer(const struct ring *rg, const char *buffer, u_int64_t size)
+{
+  const char *next = buffer + size;
+
+  return next + size > rg->end ? rg->base : next;
+}
+
 int reuseport_ring_is_read(const struct ring *rg, const struct ch_status *status, u_int64_t bufsz)
 {
-  const char *next = rg->base + status->last_buf_off + bufsz;
+  return rg->ptr == next_buffer(rg, rg->base + status->last_buf_off, bufsz);
+}
 
-  /* as exec_plugins() does (plugin_hooks.c, 1.7.6 to 1.7.9) */
-  if (next + bufsz > rg->end) next = rg->base;
+/*
+ * Returns: whether the plugin has read the last buffer, which fill_pipe_buffer() has handed to it. If it sleeps before that, it had looked
+ * into the ring before the buffer was there, and the core at `wakeup` before it was set: the core notifies it once more.
+ */
+static int has_read_last(struct channels_list_entry *channel)
+{
+  long long end = next_buffer(&channel->rg, channel->rg.ptr, channel->bufsize) - channel->rg.base + 1;
 
-  return rg->ptr == next;
+  if (channel->plugin->cfg.pipe_zmq) return has_read_pipe(channel);
+  /* the memory plugin: it does not publish where it reads, and what it has ends with it */
+  if (channel->request) return TRUE;
+  if ((long long) __atomic_load_n(&channel->status->read_at, __ATOMIC_ACQUIRE) == end) return TRUE;
+
+  if (channel->status->wakeup) {
+    channel->status->wakeup = FALSE;
+    if (write(channel->pipe, &channel->rg.ptr, CharPtrSz) < 0) return TRUE; /* the plugin has ended */
+  }
+
+  return FALSE;
+}
+
+int reuseport_plugins_have_read()
+{
+  long long deadline = reuseport_now_ms() + REUSEPORT_LAST_READ_MS;
+  struct channels_list_entry *channel;
+  int idx = 0;
+
+  if (!reuseport_enabled()) return FALSE;
+
+  while ((channel = channel_at(idx)) && reuseport_now_ms() < deadline) {
+    if (has_read_last(channel))
+      idx++;
+    else
+      reuseport_sleep_ms(1);
+  }
+
+  return TRUE;
 }

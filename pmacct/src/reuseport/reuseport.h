@@ -145,6 +145,10 @@ struct ring;
 struct ch_status;
 extern int reuseport_ring_is_read(const struct ring *, const struct ch_status *, u_int64_t bufsz);
 
+/* For PM_sigint_handler(), which has handed the last buffers to the plugins: waits until they have read them. Returns: FALSE, at once,
+   without the keys. */
+extern int reuseport_plugins_have_read();
+
 /* For a plugin, before it reads the next buffer of its ring: publishes where that is, so that the core does not overwrite it. */
 extern void reuseport_note_position(const struct ring *, struct ch_status *);
 
