@@ -120,7 +120,7 @@ export_by_nfprobe() {
 # record_exporters: what they export of 10,000 packets of 1,000 flows, less what a busy machine did not record
 record_exporters() {
 	local version address
-	for address in $addresses; do ip address add $address/32 dev lo; done
+	for address in $addresses; do ip address add "$address/32" dev lo; done
 	record "$tmp/traffic" 2999 "$tools/exporter" netflow5 4 2999 exporters=200 ports=5 datagrams=10 rate=5000
 	for version in 9 10; do
 		record "$tmp/softflowd.$version" 2200 export_by_softflowd $version
