@@ -235,8 +235,9 @@ tests/bin/%.so: %.c
 	@mkdir -p tests/bin
 	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) -fno-builtin -shared -fPIC $(LDFLAGS) -o $@ $< -ldl
 
-fuzz: build
-	scripts/ci/fuzz $(SECONDS)
+fuzz: build check-tools
+	RECORDINGS=$(CURDIR)/build/recordings tests/53-real-exporters.t
+	FUZZ_PCAPS=build/recordings scripts/ci/fuzz $(SECONDS)
 
 EXPORTER := $(patsubst %.c,build/obj/%.o,$(wildcard tests/tools/exporter*.c))
 

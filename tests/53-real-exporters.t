@@ -4,6 +4,7 @@
 # those of one undisturbed instance.
 #
 #   RECORDED_ROUTERS  a clone of pmacct's repository: https://github.com/pmacct/pmacct; or none
+#   RECORDINGS        a directory that gets what softflowd, nfprobe and sfprobe have exported, and nothing else is done: for make fuzz
 . "${0%/*}/lib/traffic.sh"
 need_traffic
 need perl git tcpdump softflowd
@@ -112,9 +113,17 @@ export_by_softflowd() {
 }
 
 export_by_nfprobe() {
-	printf '%s\n' "pcap_savefile: $tmp/traffic" "plugins: nfprobe[p]" "sampling_rate: 10" "aggregate: src_host, dst_host, src_port, dst_port, proto" \
-		"nfprobe_receiver: 192.0.2.$((100 + $1)):2200" "nfprobe_version: $1" >"$tmp/nfprobe.conf"
-	"$tree/src/pmacctd" -f "$tmp/nfprobe.conf"
+	export_by_pmacctd "nfprobe_receiver: 192.0.2.$((100 + $1)):2200" "nfprobe_version: $1" "plugins: nfprobe[p]"
+}
+
+export_by_sfprobe() {
+	export_by_pmacctd "sfprobe_receiver: 127.0.0.1:2200" "plugins: sfprobe[p]"
+}
+
+# export_by_pmacctd KEY...
+export_by_pmacctd() {
+	printf '%s\n' "$@" "pcap_savefile: $tmp/traffic" "sampling_rate: 10" "aggregate: src_host, dst_host, src_port, dst_port, proto" >"$tmp/pmacctd.conf"
+	"$tree/src/pmacctd" -f "$tmp/pmacctd.conf"
 }
 
 # record_exporters: what they export of 10,000 packets of 1,000 flows, less what a busy machine did not record
@@ -155,6 +164,14 @@ recorded_routers() {
 	done <"$tmp/recordings"
 }
 
+if [ -n "${RECORDINGS:-}" ]; then
+	record_exporters
+	record "$tmp/sfprobe.5" 2200 export_by_sfprobe
+	mkdir -p "$RECORDINGS"
+	ok "recordings are in $RECORDINGS" cp "$tmp"/softflowd.9 "$tmp"/softflowd.10 "$tmp"/nfprobe.9 "$tmp"/nfprobe.10 "$tmp"/sfprobe.5 "$RECORDINGS"
+	done_testing
+	exit
+fi
 real_exporters
 case ${RECORDED_ROUTERS:-} in
 none) diag "RECORDED_ROUTERS is none: recorded routers are left out" ;;
