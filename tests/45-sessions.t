@@ -99,6 +99,7 @@ connect() {
 	ok "off: 60 sessions come up" await 60 routers_are_up off
 	ok "off: all have been read" await 10 have_begun off 60
 	ok "loop: 60 sessions come up" await 60 routers_are_up loop
+	ok "loop: all have been read" await 10 have_begun loop 60
 	peers "$(port_of loop)" "$(pid_of loop 1)" | sort >"$tmp/loop.owned"
 	at_least "loop: sessions of index 1" "$(wc -l <"$tmp/loop.owned")" 10
 	die_early

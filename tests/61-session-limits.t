@@ -32,11 +32,6 @@ status() {
 	"$reuseportctl" --pin-path "$bpffs/$1" --json status | jq -c ".listeners[0].buckets | $2"
 }
 
-# refused NAME: how many sessions each instance has refused
-refused() {
-	status "$1" '[.[].sessions_refused]'
-}
-
 # sessions PORT: how many sessions are up
 sessions() {
 	ss -Htn state established sport = :"$1" | wc -l
@@ -63,13 +58,17 @@ unset_max_peers() {
 	is "its limit of open files is raised as far as select() goes" "$(awk '/^Max open files/ {print $4}' "/proc/$(pid_of few 0)/limits")" 1024
 	start_routers few bmp 1790 10
 	ok "20 routers: 4 of them have a session with each instance" await 20 has_sessions 1790 8
-	ok "the others are refused, again and again, by both" await 20 eval '[ "$(status few "all(.[]; .sessions_refused >= 8)")" = true ]'
+	ok "the others are refused, again and again, by both" await 20 both_refuse
 	like "which their logs say" "$(cat "$tmp/few-0.log")" \
 		'^WARN.*: listener bmp has refused [0-9]+ more sessions, for bmp_daemon_max_peers is 4: set it'
 	like "and that a failover brings more than there is room for" "$(cat "$tmp/few-0.log")" \
 		'^WARN.*: listener bmp has 4 sessions with 2 instances live: if one of them ends, about 8 come to each other one, but bmp_daemon_max_peers is 4'
 	check_marks
 	kill_routers few
+}
+
+both_refuse() {
+	[ "$(status few 'all(.[]; .sessions_refused >= 8)')" = true ]
 }
 
 check_marks() {

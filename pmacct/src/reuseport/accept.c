@@ -11,9 +11,9 @@
 #include "reuseport/listeners.h"
 #include "reuseport/room.h"
 
-#define SPARE       16    /* descriptors that sessions leave for logs, maps and brokers */
-#define LOG_MS      60000 /* how often refused sessions are logged */
-#define NO_ROOM_MS  100   /* a pause, if a connection can neither be accepted nor closed: select() would return at once */
+#define SPARE      16    /* descriptors that sessions leave for logs, maps and brokers */
+#define LOG_MS     60000 /* how often refused sessions are logged */
+#define NO_ROOM_MS 100   /* a pause, if a connection can neither be accepted nor closed: select() would return at once */
 
 /* With listeners_mutex held, by whatever thread. */
 static fd_set sessions;  /* descriptors that were a session's at some time */

@@ -11,9 +11,18 @@
 #include "reuseport/listeners.h"
 #include "reuseport/room.h"
 
-static const enum reuseport_listener with_sessions[] = {REUSEPORT_BGP, REUSEPORT_BMP, REUSEPORT_TELEMETRY_TCP};
+/* Those with sessions */
+static const struct kind {
+  enum reuseport_listener id;
+  const char *key;
+  int usual; /* if the key is not set */
+} kinds[] = {
+    {REUSEPORT_BGP, "bgp_daemon_max_peers", MAX_BGP_PEERS_DEFAULT},
+    {REUSEPORT_BMP, "bmp_daemon_max_peers", BMP_MAX_PEERS_DEFAULT},
+    {REUSEPORT_TELEMETRY_TCP, "telemetry_daemon_max_peers", TELEMETRY_MAX_PEERS_DEFAULT},
+};
 
-#define KINDS (int) (sizeof(with_sessions) / sizeof(with_sessions[0]))
+#define KINDS (int) (sizeof(kinds) / sizeof(kinds[0]))
 
 /* ---- what the config has ---- */
 
@@ -38,19 +47,19 @@ int reuseport_max_peers(enum reuseport_listener id)
 
 const char *reuseport_max_peers_key(enum reuseport_listener id)
 {
-  return id == REUSEPORT_BGP ? "bgp_daemon_max_peers" : id == REUSEPORT_BMP ? "bmp_daemon_max_peers" : "telemetry_daemon_max_peers";
-}
+  int kind;
 
-/* By default, as its thread sets it. */
-static int default_peers(enum reuseport_listener id)
-{
-  return id == REUSEPORT_BGP ? MAX_BGP_PEERS_DEFAULT : id == REUSEPORT_BMP ? BMP_MAX_PEERS_DEFAULT : TELEMETRY_MAX_PEERS_DEFAULT;
+  for (kind = 0; kind < KINDS; kind++)
+    if (kinds[kind].id == id) return kinds[kind].key;
+
+  return NULL;
 }
 
 /* A log file with the router in its name is one for each session. */
 static int descriptors_each(enum reuseport_listener id)
 {
-  const char *log = id == REUSEPORT_BGP ? config.bgp_daemon_msglog_file : id == REUSEPORT_BMP ? config.bmp_daemon_msglog_file : config.telemetry_msglog_file;
+  const char *log = id == REUSEPORT_BGP ? config.bgp_daemon_msglog_file : id == REUSEPORT_BMP ? config.bmp_daemon_msglog_file
+                                                                                              : config.telemetry_msglog_file;
 
   return 1 + (log && strchr(log, '$')) + (id == REUSEPORT_BGP && config.bgp_xconnect_map);
 }
@@ -73,15 +82,13 @@ void reuseport_check_max_peers(const char *filename, const struct configuration 
   int kind;
 
   for (kind = 0; kind < KINDS; kind++) {
-    enum reuseport_listener id = with_sessions[kind];
-
-    if (!reuseport_listens(id)) continue;
+    if (!reuseport_listens(kinds[kind].id)) continue;
 
     raise_limit();
-    if (reuseport_config.count > 1 && !max_peers(core, id))
+    if (reuseport_config.count > 1 && !max_peers(core, kinds[kind].id))
       Log(LOG_WARNING, "WARN: [%s] %s is not set: this instance takes %d sessions, and refuses those beyond, its own and those that fail over to it. "
                        "Set it to the number of all routers.\n",
-          filename, reuseport_max_peers_key(id), default_peers(id));
+          filename, kinds[kind].key, kinds[kind].usual);
   }
 }
 
@@ -104,7 +111,7 @@ void reuseport_check_room()
   int open = count_open(), room = reuseport_first_unusable() - open, sessions = 0, needed = 0, kind;
 
   for (kind = 0; kind < KINDS; kind++) {
-    enum reuseport_listener id = with_sessions[kind];
+    enum reuseport_listener id = kinds[kind].id;
 
     if (!reuseport_listens(id)) continue;
     sessions += reuseport_max_peers(id);
