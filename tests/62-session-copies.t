@@ -81,7 +81,7 @@ closed_on_exec() {
 	for fd in $(ss -Htnp state established sport = :1790 | sed -n "s/.*pid=$pid,fd=\([0-9]*\).*/\1/p"); do
 		flags=$(sed -n 's/^flags:[[:space:]]*//p' "/proc/$pid/fdinfo/$fd")
 		n=$((n + 1))
-		[ $((flags / 2000000 % 10 & 1)) -eq 0 ] || closed=$((closed + 1))
+		[ $((flags & 02000000)) -eq 0 ] || closed=$((closed + 1))
 	done
 	at_least "sessions of index 0" $n 1
 	is "of them, what it executes has" $((n - closed)) 0
