@@ -117,16 +117,22 @@ start_again() {
 	started=$(date +%s%N)
 }
 
+# returns: how many sessions index 0 of "loop" has closed so that they return
+returns() {
+	grep -c 'closing its session with listener bmp' "$tmp/loop-0.log" || true
+}
+
 # die_again: when sessions begin to return to it after its third start, in milliseconds since then, will be in $tmp/returned
 die_again() {
-	local since
+	local since before
 	# the other one looks once a second
 	await 60 eval "[ \$(ms_since $started) -ge 2500 ]"
 	die_early
+	before=$(returns)
 	since=$(date +%s%N)
 	begin loop 1
 	{
-		await 60 has_line "$tmp/loop-0.log" 'closing its session with listener bmp' && ms_since "$since" >"$tmp/returned"
+		await 60 eval "[ \$(returns) -gt $before ]" && ms_since "$since" >"$tmp/returned"
 	} &
 	watcher=$!
 }
