@@ -57,6 +57,22 @@ static int value_refused(const struct listener *l, const struct bucket *b, doubl
 	return l->has_counters;
 }
 
+static int value_other_group(const struct listener *l, const struct bucket *b, double *value)
+{
+	*value = b->counters.n[RP_OTHER_GROUP];
+
+	return l->has_counters;
+}
+
+static int value_disallowed(const struct listener *l, const struct bucket *b, double *value)
+{
+	const struct rp_instance *instance = &l->instances[b - l->bucket];
+
+	*value = instance->disallowed;
+
+	return instance->alive != 0;
+}
+
 static int value_queue(const struct listener *l, const struct bucket *b, double *value)
 {
 	(void)l;
@@ -83,6 +99,13 @@ static const struct metric metrics[] = {
 	 "Datagrams or connections of exporters whose own bucket was empty.", value_failover},
 	{"reuseport_refused_total", "counter",
 	 "Datagrams or connections refused because the bucket was empty.", value_refused},
+	{"reuseport_other_group_total", "counter",
+	 "Datagrams or connections whose bucket had a socket that the kernel does not select.",
+	 value_other_group},
+	{"reuseport_disallowed_total", "counter",
+	 "Datagrams that the instance discarded, because its allow file does not list the "
+	 "exporter.",
+	 value_disallowed},
 	{"reuseport_queue_ratio", "gauge",
 	 "Fill of the socket's receive buffer, or of its accept queue.", value_queue},
 	{"reuseport_socket_drops_total", "counter",
