@@ -16,6 +16,7 @@
  * those that are still starting or already draining: it must never be returned so.
  */
 #include <linux/bpf.h>
+#include <linux/errno.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -79,7 +80,15 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } quarantine SEC(".maps");
 
-/* The daemons alone use the next four; declared here, they are made and pinned with the others. */
+/* The daemons alone use the next five; declared here, they are made and pinned with the others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct rp_group);
+	__uint(max_entries, RP_ABI);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} group SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -151,13 +160,19 @@ static __always_inline void count(const __u32 *bucket, enum rp_outcome outcome)
 		c->n[outcome]++;
 }
 
-/* Selects the socket in that bucket. Returns: false if the bucket is empty. */
-static __always_inline bool select(struct sk_reuseport_md *ctx, __u32 *bucket)
+/* Selects the socket in that bucket. Returns: 0; -ENOENT: the bucket is empty; -EBADFD and the
+ * like: its socket is in another reuseport group. */
+static __always_inline int try_bucket(struct sk_reuseport_md *ctx, __u32 *bucket)
 {
 	void *targets = ctx->ip_protocol == IPPROTO_TCP ? (void *)&tcp_balancing_targets
 							: (void *)&udp_balancing_targets;
 
-	return !bpf_sk_select_reuseport(ctx, targets, bucket, 0);
+	return bpf_sk_select_reuseport(ctx, targets, bucket, 0);
+}
+
+static __always_inline bool select(struct sk_reuseport_md *ctx, __u32 *bucket)
+{
+	return !try_bucket(ctx, bucket);
 }
 
 #include "reuseport_trace.h"
@@ -287,7 +302,7 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	__u32 key OWN_8_BYTES = 0, n = setting(&size, &key), flags = setting(&policy, &key),
 		  group_nonce = setting(&nonce, &key), drawn;
 	union rp_addr source;
-	int wanted, got;
+	int wanted, got, err;
 	__u64 hash;
 
 	/* 0, which wraps: a loader does not know the map. Then all buckets count, and failover
@@ -322,8 +337,11 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	}
 
 	wanted = key;
-	if (select(ctx, &key))
+	err = try_bucket(ctx, &key);
+	if (!err)
 		return decide(ctx, migrating, &source, wanted, &key, RP_OWN);
+	if (err != -ENOENT)
+		count(&key, RP_OTHER_GROUP);
 
 	got = flags & RP_NO_FAILOVER ? NO_BUCKET : fail_over(ctx, hash, n);
 	if (got == NO_BUCKET)

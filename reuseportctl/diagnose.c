@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What is wrong with a group, one sentence each: what, where, why, and what to do. */
 #define _GNU_SOURCE
+#include <limits.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +46,19 @@ static void diagnose_empty(struct snapshot *s, __u32 i)
 				 : "failover is off, its exporters are refused");
 }
 
+/* "bucket 1 of bmp (pid 4711)"; text: 192 bytes */
+static const char *whose_text(const struct listener *l, __u32 i, char *text)
+{
+	__u32 pid = l->bucket[i].owner.pid;
+
+	if (pid)
+		snprintf(text, 192, "bucket %u of %s (pid %u)", i, l->name, pid);
+	else
+		snprintf(text, 192, "bucket %u of %s", i, l->name);
+
+	return text;
+}
+
 /* mean: of what the live instances received lately */
 static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 i, __u64 mean)
 {
@@ -52,11 +67,7 @@ static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 
 
 	if (!b->owner.cookie)
 		return;
-	if (b->owner.pid)
-		snprintf(whose, sizeof(whose), "bucket %u of %s (pid %u)", i, l->name,
-			 b->owner.pid);
-	else
-		snprintf(whose, sizeof(whose), "bucket %u of %s", i, l->name);
+	whose_text(l, i, whose);
 	if (s->size && i >= s->size)
 		warn(s,
 		     "%s is beyond the group's %u buckets and gets nothing: stop that instance, or "
@@ -78,6 +89,74 @@ static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 
 		     "%s has refused %u sessions for want of room: raise its *_max_peers, or the "
 		     "number of instances; its log has more",
 		     whose, l->instances[i].refused);
+}
+
+/* "[::]:2100, device vrf-blue (7), IPv6 alone"; text: 160 bytes */
+static const char *place_text(const struct sock *s, char *text)
+{
+	char where[80], device[IF_NAMESIZE], bound[64] = "";
+
+	endpoint_text(s->addr, s->port, where, sizeof(where));
+	if (s->device)
+		snprintf(bound, sizeof(bound), ", device %s (%u)",
+			 if_indextoname(s->device, device) ? device : "that is gone", s->device);
+	snprintf(text, 160, "%s%s%s", where, bound, s->v6only ? ", IPv6 alone" : "");
+
+	return text;
+}
+
+/* The sockets of the buckets, compared with the first one. Returns whether all are in one group of
+ * the kernel, as far as can be seen from here */
+static int diagnose_places(struct snapshot *s, const struct listener *l)
+{
+	char whose[192], text[160], other[160], device[IF_NAMESIZE];
+	__u32 first = RP_MAX_BUCKETS;
+	int same = 0;
+
+	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++) {
+		const struct sock *sock = l->bucket[i].sock;
+
+		/* it has just left: see takes_traffic() in snapshot.c */
+		if (!sock || sock->device == INT_MAX)
+			continue;
+		if (first == RP_MAX_BUCKETS) {
+			first = i;
+			same = 1;
+		}
+		if (sock->device && !if_indextoname(sock->device, device))
+			warn(s,
+			     "%s is at %s, and gets nothing: stop all instances of the group, and "
+			     "start them",
+			     whose_text(l, i, whose), place_text(sock, text));
+		if (!is_apart(sock, l->bucket[first].sock))
+			continue;
+		same = 0;
+		warn(s,
+		     "%s is at %s, but bucket %u at %s, and no exporter reaches both: give both "
+		     "instances the same *_interface and *_ipv6_only, and restart them",
+		     whose_text(l, i, whose), place_text(sock, text), first,
+		     place_text(l->bucket[first].sock, other));
+	}
+
+	return same;
+}
+
+/* same: as far as can be seen, that is over */
+static void diagnose_other_group(struct snapshot *s, const struct listener *l, int same)
+{
+	char whose[192];
+
+	for (__u32 i = 0; i < RP_MAX_BUCKETS && !same; i++) {
+		const struct bucket *b = &l->bucket[i];
+
+		if (b->owner.cookie && b->counters.n[RP_OTHER_GROUP])
+			warn(s,
+			     "%s did not get %llu %s, since the kernel has its socket in another "
+			     "reuseport group: its address, device, IP version or user is another; "
+			     "give that instance the config of the others, and restart it",
+			     whose_text(l, i, whose),
+			     (unsigned long long)b->counters.n[RP_OTHER_GROUP], unit_of(l));
+	}
 }
 
 int refuses_now(const struct snapshot *s, const struct listener *l)
@@ -152,6 +231,7 @@ static void diagnose_listener(struct snapshot *s, const struct listener *l)
 		diagnose_bucket(s, l, i, mean);
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
 		diagnose_fault(s, l, i);
+	diagnose_other_group(s, l, diagnose_places(s, l));
 	if (l->refused && refuses_now(s, l))
 		warn(s,
 		     "%llu %s for %s were refused: their bucket was empty, and failover was off or "
@@ -191,6 +271,11 @@ void diagnose(struct snapshot *s)
 		     "the number of buckets is not set, so that all %d count: 'reuseportctl resize "
 		     "N', with the number of instances",
 		     RP_MAX_BUCKETS);
+	if (s->n_overrides_beyond)
+		warn(s,
+		     "%u overrides have buckets that the group does not have, and their exporters "
+		     "go by the hash: give them other buckets, or resize",
+		     s->n_overrides_beyond);
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
 		diagnose_empty(s, i);
 	for (size_t n = 0; n < s->n_convicts; n++)

@@ -39,7 +39,7 @@ int bind_listener_socket(struct listener_socket *l, const struct sockaddr *at, s
 	int tcp = l->protocol == IPPROTO_TCP, yes = 1, err;
 
 	l->sock = socket(at->sa_family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
-	if (l->sock < 0)
+	if (l->sock < 0 || (l->prepare && l->prepare(l->sock)))
 		return rp_fail(&l->member, -errno, "no socket (%s)", strerror(errno));
 	err = l->in_group ? rp_check_address(&l->member, l->sock, at, len) : 0;
 	if (err)

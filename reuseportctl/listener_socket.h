@@ -10,10 +10,11 @@
 #include "group.h"
 
 struct listener_socket {
-	struct rp_member member; /* its error is that of the function that failed last */
-	int protocol;		 /* IPPROTO_UDP or IPPROTO_TCP */
-	int in_group;		 /* 0: SO_REUSEPORT alone, no selector */
-	int sock;		 /* -1: none yet */
+	struct rp_member member;  /* its error is that of the function that failed last */
+	int protocol;		  /* IPPROTO_UDP or IPPROTO_TCP */
+	int in_group;		  /* 0: SO_REUSEPORT alone, no selector */
+	int sock;		  /* -1: none yet */
+	int (*prepare)(int sock); /* sets options before the address is checked; NULL: none */
 };
 
 /* Raises the limit of open files as far as the process may: each bucket takes several */

@@ -7,12 +7,14 @@
 #include "live_group.h"
 #include "overrides.h"
 
-__u32 count_overrides(int map)
+__u32 count_overrides(int map, __u32 size, __u32 *beyond)
 {
 	struct rp_prefix key, *before = NULL;
-	__u32 n = 0;
+	__u32 n = 0, bucket;
 
+	*beyond = 0;
 	while (map >= 0 && n < RP_MAX_OVERRIDES && !bpf_map_get_next_key(map, before, &key)) {
+		*beyond += !bpf_map_lookup_elem(map, &key, &bucket) && bucket >= size;
 		before = &key;
 		n++;
 	}

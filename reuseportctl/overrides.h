@@ -17,8 +17,9 @@ struct overrides {
 	size_t n;
 };
 
-/* The number of entries of a map; -1: no map, no entries */
-__u32 count_overrides(int map);
+/* The number of entries of a map; -1: no map, no entries. beyond: how many have a bucket that a
+ * group of that size does not have */
+__u32 count_overrides(int map, __u32 size, __u32 *beyond);
 
 /* All entries of a map, sorted; the list is to be freed */
 void read_overrides(int map, struct overrides *all);

@@ -46,6 +46,11 @@ static json_t *bucket_json(const struct snapshot *s, const struct listener *l, _
 			json_pack("{s:I, s:I, s:I, s:f}", "received", (json_int_t)received_by(b),
 				  "failover", (json_int_t)b->counters.n[RP_FAILOVER], "refused",
 				  (json_int_t)b->counters.n[RP_REFUSED], "share", share_of(l, b)));
+	if (l->has_counters)
+		json_object_set_new(object, "other_group",
+				    json_integer(b->counters.n[RP_OTHER_GROUP]));
+	if (l->instances[i].alive)
+		json_object_set_new(object, "disallowed", json_integer(l->instances[i].disallowed));
 	if (b->sock)
 		json_object_update_new(object, json_pack("{s:I, s:I, s:I}", "queue",
 							 (json_int_t)b->sock->queue, "queue_max",

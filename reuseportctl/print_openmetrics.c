@@ -64,6 +64,22 @@ static int value_sessions_refused(const struct listener *l, const struct bucket 
 	return l->counts_sessions;
 }
 
+static int value_other_group(const struct listener *l, const struct bucket *b, double *value)
+{
+	*value = b->counters.n[RP_OTHER_GROUP];
+
+	return l->has_counters;
+}
+
+static int value_disallowed(const struct listener *l, const struct bucket *b, double *value)
+{
+	const struct rp_instance *instance = &l->instances[b - l->bucket];
+
+	*value = instance->disallowed;
+
+	return instance->alive != 0;
+}
+
 static int value_queue(const struct listener *l, const struct bucket *b, double *value)
 {
 	(void)l;
@@ -93,6 +109,13 @@ static const struct metric metrics[] = {
 	{"reuseport_sessions_refused_total", "counter",
 	 "Sessions that the bucket's instance closed at once, for want of room.",
 	 value_sessions_refused},
+	{"reuseport_other_group_total", "counter",
+	 "Datagrams or connections whose bucket had a socket that the kernel does not select.",
+	 value_other_group},
+	{"reuseport_disallowed_total", "counter",
+	 "Datagrams that the instance discarded, because its allow file does not list the "
+	 "exporter.",
+	 value_disallowed},
 	{"reuseport_queue_ratio", "gauge",
 	 "Fill of the socket's receive buffer, or of its accept queue.", value_queue},
 	{"reuseport_socket_drops_total", "counter",

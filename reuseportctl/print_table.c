@@ -97,6 +97,10 @@ static void print_listener(const struct snapshot *s, const struct listener *l,
 			       l->foreign[i].comm, l->foreign[i].pid);
 	if (l->refused && !refuses_now(s, l))
 		printf("        refused so far: %s\n", scaled(l->refused, text));
+	if (l->disallowed)
+		printf("        discarded so far, because an allow file does not list their "
+		       "exporters: %s\n",
+		       scaled(l->disallowed, text));
 }
 
 void print_table(const struct snapshot *s, double seconds)

@@ -86,9 +86,10 @@ static void read_settings(struct snapshot *s, const struct rp_member *m)
 	s->has_quarantine = m->fds[RP_QUARANTINE] >= 0;
 	s->n_convicts = 0;
 	rp_each_conviction(m, add_convict, s);
-	s->n_overrides = rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN
-				 ? count_overrides(m->fds[RP_OVERRIDES])
-				 : 0;
+	s->n_overrides = s->n_overrides_beyond = 0;
+	if (rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN)
+		s->n_overrides =
+			count_overrides(m->fds[RP_OVERRIDES], s->size, &s->n_overrides_beyond);
 }
 
 static struct listener *read_listener(const struct rp_member *m, __u32 size)
@@ -112,6 +113,7 @@ static struct listener *read_listener(const struct rp_member *m, __u32 size)
 		read_counters(m->fds[RP_COUNTERS], i, &b->counters);
 		l->received += received_by(b);
 		l->refused += b->counters.n[RP_REFUSED];
+		l->disallowed += l->instances[i].disallowed;
 		if (!b->owner.cookie)
 			continue;
 		l->n_live++;
@@ -177,6 +179,13 @@ static int takes_traffic(const struct sock *foreign, const struct sock *ours)
 
 	return (is_any(ours->addr) && !is_any(foreign->addr)) ||
 	       (foreign->family == AF_INET && ours->family == AF_INET6);
+}
+
+int is_apart(const struct sock *one, const struct sock *other)
+{
+	return one->family != other->family || one->device != other->device ||
+	       one->v6only != other->v6only || one->port != other->port ||
+	       memcmp(one->addr, other->addr, sizeof(one->addr));
 }
 
 static void add_foreign(struct listener *l, const struct sock *sock, int takes)

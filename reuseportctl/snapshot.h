@@ -34,7 +34,7 @@ struct listener {
 	struct rp_endpoint endpoint; /* of a live instance; port 0: unknown */
 	__u32 n_buckets;	     /* those to show: the group's, and live ones beyond */
 	__u32 n_live;
-	__u64 received, refused, unreadable, quarantined, recent, recent_live;
+	__u64 received, refused, unreadable, quarantined, disallowed, recent, recent_live;
 	struct bucket bucket[RP_MAX_BUCKETS];
 	struct rp_instance instances[RP_MAX_BUCKETS]; /* all zeroes: those of another listener */
 	struct foreign_socket *foreign;
@@ -59,6 +59,7 @@ struct snapshot {
 	size_t n_convicts;
 	__u32 n_live; /* of all listeners, shown or not */
 	int failover;
+	__u32 n_overrides_beyond; /* those whose bucket the group does not have */
 	struct listener **listeners;
 	size_t n_listeners;
 	struct socks udp, tcp;
@@ -97,6 +98,10 @@ const char *unit_of(const struct listener *l);
 
 /* diagnose.c: adds a warning for each thing that is wrong */
 void diagnose(struct snapshot *s);
+
+/* Whether the kernel has two sockets in different reuseport groups: a selector reaches one of them
+ */
+int is_apart(const struct sock *one, const struct sock *other);
 
 /* Whether exporters are refused now. The count of refusals does not tell: it is since the group
  * began, and stays when the cause is gone. */

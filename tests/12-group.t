@@ -108,7 +108,7 @@ resize_while_one_waits() {
 	later 2
 	quietly resize 1
 	lastly
-	like "or finds that its index is beyond" "$said" "has 1 buckets since this instance started: reuseport_hashbucket_index 1 is beyond"
+	like "or finds that its index is beyond" "$said" "the group $pins was resized to 1 buckets: reuseport_hashbucket_index 1 is beyond"
 }
 
 resize_at_the_same_time() {
@@ -137,6 +137,7 @@ refuse_to_resize() {
 # ---- leftovers ----
 
 replace_leftovers() {
+	ok "nothing is left of what was resized" quietly "$reuseportctl" -p "$pins" reset
 	member "$object" "$pins" 3 1 protocol=tcp
 	tcp=$pid
 	refused_as_rehearsed "a live BMP listener alone keeps the group's settings in force" "is 5 here, but 3 .*listener bmp" \
@@ -144,7 +145,7 @@ replace_leftovers() {
 	stop "$tcp"
 	rehearses "of other settings with no instance live" "$object" "$pins" 5 4 nonce=99 failover=false
 	member "$object" "$pins" 5 4 nonce=99 failover=false
-	is "with no instance live, another count, nonce and policy replace leftovers" "$said" \
+	is "with no instance live, another count, nonce and policy replace what is left" "$said" \
 		"joined index 4 of 5 nonce 99 failover off live 4:member:$pid"
 	stop "$pid"
 }
@@ -197,7 +198,7 @@ take_foreign_objects() {
 	stop "$pid"
 	theirs=$(foreign_object)
 	joins "one without our own maps is taken, and what it lacks is named" \
-		"^joined index 0 of 2 .*failover off lacks policy, overrides, quarantine, exporter_state, state_changes, instances, owners, counters" "$theirs" "$bpffs/foreign" 2 0
+		"^joined index 0 of 2 .*failover off lacks group, policy, overrides, quarantine, exporter_state, state_changes, instances, owners, counters" "$theirs" "$bpffs/foreign" 2 0
 	live=$pid
 	refused_as_rehearsed "in use, by a process that left no name" \
 		"in use in $bpffs/foreign by a process that left no name at index 0" "$theirs" "$bpffs/foreign" 2 0
@@ -206,7 +207,7 @@ take_foreign_objects() {
 	refused_as_rehearsed "failover asked of an object that cannot is refused" \
 		"has no map 'policy' and cannot honour reuseport_failover" "$theirs" "$bpffs/foreign" 2 1 failover=true
 	refused_as_rehearsed "ours beside a live one without our maps" \
-		"map 'policy' is not pinned in $bpffs/foreign, although instances are live .*: they use another object" \
+		"map 'group' is not pinned in $bpffs/foreign, although instances are live .*: they use another object" \
 		"$object" "$bpffs/foreign" 2 1
 	stop "$live"
 }
@@ -215,7 +216,7 @@ take_foreign_objects() {
 refuse_foreign_objects() {
 	member "$object" "$bpffs/mixed" 2 0
 	refused_as_rehearsed "one without our maps beside a live one of ours" \
-		"foreign.o has no map 'policy', which the live instances use" "$(foreign_object)" "$bpffs/mixed" 2 1
+		"foreign.o has no map 'group', which the live instances use" "$(foreign_object)" "$bpffs/mixed" 2 1
 	rm "$bpffs/mixed/nonce"
 	refused_as_rehearsed "a pin that was removed" "map 'nonce' is not pinned in $bpffs/mixed, although instances are live" \
 		"$object" "$bpffs/mixed" 2 1
@@ -338,7 +339,7 @@ refuse_users() {
 		"cannot make directory $bpffs/readable/nfacctd \(Permission denied\)" "$object" "$bpffs/readable" 2 0
 	mkdir -m 755 "$bpffs/readable/nfacctd"
 	refused_by as_user "nor may its listener's" \
-		"cannot pin map 'size' at $bpffs/readable/size \(Permission denied\)" "$object" "$bpffs/readable" 2 0
+		"cannot pin map 'group' at $bpffs/readable/group \(Permission denied\)" "$object" "$bpffs/readable" 2 0
 	chown 65534 "$bpffs/readable" "$bpffs/readable/nfacctd"
 	before=$(files)
 	is "its owner may rehearse" "$(as_user "$tools/member" "$object" "$bpffs/readable" 2 0 rehearse=true)" rehearsed

@@ -140,6 +140,8 @@ refuse_objects() {
 		"$free" "reuseport_bpf_prog: $(variant hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /')"
 	bad "a map of another size" "map 'udp_balancing_targets' of .*small.o has another type or size" \
 		"$free" "reuseport_bpf_prog: $(variant small '/BPF_MAP_TYPE_REUSEPORT_SOCKARRAY/,/max_entries/s/RP_MAX_BUCKETS/64/')"
+	bad "an object of another version" "newer.o has ABI number [0-9]+, and this program [0-9]+: use the reuseport.o that was installed with it" \
+		"$free" "reuseport_bpf_prog: $(variant newer 's/RP_ABI)/RP_ABI + 1)/')"
 	bad "refused by the verifier" "the kernel refuses .*loop.o" \
 		"$free" "reuseport_bpf_prog: $(variant loop 's/count(key, outcome);/for (;;) count(key, outcome);/')"
 }
@@ -187,6 +189,10 @@ refuse_other_addresses() {
 		"$free" "nfacctd_port: 2199"
 	bad "another address with the same pin path" "listener nfacctd is to be at 127.0.0.2 port 2100 here, but is live at 127.0.0.1 port 2100" \
 		"$free" "nfacctd_ip: 127.0.0.2"
+	bad "another device" "listener nfacctd is to be bound to device lo \(1\) here, but is bound to no device in the group $bpffs/live \(nfacctd pid" \
+		"$free" "nfacctd_interface: lo"
+	bad "a device that does not exist" "listener nfacctd cannot be bound to device nowhere \(No such device\): \*_interface has to" \
+		"$free" "nfacctd_interface: nowhere"
 	# A whole group of its own at that address: its sockets must not get into this one's array
 	config other 2200 1 "nfacctd_ip: 127.0.0.1"
 	start_and_wait other 0
@@ -212,6 +218,9 @@ refuse_pmbmpd() {
 	sed -i "/^reuseport_bpf_prog/s,:.*,: $(variant notcp 's/tcp_balancing_targets/tcp_targets/g')," "$tmp/bmp.conf"
 	refuses "pmbmpd, no map for the listener" "notcp.o has no map 'tcp_balancing_targets' for the sockets of listener bmp" \
 		"$pmbmpd" -f "$tmp/bmp.conf" -x 1
+	sed "/^reuseport_bpf_prog/s,:.*,: $object,; \$s/\$/\nbmp_daemon_interface: nowhere/" "$tmp/bmp.conf" >"$tmp/bad.conf"
+	refuses "pmbmpd, a device that does not exist" "listener bmp cannot be bound to device nowhere \(No such device\)" \
+		"$pmbmpd" -f "$tmp/bad.conf" -x 1
 	is "the BMP sessions of the one that runs are still up" "$(ss -Htn state established sport = :1790 | wc -l)" 3
 	config both 2109 3 "$free" "reuseport_pin_path: $bpffs/bmp" "bmp_daemon: true\nbmp_daemon_ip: 127.0.0.1\nbmp_daemon_port: 1790"
 	refuses "nfacctd whose BMP index is in use by pmbmpd" "is in use in $bpffs/bmp by pmbmpd pid $holder at index 2 of listener bmp" \

@@ -25,7 +25,7 @@ foreign_object() {
 	variant foreign 's,SEC("sk_reuseport"),SEC("sk_reuseport/selector"),
 		s/(policy)/(policy2)/; s/&policy,/\&policy2,/; s/&overrides/\&overrides2/; s/^} overrides/} overrides2/
 		s/&quarantine,/\&quarantine2,/; s/^} quarantine/} quarantine2/; s/^} instances/} instances2/
-		s/^} exporter_state/} told/; s/^} state_changes/} told_changes/
+		s/^} group SEC/} group2 SEC/; s/^} exporter_state/} told/; s/^} state_changes/} told_changes/
 		s/^} owners/} owners2/; s/&counters/\&counters2/; s/^} counters/} counters2/'
 }
 

@@ -4,7 +4,8 @@
  *
  * usage: member OBJECT PIN-PATH COUNT INDEX [KEY=VALUE...]
  *   nonce=N failover=true|false takeover=true   as in the daemons' config
- *   protocol=tcp  port=N (2100)
+ *   protocol=tcp  port=N (2100)  device=NAME  v6only=true
+ *   unchecked=true  binds without a look at where the others are, as one of another version may
  *   rehearse=true  checks the config by rp_rehearse(), prints "rehearsed", and exits
  *   accept=true   accepts all connections and keeps them, as a daemon with many sessions does
  *   hold=SECONDS  waits after it has opened and locked the group, before it binds
@@ -25,7 +26,8 @@
 #include "listener_socket.h"
 
 static struct rp_config config = {.failover = RP_UNSET};
-static int protocol = IPPROTO_UDP, port = 2100, hold, wait, accepting, rehearses;
+static int protocol = IPPROTO_UDP, port = 2100, hold, wait, accepting, rehearses, v6only, unchecked;
+static const char *device;
 
 static int parse(const char *word)
 {
@@ -48,6 +50,12 @@ static int parse(const char *word)
 		protocol = !strcmp(value, "tcp") ? IPPROTO_TCP : IPPROTO_UDP;
 	else if (!strncmp(word, "port=", 5))
 		port = atoi(value);
+	else if (!strncmp(word, "device=", 7))
+		device = value;
+	else if (!strcmp(word, "v6only=true"))
+		v6only = 1;
+	else if (!strcmp(word, "unchecked=true"))
+		unchecked = 1;
 	else if (!strncmp(word, "hold=", 5))
 		hold = atoi(value);
 	else if (!strncmp(word, "wait=", 5))
@@ -115,6 +123,14 @@ static int rehearse(void)
 	return 0;
 }
 
+static int set_options(int sock)
+{
+	if (device && setsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, device, strlen(device)))
+		return -1;
+
+	return setsockopt(sock, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
+}
+
 static void join(struct listener_socket *l)
 {
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
@@ -123,8 +139,11 @@ static void join(struct listener_socket *l)
 	if (open_listener_socket(l, &config, listener_name(), protocol))
 		exit(die(m->error));
 	sleep(hold);
+	l->prepare = set_options;
+	l->in_group = !unchecked;
 	if (bind_listener_socket(l, (void *)&any, sizeof(any)))
 		exit(die(m->error));
+	l->in_group = 1;
 	if (accepting)
 		fcntl(l->sock, F_SETFL, O_NONBLOCK);
 	if (wait) {

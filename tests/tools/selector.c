@@ -111,6 +111,29 @@ static void refusal(void)
 	close(sender);
 }
 
+/* A socket at another port, as one of another device, VRF or IP version: its bucket is not empty */
+static void other_group(void)
+{
+	static int before[EXPORTERS], after[EXPORTERS];
+	int moved = 0, wrong = 0;
+
+	start_group(AF_INET6, 4, 0, 3, RP_UNSET);
+	must(!arrivals(v6, EXPORTERS, before));
+	leave(2);
+	g.port += 1000;
+	must(join(2, SOCK_DGRAM) >= 0);
+	g.port -= 1000;
+	must(!arrivals(v6, EXPORTERS, after));
+	for (int i = 0; i < EXPORTERS; i++) {
+		moved += before[i] == 2;
+		wrong += before[i] == 2 ? after[i] == NO_BUCKET : after[i] != before[i];
+	}
+	ok(moved && !wrong && counted(RP_OTHER_GROUP) == (__u64)moved &&
+		   counted(RP_FAILOVER) == (__u64)moved,
+	   "a socket of another group in bucket 2: its %d exporters fail over, counted apart",
+	   moved);
+}
+
 static int open_map(const char *name)
 {
 	char path[256];
@@ -258,6 +281,7 @@ int main(int argc, char **argv)
 	same_in_kernel_and_user_space();
 	failover();
 	refusal();
+	other_group();
 	overrides();
 	quarantine();
 	unset_size();

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where a listener is bound. All instances of a listener must be at one address and port: the kernel selects among the sockets of
- * one address only, and a selector that is attached to another group's port would take that group's traffic.
+ * Where a listener is bound. All instances of a listener must be at one address, port and device: the kernel selects among the sockets of
+ * one of its reuseport groups only, and a selector that is attached to another one would take the traffic of that.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,13 +48,26 @@ __u64 rp_read_own_netns(void)
 
 /* ---- endpoints ---- */
 
-static void read_endpoint(const struct sockaddr *addr, struct rp_endpoint *endpoint)
+/* What else makes a reuseport group of the kernel: the device, and whether IPv4 comes, too. */
+static void read_options(int sock, struct rp_endpoint *endpoint)
+{
+  socklen_t len = sizeof(endpoint->device_name);
+  int v6only = 0;
+
+  if (getsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, endpoint->device_name, &len)) endpoint->device_name[0] = '\0';
+  if (endpoint->device_name[0]) endpoint->device = if_nametoindex(endpoint->device_name);
+  len = sizeof(v6only);
+  if (!getsockopt(sock, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len)) endpoint->v6only = v6only;
+}
+
+static void read_endpoint(int sock, const struct sockaddr *addr, struct rp_endpoint *endpoint)
 {
   const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) addr;
   union rp_addr ip;
 
   memset(endpoint, 0, sizeof(*endpoint));
   endpoint->netns = rp_read_own_netns();
+  read_options(sock, endpoint);
   if (rp_addr_from_sockaddr(&ip, addr)) return;
   memcpy(endpoint->addr, ip.b, sizeof(endpoint->addr));
   endpoint->port = ntohs(addr->sa_family == AF_INET ? ((const struct sockaddr_in *) addr)->sin_port : v6->sin6_port);
@@ -71,6 +85,33 @@ static void describe_endpoint(const struct rp_endpoint *endpoint, char *text, si
   snprintf(text, len, "%s port %u", ip, endpoint->port);
 }
 
+/* "device vrf-blue (7)" */
+static void describe_device(const struct rp_endpoint *endpoint, char *text, size_t len)
+{
+  if (endpoint->device)
+    snprintf(text, len, "device %.15s (%u)", endpoint->device_name, endpoint->device);
+  else
+    snprintf(text, len, "no device");
+}
+
+static int compare_options(struct rp_member *m, const struct rp_endpoint *theirs, const char *who)
+{
+  const struct rp_endpoint *ours = &m->endpoint;
+  int is_same_name = !strncmp(ours->device_name, theirs->device_name, sizeof(ours->device_name));
+  char here[64], there[64];
+
+  describe_device(ours, here, sizeof(here));
+  describe_device(theirs, there, sizeof(there));
+  if (ours->device != theirs->device)
+    return rp_fail(m, -EADDRNOTAVAIL, "listener %s is to be bound to %s here, but is bound to %s in the group %s (%s): %s", m->listener, here, there, m->config->pin_path, who,
+                   is_same_name ? "that one was removed and made again, so stop all instances, and start them" : "use the same *_interface in all instances, or another reuseport_pin_path");
+  if (ours->v6only != theirs->v6only)
+    return rp_fail(m, -EADDRNOTAVAIL, "listener %s is to receive %s here, but receives %s in the group %s (%s): use the same *_ipv6_only in all instances", m->listener,
+                   ours->v6only ? "IPv6 alone" : "IPv4 and IPv6", theirs->v6only ? "IPv6 alone" : "IPv4 and IPv6", m->config->pin_path, who);
+
+  return 0;
+}
+
 /* who: the live instance that is at theirs */
 static int compare_endpoint(struct rp_member *m, const struct rp_endpoint *theirs, const char *who)
 {
@@ -78,7 +119,8 @@ static int compare_endpoint(struct rp_member *m, const struct rp_endpoint *their
   char here[64], there[64];
 
   if (!theirs->port || !ours->port) return 0;
-  if (theirs->port == ours->port && theirs->scope == ours->scope && !memcmp(theirs->addr, ours->addr, sizeof(theirs->addr))) return 0;
+  if (theirs->port == ours->port && theirs->scope == ours->scope && !memcmp(theirs->addr, ours->addr, sizeof(theirs->addr)))
+    return compare_options(m, theirs, who);
 
   describe_endpoint(ours, here, sizeof(here));
   describe_endpoint(theirs, there, sizeof(there));
@@ -166,7 +208,7 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
   struct rp_bucket peer;
   char who[128];
 
-  read_endpoint(addr, &m->endpoint);
+  read_endpoint(sock, addr, &m->endpoint);
   is_live = find_peer(m, &peer, who, sizeof(who));
   err = is_live ? compare_endpoint(m, &peer.endpoint, who) : 0;
   if (err) return err;

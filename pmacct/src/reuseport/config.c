@@ -267,6 +267,18 @@ static void check_templates_file(const char *filename, const struct configuratio
       filename, core->nfacctd_templates_file, index);
 }
 
+/* What failover, an override or another count brings is new to this instance, but not to its group. */
+static void check_allow_file(const char *filename)
+{
+  const char *key = find_key("*_allow_file");
+
+  if (!key || reuseport_config.count == 1) return;
+
+  Log(LOG_WARNING, "WARN: [%s] %s is set: what failover brings of an exporter that this file does not list is discarded. List all exporters "
+                   "of the group in it, in all instances, and place them by 'reuseportctl override load'.\n",
+      filename, key);
+}
+
 /* An instance without one of its plugins would go on to take its exporters' records from that one. */
 static void set_plugin_exit_any()
 {
@@ -310,6 +322,7 @@ void reuseport_check_config(char *filename)
   check_index(filename);
   check_conflicts(filename, core);
   check_templates_file(filename, core);
+  check_allow_file(filename);
 
   set_plugin_exit_any();
   reuseport_inherit_sockets();

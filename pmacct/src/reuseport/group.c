@@ -58,6 +58,7 @@ static int reuse_pins(struct rp_member *m, char *live, size_t len)
   err = rp_make_directory(m, path);
   if (!err) err = find_live_here(m, live, len);
   who = live[0] ? live : NULL;
+  if (!err && who) err = rp_check_number(m, live);
   for (int id = 0; !err && id < RP_MAPS; id++) err = m->map[id] ? rp_reuse_pin(m, id, who) : rp_check_lacking(m, id, who);
 
   return err;
@@ -112,7 +113,8 @@ static int open_locked(struct rp_member *m)
 
   err = make_listener(m, live, sizeof(live));
   if (!err && live[0]) err = rp_match_settings(m, live);
-  if (!err && !live[0] && !m->rehearses) err = rp_reset_settings(m);
+  if (!err) err = rp_check_index(m, rp_had_count(m, c->count) ? rp_get_size(m) : c->count);
+  if (!err && !live[0] && !m->rehearses) err = rp_start_settings(m);
   if (err) return err;
 
   m->nonce = rp_get_setting(m, RP_NONCE);
@@ -231,7 +233,6 @@ static int is_still_pinned(const struct rp_member *m)
 static int relock(struct rp_member *m)
 {
   const struct rp_config *c = m->config;
-  __u32 size;
   int err;
 
   err = rp_lock(m, RP_LOCK_SECONDS);
@@ -240,11 +241,7 @@ static int relock(struct rp_member *m)
   if (!is_still_pinned(m))
     return rp_fail(m, -EEXIST, "the pins in %s/%s were removed or replaced while this instance started: start it again", c->pin_path, m->listener);
 
-  size = rp_get_setting(m, RP_SIZE);
-  if (c->index >= size)
-    return rp_fail(m, -EEXIST, "the group %s has %u buckets since this instance started: reuseport_hashbucket_index %u is beyond; choose one below, or 'reuseportctl resize' it again", c->pin_path, size, c->index);
-
-  return 0;
+  return rp_check_index(m, rp_get_setting(m, RP_SIZE));
 }
 
 static int attach(struct rp_member *m, int sock)

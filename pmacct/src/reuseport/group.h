@@ -8,7 +8,8 @@
  * 3. An instance that stops leaves its bucket first, and then reads what its socket has queued.
  * 4. An instance that cannot join is refused before its socket is in a bucket: the group and its live instances stay as they were.
  * 5. While an instance is live in any listener of the group, the settings in force stay, and a new instance must match them.
- *    Without a live instance they are leftovers, and the new instance's settings replace them.
+ *    Without a live instance, what the new instance's config has replaces them, and the rest stays: overrides, quarantines, and a
+ *    nonce, a failover or, for a day after a resize, a count that the config leaves open.
  * 6. A function that returns an error returns a negative errno and leaves one line in `error`, without a newline: what failed, on
  *    which object, why, what to do.
  */
@@ -25,6 +26,7 @@
 #define RP_LEAVE_SECONDS    10 /* how long a socket may stay bound after it left its bucket */
 
 enum rp_map_id {
+  RP_GROUP, /* first, since its number says whether the others are to be trusted */
   RP_SIZE,
   RP_NONCE,
   RP_POLICY,
@@ -51,8 +53,8 @@ struct rp_config {
   const char *pin_path;      /* the group's directory, on a bpffs; its parent must exist */
   __u32 count;               /* buckets of the group, 1..RP_MAX_BUCKETS */
   __u32 index;               /* the instance's own bucket, below count */
-  __u32 nonce;               /* 0: the group's, or a random one if there is no live group */
-  enum rp_tristate failover; /* RP_UNSET: the group's, or true if there is no live group */
+  __u32 nonce;               /* 0: the group's, or a random one if there is no group */
+  enum rp_tristate failover; /* RP_UNSET: the group's, or true if there is no group */
   int takeover;              /* replace the socket of a live instance that has this index */
   int no_quarantine;         /* an exporter that brings this instance down is not put into quarantine */
   /* Whether the instance has that socket from a dead one of its index, and may replace it; NULL: it has none. */
@@ -110,7 +112,8 @@ void rp_set_log(void (*log)(const char *line));
 
 /*
  * Locks the group, loads the object, checks it against the config, the pins and the live instances, and makes the pins that are
- * missing. config and listener must outlive the member, which is empty.
+ * missing. config and listener must outlive the member, which is empty. If the group was resized within a day, a config may have the
+ * count from before: the group's counts then (rp_get_size()).
  * Returns: 0 with the lock held, or a negative errno, the member closed. Among others: -ENOENT (no such file or directory),
  * -ENOEXEC (not an object of ours), -EPERM, -EBUSY (index in use, or lock held), -EEXIST (other settings or pins in force, or
  * another network namespace).
@@ -135,7 +138,7 @@ int rp_preload(struct rp_member *m, const struct rp_config *config, const char *
 
 /*
  * Checks, before bind(), that the address which sock is going to have is the group's own. The caller holds the group's lock.
- * Returns: 0; -EADDRNOTAVAIL: live instances of the listener have another address; -EADDRINUSE: sockets outside the group have it,
+ * Returns: 0; -EADDRNOTAVAIL: live instances of the listener have another address, device or v6only; -EADDRINUSE: sockets outside the group have it,
  * and would get our selector; or another negative errno of socket() and bind().
  */
 int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len);
@@ -184,8 +187,8 @@ void rp_make_printable(char *text);
 
 /* ---- settings ---- */
 
-/* Locks the group at config->pin_path and opens its settings for writing. m: empty. Returns: 0 with the lock held, -ENOENT: there
-   is no group, or another negative errno, the member closed. */
+/* Locks the group at config->pin_path and opens its settings for writing; not those that another version has left, for which no instance
+   is live. m: empty. Returns: 0 with the lock held, -ENOENT: there is no group, or another negative errno, the member closed. */
 int rp_open_settings(struct rp_member *m, const struct rp_config *config);
 
 /* Returns: a setting of one u32 as it is now; 0 if the object does not have it. Takes no lock. */
@@ -197,6 +200,10 @@ int rp_set_setting(struct rp_member *m, enum rp_map_id id, __u32 value);
 
 /* Returns: the number of buckets as it is now, 1..RP_MAX_BUCKETS. Takes no lock. */
 __u32 rp_get_size(const struct rp_member *m);
+
+/* Changes the number of buckets, and notes that it was another, so that configs may have that one for a day. The caller holds the group's
+   lock. Returns: 0, or a negative errno. */
+int rp_resize(struct rp_member *m, __u32 size);
 
 /* Returns: 1 if other instances receive an empty bucket's exporters, or 0. Takes no lock. */
 int rp_fails_over(const struct rp_member *m);

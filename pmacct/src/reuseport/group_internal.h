@@ -92,6 +92,12 @@ int rp_reuse_pin(struct rp_member *m, int id, const char *live);
 /* Checks that a live group does not use this map, which the object does not have. live as above; the caller holds the lock. */
 int rp_check_lacking(struct rp_member *m, int id, const char *live);
 
+/*
+ * Checks the ABI number of what is pinned, against RP_ABI. live: a live instance in words, or "". What another project has pinned has
+ * none, and is not refused.
+ */
+int rp_check_number(struct rp_member *m, const char *live);
+
 /* Pins the map, if nothing is pinned in its place. The caller holds the group's lock. */
 int rp_pin_map(struct rp_member *m, int id);
 
@@ -112,8 +118,17 @@ int rp_find_live_bucket(struct rp_member *m, __u32 from, struct rp_bucket *bucke
 
 /* ---- settings ---- */
 
-/* Writes the settings of m->config, clears overrides and counters. For a group without a live instance; the caller holds the lock. */
-int rp_reset_settings(struct rp_member *m);
+/* Whether a config may still have that count: the group had it, and was resized within RP_RESIZE_SECONDS. */
+int rp_had_count(const struct rp_member *m, __u32 count);
+
+/* Checks that the index of m->config is below size, the group's number of buckets. */
+int rp_check_index(struct rp_member *m, __u32 size);
+
+/*
+ * Writes what m->config says of the settings, and makes up what neither it nor the group has; clears counters. For a group without a live
+ * instance; the caller holds the lock.
+ */
+int rp_start_settings(struct rp_member *m);
 
 /* Checks that the settings of m->config are those in force. live: a live instance in words. */
 int rp_match_settings(struct rp_member *m, const char *live);

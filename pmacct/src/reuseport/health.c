@@ -116,6 +116,12 @@ int reuseport_has_fault(enum rp_fault fault)
   return health.own && health.own->fault == fault && health.own->fault_pid == health.pid && health.own->fault_at >= health.began;
 }
 
+void reuseport_count_disallowed()
+{
+  /* what an exporter told earlier comes before the datagram that counts */
+  if (health.own && !reuseport_replays()) health.own->disallowed++;
+}
+
 void reuseport_start_watch(enum reuseport_listener id)
 {
   const struct rp_member *member = &listeners[id].member;
@@ -137,6 +143,7 @@ void reuseport_start_watch(enum reuseport_listener id)
   health.own = &health.all[reuseport_config.index];
   /* of the instance before */
   reuseport_report_crash(reuseport_config.index);
+  health.own->disallowed = 0;
   catch_fatal_signals();
   reuseport_start_watch_thread();
 }

@@ -188,8 +188,16 @@ int rp_visit_listeners(struct rp_member *m, const struct rp_config *config, __u3
 
 int rp_each_listener(struct rp_member *m, const struct rp_config *config, int (*each)(struct rp_member *listener, void *arg), void *arg)
 {
+  char live[128];
+  int err;
+
+  m->config = config;
   if (access(config->pin_path, F_OK))
     return rp_fail(m, -errno, "no group at %s (%s): give its reuseport_pin_path", config->pin_path, strerror(errno));
+
+  err = rp_find_live(m, 0, live, sizeof(live));
+  if (err >= 0) err = rp_check_number(m, live);
+  if (err) return err;
 
   return rp_visit_listeners(m, config, BPF_F_RDONLY, each, arg);
 }

@@ -63,6 +63,59 @@ static void warn_of_missing_maps(const struct rp_member *member)
       config.acct_type != ACCT_NF || member->fds[RP_STATE] >= 0 ? "" : ", and keeps neither templates nor sampling rates");
 }
 
+/* The instance runs with the group's count. */
+static void warn_of_count(const struct rp_member *member)
+{
+  static int warned;
+
+  if (reuseport_config.count == rp_get_size(member) || warned) return;
+
+  warned = TRUE;
+  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: reuseport_hashbucket_count is %u here, but the group %s was resized to %u buckets: this "
+                   "instance goes by %u. Change its config: a day after the resize, it will not start any more with this one.\n",
+      config.name, reuseport_config.count, reuseport_config.pin_path, rp_get_size(member), rp_get_size(member));
+}
+
+/* Of 1.7.8 and later */
+#ifdef HAVE_SO_BINDTODEVICE
+/* Returns: the device or VRF that the config has for the listener, or NULL. */
+static const char *device_of(enum reuseport_listener id)
+{
+  switch (id) {
+  case REUSEPORT_BGP:
+    return config.bgp_daemon_interface;
+  case REUSEPORT_BMP:
+    return config.bmp_daemon_interface;
+  case REUSEPORT_TELEMETRY_TCP:
+  case REUSEPORT_TELEMETRY_UDP:
+    return config.telemetry_interface;
+  default:
+    return config.nfacctd_interface;
+  }
+}
+
+/* Refuses a socket that is not bound to its device: upstream goes on without, and receives from all devices, or shares the port with nobody. */
+static void check_device(enum reuseport_listener id, int sock)
+{
+  const char *device = device_of(id);
+  char bound[IFNAMSIZ] = "";
+  socklen_t len = sizeof(bound);
+
+  if (!device || (!getsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, bound, &len) && !strcmp(bound, device))) return;
+  if (!setsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, device, strlen(device))) return;
+
+  rp_fail(&listeners[id].member, -errno, "listener %s cannot be bound to device %s (%s): *_interface has to name one that is there when the daemon starts",
+          reuseport_listener_names[id].name, device, strerror(errno));
+  refuse(&listeners[id].member);
+}
+#else
+static void check_device(enum reuseport_listener id, int sock)
+{
+  (void) id;
+  (void) sock;
+}
+#endif
+
 /* Opens the group. Returns with listeners_mutex and the group's lock held: join_or_wait() gives both back. */
 static void open_listener(enum reuseport_listener id, int sock, const struct sockaddr *addr, socklen_t len)
 {
@@ -77,7 +130,9 @@ static void open_listener(enum reuseport_listener id, int sock, const struct soc
   pthread_mutex_lock(&listeners_mutex);
   set_socket_options(id, sock);
   if (rp_open(member, &reuseport_config, name->name, name->protocol)) refuse(member);
+  check_device(id, sock);
   if (rp_check_address(member, sock, addr, len)) refuse(member);
+  warn_of_count(member);
   warn_of_missing_maps(member);
   reuseport_start_watch(id);
 }

@@ -79,12 +79,19 @@ static int choose_program(struct rp_member *m)
 
 /* ---- maps ---- */
 
+static int other_number(struct rp_member *m, __u32 number)
+{
+  return rp_fail(m, -ENOEXEC, "%s has ABI number %u, and this program %d: use the reuseport.o that was installed with it", m->config->prog, number, RP_ABI);
+}
+
 /* The object has no such map: refuses it if that is `size` or the socket array, and otherwise notes the map's name in m->missing. */
 static int lacks_map(struct rp_member *m, int id)
 {
   const char *name = rp_map_spec(m, id)->name;
   size_t used = strlen(m->missing);
 
+  /* another project's object lacks both */
+  if (id == RP_GROUP && bpf_object__find_map_by_name(m->object, RP_MAP_POLICY)) return other_number(m, 0);
   if (id == RP_SIZE)
     return rp_fail(m, -ENOEXEC, "%s has no map '%s': it cannot honour reuseport_hashbucket_count; use reuseport.o", m->config->prog, name);
   if (id == RP_TARGETS)
@@ -104,6 +111,7 @@ static int check_map(struct rp_member *m, int id)
   /* Keep it: once a map has taken over a pin, libbpf before 1.0 knows it by the kernel's name, cut to 15 characters. */
   m->map[id] = map;
   if (!map) return lacks_map(m, id);
+  if (id == RP_GROUP && bpf_map__max_entries(map) != RP_ABI) return other_number(m, bpf_map__max_entries(map));
 
   if (bpf_map__type(map) == spec->type && bpf_map__key_size(map) == spec->key_size && bpf_map__value_size(map) == spec->value_size &&
       bpf_map__max_entries(map) == spec->max_entries)

@@ -21,6 +21,7 @@
 /* ---- maps and their paths ---- */
 
 static const struct rp_map_spec specs[RP_TARGETS] = {
+    [RP_GROUP] = {RP_MAP_GROUP, 0, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct rp_group), RP_ABI},
     [RP_SIZE] = {RP_MAP_SIZE, 0, BPF_MAP_TYPE_ARRAY, 4, 4, 1},
     [RP_NONCE] = {RP_MAP_NONCE, 0, BPF_MAP_TYPE_ARRAY, 4, 4, 1},
     [RP_POLICY] = {RP_MAP_POLICY, 0, BPF_MAP_TYPE_ARRAY, 4, 4, 1},
@@ -161,6 +162,38 @@ int rp_map_fits(int fd, const struct rp_map_spec *spec)
 
   return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == spec->type && info.key_size == spec->key_size &&
          info.value_size == spec->value_size && info.max_entries == spec->max_entries;
+}
+
+/* Returns: the ABI number of what is pinned; RP_ABI, if it is unknown, or another project's. */
+static __u32 read_number(const struct rp_member *m)
+{
+  struct bpf_map_info info = {0};
+  __u32 len = sizeof(info);
+  char path[PATH_MAX];
+  int fd;
+
+  rp_map_path(m, RP_GROUP, path);
+  fd = rp_get_pin(path, BPF_F_RDONLY);
+  if (fd == -ENOENT) {
+    /* ours, from before there was a number */
+    rp_map_path(m, RP_POLICY, path);
+    return access(path, F_OK) ? RP_ABI : 0;
+  }
+  if (fd < 0) return RP_ABI;
+
+  if (bpf_obj_get_info_by_fd(fd, &info, &len)) info.max_entries = RP_ABI;
+  close(fd);
+
+  return info.max_entries;
+}
+
+int rp_check_number(struct rp_member *m, const char *live)
+{
+  __u32 number = read_number(m);
+
+  if (number == RP_ABI) return 0;
+
+  return rp_fail(m, -EEXIST, "the group %s has ABI number %u (%s), and this program %d: use programs and a reuseport.o of its version, or stop all its instances first", m->config->pin_path, number, live[0] ? live : "no instance is live", RP_ABI);
 }
 
 /* Whether the map is an earlier version of ours: the same name and type in another size. */

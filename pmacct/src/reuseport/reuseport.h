@@ -84,6 +84,9 @@ extern void reuseport_take_session_in_hand(int sock);
  */
 extern int reuseport_replays();
 
+/* Counts a datagram that the daemon's allow file does not list, for 'reuseportctl status'. */
+extern void reuseport_count_disallowed();
+
 /*
  * For the main loop of nfacctd, sfacctd and pmtelemetryd, which blocks signals, and lets them in once for each datagram. Returns: whether
  * it is to do so: with the keys only the first time, to block them. The functions above let them in every 100 ms, between two batches.

@@ -14,6 +14,13 @@
 
 #include <linux/types.h>
 
+/*
+ * The number of all this. It grows with each change of the hash, of the way to a bucket, or of a map's layout or meaning. Instances of one
+ * group, their objects and the tool have the same number, or refuse each other by it: instances that disagree on the hash close each
+ * other's sessions for ever. A map whose meaning alone changes gets another name, so that what an earlier version has left is not misread.
+ */
+#define RP_ABI 1
+
 #define RP_PROG    "_selector"
 #define RP_MIGRATE "_migrator" /* for TCP, in Linux 5.14 and newer: also moves the connections of a listener that closes */
 
@@ -24,6 +31,7 @@
 #define RP_MIGRATING_SK   48 /* offsetof(struct sk_reuseport_md, migrating_sk) */
 
 /* One per group: pinned at <pin path>/<name> */
+#define RP_MAP_GROUP     "group"     /* ARRAY of RP_ABI entries, [0] -> struct rp_group: so a file, a map and a pin say their number unread */
 #define RP_MAP_SIZE      "size"      /* ARRAY [0] -> u32: buckets in use, 1..RP_MAX_BUCKETS; 0: not set yet */
 #define RP_MAP_NONCE     "nonce"     /* ARRAY [0] -> u32: nonce of the hash; 0: not set yet */
 #define RP_MAP_POLICY    "policy"    /* ARRAY [0] -> u32: bits of enum rp_policy */
@@ -71,12 +79,21 @@ enum rp_outcome {
   RP_REFUSED,     /* dropped: its bucket is empty, and failover is off or no instance is live */
   RP_UNREADABLE,  /* dropped: its source address cannot be read; counted at RP_NO_BUCKET only */
   RP_QUARANTINED, /* dropped: its exporter is in quarantine; counted at RP_NO_BUCKET only */
+  RP_OTHER_GROUP, /* beside one of the first three: its bucket has a socket, which is in another reuseport group of the kernel */
   RP_OUTCOMES,
 };
 
 struct rp_counters {
   __u64 n[RP_OUTCOMES];
 };
+
+/* When the number of buckets was changed while instances were live, and which numbers their configs may still have */
+struct rp_group {
+  __u64 resized;                     /* seconds of CLOCK_BOOTTIME; 0: never */
+  __u64 counts[RP_MAX_BUCKETS / 64]; /* bit N - 1: there were N buckets in the RP_RESIZE_SECONDS before */
+};
+
+#define RP_RESIZE_SECONDS 86400
 
 /* Key of RP_MAP_OVERRIDES */
 struct rp_prefix {
@@ -96,6 +113,9 @@ struct rp_endpoint {
   __u8 addr[16]; /* network order, IPv4 as v4-mapped */
   __u32 port;    /* 0: address and port are unknown */
   __u32 scope;   /* of a link-local address */
+  __u32 device;  /* index of the device or VRF that it is bound to; 0: none */
+  __u32 v6only;  /* IPV6_V6ONLY */
+  char device_name[16];
 };
 
 /* Who put the socket into a bucket. Valid only while the bucket holds the socket of that cookie; with RP_DRAINING, for
@@ -142,6 +162,7 @@ struct rp_instance {
   __u32 signal;   /* RP_CRASHED: which */
   __u32 reported; /* another instance has logged it */
   __u32 refused;  /* of each listener with sessions, not the main thread's alone: sessions that did not fit, since it joined */
+  __u64 disallowed; /* datagrams that its allow file does not list */
 };
 
 /* Key of RP_MAP_STATE */

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The group's settings in their maps: read, written, reset by the first instance, compared by the others. */
+/*
+ * The group's settings in their maps: read, written by the first instance and by tools, compared by the others. They outlive the
+ * instances, so that a group whose instances are all restarted at once is the same afterwards.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include "faults.h"
 #include "group_internal.h"
 
 static const __u32 zero;
@@ -40,7 +44,50 @@ int rp_set_setting(struct rp_member *m, enum rp_map_id id, __u32 value)
   return rp_fail(m, -errno, "cannot write map '%s' in %s (%s)", rp_map_spec(m, id)->name, m->config->pin_path, strerror(errno));
 }
 
-/* ---- reset ---- */
+/* ---- resizing ---- */
+
+/* Returns: whether the group was resized within RP_RESIZE_SECONDS; record: what is noted of that, all zeroes if nothing is. */
+static int was_resized_lately(const struct rp_member *m, struct rp_group *record)
+{
+  memset(record, 0, sizeof(*record));
+  if (m->fds[RP_GROUP] < 0 || bpf_map_lookup_elem(m->fds[RP_GROUP], &zero, record) || !record->resized) return 0;
+
+  /* signed: in a time namespace, another instance's clock may be ahead */
+  return (long long) (rp_boot_seconds() - record->resized) < RP_RESIZE_SECONDS;
+}
+
+int rp_had_count(const struct rp_member *m, __u32 count)
+{
+  struct rp_group record;
+
+  return was_resized_lately(m, &record) && record.counts[(count - 1) / 64] >> (count - 1) % 64 & 1;
+}
+
+int rp_resize(struct rp_member *m, __u32 size)
+{
+  __u32 before = rp_get_setting(m, RP_SIZE);
+  struct rp_group record;
+
+  if (!was_resized_lately(m, &record)) memset(&record, 0, sizeof(record));
+  record.resized = rp_boot_seconds();
+  if (before && before <= RP_MAX_BUCKETS) record.counts[(before - 1) / 64] |= 1ULL << (before - 1) % 64;
+  if (before != size && m->fds[RP_GROUP] >= 0 && bpf_map_update_elem(m->fds[RP_GROUP], &zero, &record, BPF_ANY))
+    return rp_fail(m, -errno, "cannot write map '%s' in %s (%s)", RP_MAP_GROUP, m->config->pin_path, strerror(errno));
+
+  return rp_set_setting(m, RP_SIZE, size);
+}
+
+/* A config may have an index that the group has no more, or not yet. */
+int rp_check_index(struct rp_member *m, __u32 size)
+{
+  const struct rp_config *c = m->config;
+
+  if (c->index < size) return 0;
+
+  return rp_fail(m, -EEXIST, "the group %s was resized to %u buckets: reuseport_hashbucket_index %u is beyond; choose one below, or 'reuseportctl resize' it again", c->pin_path, size, c->index);
+}
+
+/* ---- start of a group ---- */
 
 /* What their faults were stays: it says why the group ended. */
 static void forget_instances(struct rp_member *m)
@@ -74,29 +121,31 @@ static int reset_counters(struct rp_member *m, void *unused)
   return err;
 }
 
-/* What cannot be deleted does no harm: the policy says that there are no overrides. */
-static void delete_overrides(struct rp_member *m)
+/* The count of the config becomes the group's, unless that was resized since the config was written. */
+static int take_count(struct rp_member *m)
 {
-  struct rp_prefix key;
+  const struct rp_group never = {0};
 
-  while (m->fds[RP_OVERRIDES] >= 0 && !bpf_map_get_next_key(m->fds[RP_OVERRIDES], NULL, &key))
-    if (bpf_map_delete_elem(m->fds[RP_OVERRIDES], &key)) break;
+  if (m->config->count == rp_get_setting(m, RP_SIZE) || rp_had_count(m, m->config->count)) return 0;
+  if (m->fds[RP_GROUP] >= 0) bpf_map_update_elem(m->fds[RP_GROUP], &zero, &never, BPF_ANY);
+
+  return rp_set_setting(m, RP_SIZE, m->config->count);
 }
 
-int rp_reset_settings(struct rp_member *m)
+int rp_start_settings(struct rp_member *m)
 {
+  __u32 nonce = rp_get_setting(m, RP_NONCE), policy = rp_get_setting(m, RP_POLICY);
   const struct rp_config *c = m->config;
-  __u32 nonce = c->nonce;
   int err;
 
+  if (c->nonce) nonce = c->nonce;
   while (!nonce)
     if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return rp_fail(m, -errno, "no random nonce (%s)", strerror(errno));
+  if (c->failover != RP_UNSET) policy = c->failover == RP_FALSE ? policy | RP_NO_FAILOVER : policy & ~RP_NO_FAILOVER;
 
-  delete_overrides(m);
-  err = rp_set_setting(m, RP_SIZE, c->count);
+  err = take_count(m);
   if (!err) err = rp_set_setting(m, RP_NONCE, nonce);
-  /* quarantines stay in force: the exporter may have brought down the last instance */
-  if (!err) err = rp_set_setting(m, RP_POLICY, (rp_get_setting(m, RP_POLICY) & RP_QUARANTINES) | (c->failover == RP_FALSE ? RP_NO_FAILOVER : 0));
+  if (!err) err = rp_set_setting(m, RP_POLICY, policy);
   if (!err) err = rp_visit_listeners(m, c, 0, reset_counters, NULL);
 
   return err;
@@ -110,7 +159,7 @@ int rp_match_settings(struct rp_member *m, const char *live)
   __u32 size = rp_get_setting(m, RP_SIZE), nonce = rp_get_setting(m, RP_NONCE);
   int failover = rp_fails_over(m);
 
-  if (c->count != size)
+  if (c->count != size && !rp_had_count(m, c->count))
     return rp_fail(m, -EEXIST, "reuseport_hashbucket_count is %u here, but %u in the running group %s (%s): use the same in all instances", c->count, size, c->pin_path, live);
   if (c->nonce && c->nonce != nonce)
     return rp_fail(m, -EEXIST, "reuseport_nonce is %u here, but %u in the running group %s (%s): use the same in all instances, or leave it out", c->nonce, nonce, c->pin_path, live);
@@ -141,6 +190,20 @@ static int open_setting(struct rp_member *m, int id)
   return 0;
 }
 
+/* Opens the settings, unless another version has left them: that is for 'reuseportctl reset', which removes them. */
+static int open_settings(struct rp_member *m)
+{
+  char live[128];
+  int err = rp_find_live(m, 0, live, sizeof(live));
+
+  if (err < 0) return err;
+  err = rp_check_number(m, live);
+  if (err) return live[0] ? err : 0;
+  for (int id = 0; !err && id < RP_TARGETS; id++) err = open_setting(m, id);
+
+  return err;
+}
+
 int rp_open_settings(struct rp_member *m, const struct rp_config *config)
 {
   int err = 0;
@@ -151,7 +214,7 @@ int rp_open_settings(struct rp_member *m, const struct rp_config *config)
   if (access(config->pin_path, F_OK))
     err = rp_fail(m, -ENOENT, "no group at %s (%s): give its reuseport_pin_path", config->pin_path, strerror(errno));
   if (!err) err = rp_lock(m, RP_LOCK_SECONDS);
-  for (int id = 0; !err && id < RP_TARGETS; id++) err = open_setting(m, id);
+  if (!err) err = open_settings(m);
   if (err) rp_close(m);
 
   return err;
