@@ -143,6 +143,7 @@ static int with_group(struct rp_member *m, const struct rp_config *config, const
   if (!err) err = check_abilities(m);
   if (!err) err = rp_check_pin_path(m);
   if (!err) err = rp_make_directory(m, config->pin_path);
+  if (!err) err = rp_check_owners(m, 0);
   if (!err && !(m->rehearses && access(config->pin_path, F_OK))) err = rp_lock(m, RP_LOCK_SECONDS);
   if (!err) err = then(m);
   if (err) rp_close(m);

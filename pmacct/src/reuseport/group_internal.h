@@ -68,6 +68,12 @@ void rp_map_path(const struct rp_member *m, int id, char path[PATH_MAX]);
 void rp_program_path(const struct rp_member *m, char path[PATH_MAX]);
 void rp_listener_path(const struct rp_member *m, char path[PATH_MAX]);
 
+/*
+ * Checks that no other user can change what is in the pin path: it and the directories above it on the bpffs belong to root or to us, and
+ * are not writable by others. as_tool: for root, the pin path may be another user's.
+ */
+int rp_check_owners(struct rp_member *m, int as_tool);
+
 /* Checks that the pin path is absolute and on a bpffs. */
 int rp_check_pin_path(struct rp_member *m);
 
