@@ -5,15 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "reuseportctl.h"
+#include "text.h"
 
 int report_error(int status, const char *format, ...)
 {
+	char line[2048], text[4 * sizeof(line)];
 	va_list args;
 
-	fputs("reuseportctl: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
+	fprintf(stderr, "reuseportctl: %s", printable(line, text, sizeof(text)));
 	fputs(status == NOT_UNDERSTOOD ? "; see 'reuseportctl --help'\n" : "\n", stderr);
 
 	return status;

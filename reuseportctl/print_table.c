@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A snapshot as a table, 80 columns wide. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,14 +104,16 @@ void print_table(const struct snapshot *s, double seconds)
 {
 	int on_terminal = isatty(STDOUT_FILENO);
 	struct colours c = {"", "", ""};
+	char path[4 * PATH_MAX];
 
 	if (on_terminal && !getenv("NO_COLOR"))
 		c = (struct colours){"\033[1m", "\033[31m", "\033[0m"};
 	if (seconds > 0)
 		printf("%sthe last %.1f s of ", on_terminal ? "\033[H\033[2J" : "\n", seconds);
 	printf("%s: %u bucket%s, nonce %u, failover %s, %u override%s\n",
-	       s->options->config.pin_path, s->size, s->size == 1 ? "" : "s", s->nonce,
-	       s->failover ? "on" : "off", s->n_overrides, s->n_overrides == 1 ? "" : "s");
+	       printable(s->options->config.pin_path, path, sizeof(path)), s->size,
+	       s->size == 1 ? "" : "s", s->nonce, s->failover ? "on" : "off", s->n_overrides,
+	       s->n_overrides == 1 ? "" : "s");
 	if (s->keeps_exporters && s->state.pages)
 		printf("exporter state: %llu of %d pages; 'reuseportctl exporters' lists it\n",
 		       (unsigned long long)s->state.pages, RP_STATE_PAGES);

@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 #include "overrides.h"
 #include "snapshot.h"
+#include "text.h"
 
 /* ---- from the maps ---- */
 
@@ -98,7 +99,7 @@ static struct listener *read_listener(const struct rp_member *m, __u32 size)
 
 	if (!l)
 		exit(report_error(FAILED, "no memory"));
-	snprintf(l->name, sizeof(l->name), "%s", listener_name(m));
+	printable(listener_name(m), l->name, sizeof(l->name));
 	l->protocol = m->protocol;
 	l->has_counters = m->fds[RP_COUNTERS] >= 0;
 	l->n_buckets = size;

@@ -27,7 +27,7 @@ struct foreign_socket {
 };
 
 struct listener {
-	char name[64];
+	char name[1024]; /* printable */
 	int protocol;
 	int has_counters;	     /* a foreign object has none */
 	struct rp_endpoint endpoint; /* of a live instance; port 0: unknown */

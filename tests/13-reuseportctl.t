@@ -282,12 +282,6 @@ options_in_manual() {
 	} | sort
 }
 
-# proposed WORD...: what bash proposes for the last of them, a line each
-proposed() {
-	bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); PATH=${0%/*}:$PATH; _reuseportctl; printf "%s\n" "${COMPREPLY[@]}"' \
-		"$reuseportctl" "$root/reuseportctl/reuseportctl.bash" reuseportctl "$@"
-}
-
 # proposed_commands: those of two words too
 proposed_commands() {
 	proposed '' | grep -v '^-' | while read -r word; do
@@ -332,28 +326,6 @@ compare_arguments() {
 		"$(sed -n '/^\.Em listeners/{n;s/^\.Cm//;s/ [,.]//g;p}' "$manual" | tr -s ' ' '\n' | grep . | sort)" "$(cat "$tmp/listeners")"
 }
 
-# complete_beside_hostile_names: names on the disk are data: a user who may make a directory in a pin path must not have root run a
-# command
-complete_beside_hostile_names() {
-	local name typed
-	mkdir -p "$bpffs/hostile/nfacctd" "$bpffs/hostile/bmp"
-	# shellcheck disable=SC2016 # as they are
-	for name in '$(touch ran)' '`touch ran`' '$((1+1))' '*' 'a b' '${HOME}' 'nfacctd;touch ran' '-x'; do mkdir "$bpffs/hostile/$name"; done
-	is "directories with hostile names are there" "$(find "$bpffs/hostile" -mindepth 1 -maxdepth 1 | wc -l)" 10
-	mkdir "$tmp/empty"
-	is "completion of --listener proposes listeners alone" "$(cd "$tmp/empty" && proposed -p "$bpffs/hostile" -l '' | sort | tr '\n' ' ')" "bmp nfacctd "
-	is "by the beginning of their names" "$(cd "$tmp/empty" && proposed -p "$bpffs/hostile" --listener n)" "nfacctd"
-	# shellcheck disable=SC2016
-	for typed in '$(touch ran)' '`touch ran`' '*'; do
-		is "completion proposes nothing for --listener $typed" "$(cd "$tmp/empty" && proposed -p "$bpffs/hostile" -l "$typed")" ""
-		(cd "$tmp/empty" && proposed -p "$bpffs/$typed" -l '' && proposed -p "$bpffs/$typed" override delete '') >"$tmp/typed"
-		is "nor a listener or a prefix for the pin path $typed" "$(grep -v '^--' "$tmp/typed" | tr -d '\n')" ""
-	done
-	(cd "$tmp/empty" && proposed -p "$bpffs/hostile/" && proposed --load "$bpffs/hostile/") >"$tmp/typed"
-	is "completion of paths proposes them as they are" "$(grep -cF "$bpffs/hostile/\$(touch ran)" "$tmp/typed")" 2
-	is "no name was run as a command, or expanded" "$(find "$tmp/empty" -mindepth 1)" ""
-}
-
 listen_and_connect
 read_without_a_trace
 show_the_table
@@ -373,5 +345,4 @@ refuse_other_words
 compare_commands
 compare_options
 compare_arguments
-complete_beside_hostile_names
 done_testing
