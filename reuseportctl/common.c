@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What every command needs: the error line, and a list that grows. */
+/* What every command needs: the error line, the time, and a list that grows. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +19,17 @@ int report_error(int status, const char *format, ...)
 	fputs(status == NOT_UNDERSTOOD ? "; see 'reuseportctl --help'\n" : "\n", stderr);
 
 	return status;
+}
+
+time_t wall_time(__u64 seconds)
+{
+	struct timespec boot, wall;
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(CLOCK_REALTIME, &wall);
+
+	/* whole seconds at last, so that each call says the same */
+	return seconds + wall.tv_sec - boot.tv_sec - (wall.tv_nsec < boot.tv_nsec);
 }
 
 void *grow(void *list, size_t n, size_t size)

@@ -33,7 +33,7 @@ static int value_ready(const struct listener *l, const struct bucket *b, double 
 static int value_joined(const struct listener *l, const struct bucket *b, double *value)
 {
 	(void)l;
-	*value = b->owner.since;
+	*value = wall_time(b->owner.since);
 
 	return b->owner.since != 0;
 }

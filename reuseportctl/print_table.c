@@ -35,9 +35,9 @@ static const char *scaled(__u64 number, char text[16])
 
 /* The time of day, or the date too if that is long ago; of an instance that does not read yet, its
  * state */
-static void since_text(const struct rp_bucket *owner, double now, char text[16])
+static void since_text(const struct rp_bucket *owner, __u64 now, char text[16])
 {
-	time_t t = owner->since;
+	time_t t = wall_time(owner->since);
 	struct tm tm;
 
 	snprintf(text, 16, owner->pid && owner->state == RP_STARTING ? "STARTING" : "-");
@@ -63,7 +63,7 @@ static void print_bucket(const struct snapshot *s, const struct listener *l, __u
 	int bad = !b->owner.cookie || b->recent_drops;
 
 	instance_text(&b->owner, instance);
-	since_text(&b->owner, s->time, since);
+	since_text(&b->owner, s->boot_time, since);
 	if (l->has_counters) {
 		scaled(b->recent, received);
 		scaled(b->recent_failover, failover);

@@ -279,14 +279,16 @@ const char *unit_of(const struct listener *l)
 int take_snapshot(struct snapshot *s, const struct options *o, const struct snapshot *before,
 		  struct rp_member *m)
 {
-	struct timespec now;
+	struct timespec now, boot;
 	int err;
 
 	memset(s, 0, sizeof(*s));
 	s->options = o;
 	clock_gettime(CLOCK_REALTIME, &now);
 	s->time = now.tv_sec + now.tv_nsec / 1e9;
-	s->boot_time = rp_boot_seconds();
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	s->taken = boot.tv_sec + boot.tv_nsec / 1e9;
+	s->boot_time = boot.tv_sec;
 
 	rp_init(m);
 	err = rp_each_listener(m, &o->config, add_listener, s);

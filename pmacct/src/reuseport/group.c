@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+#include "faults.h"
 #include "group_internal.h"
 
 #ifndef SO_ATTACH_REUSEPORT_EBPF
@@ -206,7 +206,7 @@ static void read_own_comm(char *comm)
 /* Lets other processes know whose socket is in the bucket, where it is bound, and in which state it is. */
 static void publish_owner(struct rp_member *m, enum rp_state state)
 {
-  struct rp_owner owner = {.cookie = m->cookie, .since = time(NULL), .endpoint = m->endpoint, .pid = getpid(), .state = state};
+  struct rp_owner owner = {.cookie = m->cookie, .since = rp_boot_seconds(), .endpoint = m->endpoint, .pid = getpid(), .state = state};
 
   if (m->fds[RP_OWNERS] < 0) return;
   read_own_comm(owner.comm);

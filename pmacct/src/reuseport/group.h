@@ -82,7 +82,7 @@ struct rp_member {
 /* One bucket of a listener, as rp_read_bucket() finds it */
 struct rp_bucket {
   __u64 cookie; /* of the socket in it; 0: empty */
-  __u64 since;  /* seconds since the epoch; 0: unknown */
+  __u64 since;  /* seconds of CLOCK_BOOTTIME; 0: unknown */
   __u32 pid;    /* 0: unknown, the object keeps no owners */
   __u32 state;  /* enum rp_state */
   struct rp_endpoint endpoint;
