@@ -70,7 +70,7 @@ void rp_listener_path(const struct rp_member *m, char path[PATH_MAX]);
 
 /*
  * Checks that no other user can change what is in the pin path: it and the directories above it on the bpffs belong to root or to us, and
- * are not writable by others. as_tool: for root, the pin path may be another user's.
+ * are not writable by others. as_tool: the pin path may be another user's.
  */
 int rp_check_owners(struct rp_member *m, int as_tool);
 

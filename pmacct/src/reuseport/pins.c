@@ -152,8 +152,8 @@ int rp_check_owners(struct rp_member *m, int as_tool)
     is_above = 1;
   }
   if (stat(path, &st)) return 0;
-  /* root changes a group of the daemons' user for him */
-  if (as_tool && !geteuid()) also = st.st_uid;
+  /* root changes a group of the daemons' user for him; whoever else tries is denied it */
+  if (as_tool) also = st.st_uid;
 
   for (;;) {
     err = check_directory(m, path, &st, is_above, also);
