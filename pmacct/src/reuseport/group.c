@@ -329,17 +329,11 @@ int rp_owns_bucket(const struct rp_member *m, struct rp_bucket *bucket)
 int rp_leave(struct rp_member *m)
 {
   struct rp_bucket bucket;
-  int err = 0;
 
-  /* Leave without the lock too, such as when the pins are gone: staying in the bucket would lose more. */
-  rp_lock(m, 2);
-  if (rp_owns_bucket(m, &bucket)) {
-    if (bpf_map_delete_elem(m->fds[RP_TARGETS], &m->config->index))
-      err = rp_fail(m, -errno, "cannot take the socket of listener %s out of bucket %u (%s)", m->listener, m->config->index, strerror(errno));
-    else
-      publish_owner(m, RP_DRAINING);
-  }
-  rp_unlock(m);
+  if (!rp_owns_bucket(m, &bucket)) return 0;
+  if (bpf_map_delete_elem(m->fds[RP_TARGETS], &m->config->index))
+    return rp_fail(m, -errno, "cannot take the socket of listener %s out of bucket %u (%s)", m->listener, m->config->index, strerror(errno));
+  publish_owner(m, RP_DRAINING);
 
-  return err;
+  return 0;
 }
