@@ -21,6 +21,7 @@ listen_and_connect() {
 	ok "and where 'where' says" diff "$tmp/arrived" "$tmp/where"
 	is "listen printed all 300" "$(grep -cE '^(tcp|udp)  127\.' "$tmp/listen")" 300
 	is "status counted 150 of each" "$(sum_received listen_udp) $(sum_received listen_tcp)" "150 150"
+	broadcast 150
 	out=$(ctl --exporters 300 --from 2001:db8::/64 connect ::1 5000)
 	like "300 exporters, IPv6: none is split" "$out" "^300 exporters: .*split over buckets: 0$"
 	run --exporters 50 --tcp connect 127.0.0.1 5001
@@ -28,6 +29,14 @@ listen_and_connect() {
 	is "its exit status" "$status" 3
 	says "a second one of the same index" 1 "reuseport_hashbucket_index 1 is in use .* by reuseportctl pid $pid" --prog "$object" --index 1 listen 5000
 	says "another count" 1 "reuseport_hashbucket_count is 4 here, but 3 in the running group" --prog "$object" --count 4 --index 3 listen 5000
+}
+
+# A limit: the kernel does not ask the selector about such a datagram
+broadcast() {
+	perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => "127.255.255.255:5000", LocalAddr => "127.99.0.1", Broadcast => 1)
+		or die; $s->send("?") or die'
+	ok "a datagram to a broadcast address reaches each socket" await 5 sh -c "[ \$(grep -c '^udp  127.99.0.1 ' '$tmp/listen') -eq 3 ]"
+	is "and the selector counts none" "$(sum_received listen_udp)" "$1"
 }
 
 # ---- status ----
