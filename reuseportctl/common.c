@@ -1,22 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What every command needs: the error line, and a list that grows. */
+/* What every command needs: the error line, the time, and a list that grows. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "reuseportctl.h"
+#include "text.h"
 
 int report_error(int status, const char *format, ...)
 {
+	char line[2048], text[4 * sizeof(line)];
 	va_list args;
 
-	fputs("reuseportctl: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
+	fprintf(stderr, "reuseportctl: %s", printable(line, text, sizeof(text)));
 	fputs(status == NOT_UNDERSTOOD ? "; see 'reuseportctl --help'\n" : "\n", stderr);
 
 	return status;
+}
+
+time_t wall_time(__u64 seconds)
+{
+	struct timespec boot, wall;
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(CLOCK_REALTIME, &wall);
+
+	/* whole seconds at last, so that each call says the same */
+	return seconds + wall.tv_sec - boot.tv_sec - (wall.tv_nsec < boot.tv_nsec);
 }
 
 void *grow(void *list, size_t n, size_t size)

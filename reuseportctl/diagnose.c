@@ -37,7 +37,7 @@ static void diagnose_empty(struct snapshot *s, __u32 i)
 		size_t used = strlen(where);
 
 		if (l->n_live && i < l->n_buckets && !l->bucket[i].owner.cookie)
-			snprintf(where + used, sizeof(where) - used, "%s%s", used ? ", " : "",
+			snprintf(where + used, sizeof(where) - used, "%s%.100s", used ? ", " : "",
 				 l->name);
 	}
 	if (where[0])
@@ -63,7 +63,7 @@ static const char *whose_text(const struct listener *l, __u32 i, char *text)
 static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 i, __u64 mean)
 {
 	const struct bucket *b = &l->bucket[i];
-	char whose[192];
+	char whose[sizeof(l->name) + 64];
 
 	if (!b->owner.cookie)
 		return;

@@ -9,8 +9,10 @@
 
 static void print_eviction(const struct rp_member *listener, __u32 pid)
 {
-	printf("%s: pid %u has ended, and its socket is out of bucket %u\n", listener->listener,
-	       pid, listener->config->index);
+	char name[1024];
+
+	printf("%s: pid %u has ended, and its socket is out of bucket %u\n",
+	       printable(listener->listener, name, sizeof(name)), pid, listener->config->index);
 }
 
 int command_evict(struct options *o, char **arguments)

@@ -83,16 +83,6 @@ static void count_records(struct exporter *exporter, const struct rp_pages *page
 	}
 }
 
-/* Seconds since the epoch; seconds: of CLOCK_BOOTTIME */
-static time_t wall_time(__u32 seconds)
-{
-	struct timespec since_boot;
-
-	clock_gettime(CLOCK_BOOTTIME, &since_boot);
-
-	return time(NULL) - (since_boot.tv_sec - seconds);
-}
-
 static void add_exporter(struct listing *l, const struct rp_member *m, const union rp_addr *address)
 {
 	struct exporter exporter = {.address = *address};

@@ -61,5 +61,13 @@ int join_listener_socket(struct listener_socket *l)
 
 int leave_listener_socket(struct listener_socket *l)
 {
-	return l->in_group ? rp_leave(&l->member) : 0;
+	int ret;
+
+	if (!l->in_group)
+		return 0;
+	rp_lock(&l->member, 2);
+	ret = rp_leave(&l->member);
+	rp_unlock(&l->member);
+
+	return ret;
 }

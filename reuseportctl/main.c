@@ -52,11 +52,20 @@ static unsigned long number_or_exit(int option, unsigned long min, unsigned long
 	return number;
 }
 
+/* Without the slashes at its end, which completion adds */
+static const char *without_slashes(char *path)
+{
+	for (size_t len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
+		path[len - 1] = '\0';
+
+	return path;
+}
+
 static void take_option(struct options *o, int option)
 {
 	switch (option) {
 	case PIN_PATH:
-		o->config.pin_path = optarg;
+		o->config.pin_path = without_slashes(optarg);
 		break;
 	case LISTENER:
 		o->listener = optarg;

@@ -6,10 +6,11 @@
 #include "snapshot.h"
 #include "text.h"
 
+/* 13 digits: the time, with its milliseconds */
 void write_json(json_t *value, int compact)
 {
-	char *text = json_dumps(value,
-				(compact ? JSON_COMPACT : JSON_INDENT(2)) | JSON_REAL_PRECISION(6));
+	char *text = json_dumps(value, (compact ? JSON_COMPACT : JSON_INDENT(2)) |
+					       JSON_REAL_PRECISION(13));
 
 	if (!text)
 		exit(report_error(FAILED, "no memory for JSON"));
@@ -38,8 +39,8 @@ static json_t *bucket_json(const struct snapshot *s, const struct listener *l, _
 		json_object_update_new(
 			object,
 			json_pack("{s:i, s:s, s:I, s:s}", "pid", (int)b->owner.pid, "process",
-				  b->owner.comm, "since", (json_int_t)b->owner.since, "state",
-				  b->owner.state == RP_READY ? "ready" : "starting"));
+				  b->owner.comm, "since", (json_int_t)wall_time(b->owner.since),
+				  "state", b->owner.state == RP_READY ? "ready" : "starting"));
 	if (l->has_counters)
 		json_object_update_new(
 			object,

@@ -3,8 +3,10 @@
  * A snapshot as metrics, in the text format that Prometheus, its node_exporter and OpenMetrics
  * readers have in common: counters are declared by the name of their samples, which end in _total.
  */
+#include <limits.h>
 #include <stdio.h>
 #include "snapshot.h"
+#include "text.h"
 
 /* A value for each bucket of each listener. value() returns 0 if a bucket has none. */
 struct metric {
@@ -31,7 +33,7 @@ static int value_ready(const struct listener *l, const struct bucket *b, double 
 static int value_joined(const struct listener *l, const struct bucket *b, double *value)
 {
 	(void)l;
-	*value = b->owner.since;
+	*value = wall_time(b->owner.since);
 
 	return b->owner.since != 0;
 }
@@ -122,7 +124,7 @@ static const struct metric metrics[] = {
 	 "Datagrams or connections that the kernel dropped at the socket.", value_drops},
 };
 
-/* A label's value: pin paths and listener directories may have quotes and backslashes */
+/* A label's value: printable names may have quotes and backslashes */
 static const char *quoted(const char *text, char *to, size_t len)
 {
 	size_t n = 0;
@@ -188,7 +190,7 @@ static void print_quarantine(const struct snapshot *s, const char *group)
 
 static void print_metric(const struct metric *metric, const struct snapshot *s, const char *group)
 {
-	char name[256];
+	char name[2 * sizeof(s->listeners[0]->name)];
 	double value;
 
 	printf("# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
@@ -206,14 +208,15 @@ static void print_metric(const struct metric *metric, const struct snapshot *s, 
 
 void print_openmetrics(const struct snapshot *s)
 {
-	char group[512];
+	char path[4 * PATH_MAX], group[2 * sizeof(path)];
 	size_t takers = 0;
 
 	for (size_t n = 0; n < s->n_listeners; n++)
 		for (size_t i = 0; i < s->listeners[n]->n_foreign; i++)
 			takers += s->listeners[n]->foreign[i].takes_traffic;
 
-	quoted(s->options->config.pin_path, group, sizeof(group));
+	printable(s->options->config.pin_path, path, sizeof(path));
+	quoted(path, group, sizeof(group));
 	print_gauge("reuseport_group_buckets", "Buckets of the group.", group, s->size);
 	print_gauge("reuseport_group_failover",
 		    "Whether live instances serve the exporters of an empty bucket.", group,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A snapshot as a table, 80 columns wide. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,9 +35,9 @@ static const char *scaled(__u64 number, char text[16])
 
 /* The time of day, or the date too if that is long ago; of an instance that does not read yet, its
  * state */
-static void since_text(const struct rp_bucket *owner, double now, char text[16])
+static void since_text(const struct rp_bucket *owner, __u64 now, char text[16])
 {
-	time_t t = owner->since;
+	time_t t = wall_time(owner->since);
 	struct tm tm;
 
 	snprintf(text, 16, owner->pid && owner->state == RP_STARTING ? "STARTING" : "-");
@@ -62,7 +63,7 @@ static void print_bucket(const struct snapshot *s, const struct listener *l, __u
 	int bad = !b->owner.cookie || b->recent_drops;
 
 	instance_text(&b->owner, instance);
-	since_text(&b->owner, s->time, since);
+	since_text(&b->owner, s->boot_time, since);
 	if (l->has_counters) {
 		scaled(b->recent, received);
 		scaled(b->recent_failover, failover);
@@ -107,14 +108,16 @@ void print_table(const struct snapshot *s, double seconds)
 {
 	int on_terminal = isatty(STDOUT_FILENO);
 	struct colours c = {"", "", ""};
+	char path[4 * PATH_MAX];
 
 	if (on_terminal && !getenv("NO_COLOR"))
 		c = (struct colours){"\033[1m", "\033[31m", "\033[0m"};
 	if (seconds > 0)
 		printf("%sthe last %.1f s of ", on_terminal ? "\033[H\033[2J" : "\n", seconds);
 	printf("%s: %u bucket%s, nonce %u, failover %s, %u override%s\n",
-	       s->options->config.pin_path, s->size, s->size == 1 ? "" : "s", s->nonce,
-	       s->failover ? "on" : "off", s->n_overrides, s->n_overrides == 1 ? "" : "s");
+	       printable(s->options->config.pin_path, path, sizeof(path)), s->size,
+	       s->size == 1 ? "" : "s", s->nonce, s->failover ? "on" : "off", s->n_overrides,
+	       s->n_overrides == 1 ? "" : "s");
 	if (s->keeps_exporters && s->state.pages)
 		printf("exporter state: %llu of %d pages; 'reuseportctl exporters' lists it\n",
 		       (unsigned long long)s->state.pages, RP_STATE_PAGES);

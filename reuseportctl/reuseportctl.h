@@ -5,6 +5,7 @@
 #define REUSEPORTCTL_H
 
 #include <stddef.h>
+#include <time.h>
 #include "group.h"
 
 /* The exit status of reuseportctl, and what each command returns */
@@ -30,6 +31,9 @@ struct options {
 
 /* Prints one line on stderr, after the name of the program. Returns status. */
 int report_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Seconds since the epoch, by what the wall clock says now; seconds: of CLOCK_BOOTTIME */
+time_t wall_time(__u64 seconds);
 
 /* Returns the list, with room for n + 1 elements of that size; exits if there is no memory */
 void *grow(void *list, size_t n, size_t size);

@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 #include "overrides.h"
 #include "snapshot.h"
+#include "text.h"
 
 /* ---- from the maps ---- */
 
@@ -99,7 +100,7 @@ static struct listener *read_listener(const struct rp_member *m, __u32 size)
 
 	if (!l)
 		exit(report_error(FAILED, "no memory"));
-	snprintf(l->name, sizeof(l->name), "%s", listener_name(m));
+	printable(listener_name(m), l->name, sizeof(l->name));
 	l->protocol = m->protocol;
 	l->has_counters = m->fds[RP_COUNTERS] >= 0;
 	l->counts_sessions = m->protocol == IPPROTO_TCP && m->fds[RP_INSTANCES] >= 0;
@@ -288,14 +289,16 @@ const char *unit_of(const struct listener *l)
 int take_snapshot(struct snapshot *s, const struct options *o, const struct snapshot *before,
 		  struct rp_member *m)
 {
-	struct timespec now;
+	struct timespec now, boot;
 	int err;
 
 	memset(s, 0, sizeof(*s));
 	s->options = o;
 	clock_gettime(CLOCK_REALTIME, &now);
 	s->time = now.tv_sec + now.tv_nsec / 1e9;
-	s->boot_time = rp_boot_seconds();
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	s->taken = boot.tv_sec + boot.tv_nsec / 1e9;
+	s->boot_time = boot.tv_sec;
 
 	rp_init(m);
 	err = rp_each_listener(m, &o->config, add_listener, s);

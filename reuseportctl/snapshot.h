@@ -27,7 +27,7 @@ struct foreign_socket {
 };
 
 struct listener {
-	char name[64];
+	char name[1024]; /* printable */
 	int protocol;
 	int has_counters;	     /* a foreign object has none */
 	int counts_sessions;	     /* the instances count those that they refuse */
@@ -49,11 +49,12 @@ struct convict {
 
 struct snapshot {
 	const struct options *options;
-	double time; /* seconds since the epoch */
+	double time;  /* seconds since the epoch */
+	double taken; /* seconds of CLOCK_BOOTTIME */
 	__u32 size, nonce, n_overrides;
 	int keeps_exporters;	       /* the object has the maps for that */
 	struct rp_state_changes state; /* how much that is */
-	__u64 boot_time;	       /* seconds of CLOCK_BOOTTIME */
+	__u64 boot_time;	       /* whole seconds of CLOCK_BOOTTIME */
 	int has_quarantine;	       /* the object has the map for that */
 	struct convict *convicts;      /* also those whose quarantine is over */
 	size_t n_convicts;

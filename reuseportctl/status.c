@@ -25,7 +25,7 @@ int command_status(struct options *o, char **arguments)
 		else if (o->json)
 			print_json(&now);
 		else
-			print_table(&now, taken ? now.time - before.time : 0);
+			print_table(&now, taken ? now.taken - before.taken : 0);
 		free_snapshot(&before);
 		fflush(stdout);
 		if (!o->watch)

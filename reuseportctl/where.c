@@ -20,12 +20,13 @@ static json_t *answer_json(const struct query *q, const struct rp_member *m,
 			   const struct rp_route *route, const struct rp_bucket *owner)
 {
 	int live = route->receiver != RP_NO_BUCKET;
-	char exporter[64];
+	char exporter[64], name[1024];
 	json_t *answer;
 
 	rp_format_addr(&q->exporter, exporter, sizeof(exporter));
 	answer = json_pack("{s:s, s:s, s:i, s:s, s:b}", "exporter", exporter, "listener",
-			   listener_name(m), "bucket", (int)route->bucket, "by",
+			   printable(listener_name(m), name, sizeof(name)), "bucket",
+			   (int)route->bucket, "by",
 			   route->quarantined  ? "quarantine"
 			   : route->overridden ? "override"
 					       : "hash",
@@ -43,7 +44,7 @@ static void print_answer(const struct query *q, const struct rp_member *m,
 			 const struct rp_route *route, const struct rp_bucket *owner)
 {
 	const char *by = route->overridden ? "override" : "hash";
-	char exporter[64], instance[64] = "refused", how[64];
+	char exporter[64], instance[64] = "refused", how[64], name[1024];
 	int live = route->receiver != RP_NO_BUCKET;
 
 	if (q->n_answers == 1)
@@ -62,7 +63,7 @@ static void print_answer(const struct query *q, const struct rp_member *m,
 	else
 		snprintf(how, sizeof(how), "%s", by);
 	printf("%-25s %6u  %-13s %-18s %s\n", exporter, live ? route->receiver : route->bucket,
-	       listener_name(m), instance, how);
+	       printable(listener_name(m), name, sizeof(name)), instance, how);
 }
 
 static int ask_listener(struct rp_member *m, void *arg)

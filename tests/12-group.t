@@ -131,7 +131,7 @@ refuse_to_resize() {
 	done
 	like "no instance live" "$(resize 3)" "no instance is live in the group $pins: .* start the instances"
 	like "no group" "$(resize 3 "$bpffs/nowhere")" "no group at $bpffs/nowhere"
-	like "resize: a path that is not on a bpffs" "$(resize 3 /tmp)" "no instance is live"
+	like "resize: a path that is not on a bpffs" "$(resize 3 /tmp)" "^reuseportctl: reuseport_pin_path /tmp is not on a bpffs: mount one \('mount -t bpf -o mode=0711 "
 }
 
 # ---- leftovers ----

@@ -21,6 +21,7 @@ listen_and_connect() {
 	ok "and where 'where' says" diff "$tmp/arrived" "$tmp/where"
 	is "listen printed all 300" "$(grep -cE '^(tcp|udp)  127\.' "$tmp/listen")" 300
 	is "status counted 150 of each" "$(sum_received listen_udp) $(sum_received listen_tcp)" "150 150"
+	broadcast 150
 	out=$(ctl --exporters 300 --from 2001:db8::/64 connect ::1 5000)
 	like "300 exporters, IPv6: none is split" "$out" "^300 exporters: .*split over buckets: 0$"
 	run --exporters 50 --tcp connect 127.0.0.1 5001
@@ -28,6 +29,14 @@ listen_and_connect() {
 	is "its exit status" "$status" 3
 	says "a second one of the same index" 1 "reuseport_hashbucket_index 1 is in use .* by reuseportctl pid $pid" --prog "$object" --index 1 listen 5000
 	says "another count" 1 "reuseport_hashbucket_count is 4 here, but 3 in the running group" --prog "$object" --count 4 --index 3 listen 5000
+}
+
+# A limit: the kernel does not ask the selector about such a datagram
+broadcast() {
+	perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => "127.255.255.255:5000", LocalAddr => "127.99.0.1", Broadcast => 1)
+		or die; $s->send("?") or die'
+	ok "a datagram to a broadcast address reaches each socket" await 5 sh -c "[ \$(grep -c '^udp  127.99.0.1 ' '$tmp/listen') -eq 3 ]"
+	is "and the selector counts none" "$(sum_received listen_udp)" "$1"
 }
 
 # ---- status ----
@@ -282,12 +291,6 @@ options_in_manual() {
 	} | sort
 }
 
-# proposed WORD...: what bash proposes for the last of them, a line each
-proposed() {
-	bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); PATH=${0%/*}:$PATH; _reuseportctl; printf "%s\n" "${COMPREPLY[@]}"' \
-		"$reuseportctl" "$root/reuseportctl/reuseportctl.bash" reuseportctl "$@"
-}
-
 # proposed_commands: those of two words too
 proposed_commands() {
 	proposed '' | grep -v '^-' | while read -r word; do
@@ -332,28 +335,6 @@ compare_arguments() {
 		"$(sed -n '/^\.Em listeners/{n;s/^\.Cm//;s/ [,.]//g;p}' "$manual" | tr -s ' ' '\n' | grep . | sort)" "$(cat "$tmp/listeners")"
 }
 
-# complete_beside_hostile_names: names on the disk are data: a user who may make a directory in a pin path must not have root run a
-# command
-complete_beside_hostile_names() {
-	local name typed
-	mkdir -p "$bpffs/hostile/nfacctd" "$bpffs/hostile/bmp"
-	# shellcheck disable=SC2016 # as they are
-	for name in '$(touch ran)' '`touch ran`' '$((1+1))' '*' 'a b' '${HOME}' 'nfacctd;touch ran' '-x'; do mkdir "$bpffs/hostile/$name"; done
-	is "directories with hostile names are there" "$(find "$bpffs/hostile" -mindepth 1 -maxdepth 1 | wc -l)" 10
-	mkdir "$tmp/empty"
-	is "completion of --listener proposes listeners alone" "$(cd "$tmp/empty" && proposed -p "$bpffs/hostile" -l '' | sort | tr '\n' ' ')" "bmp nfacctd "
-	is "by the beginning of their names" "$(cd "$tmp/empty" && proposed -p "$bpffs/hostile" --listener n)" "nfacctd"
-	# shellcheck disable=SC2016
-	for typed in '$(touch ran)' '`touch ran`' '*'; do
-		is "completion proposes nothing for --listener $typed" "$(cd "$tmp/empty" && proposed -p "$bpffs/hostile" -l "$typed")" ""
-		(cd "$tmp/empty" && proposed -p "$bpffs/$typed" -l '' && proposed -p "$bpffs/$typed" override delete '') >"$tmp/typed"
-		is "nor a listener or a prefix for the pin path $typed" "$(grep -v '^--' "$tmp/typed" | tr -d '\n')" ""
-	done
-	(cd "$tmp/empty" && proposed -p "$bpffs/hostile/" && proposed --load "$bpffs/hostile/") >"$tmp/typed"
-	is "completion of paths proposes them as they are" "$(grep -cF "$bpffs/hostile/\$(touch ran)" "$tmp/typed")" 2
-	is "no name was run as a command, or expanded" "$(find "$tmp/empty" -mindepth 1)" ""
-}
-
 listen_and_connect
 read_without_a_trace
 show_the_table
@@ -373,5 +354,4 @@ refuse_other_words
 compare_commands
 compare_options
 compare_arguments
-complete_beside_hostile_names
 done_testing

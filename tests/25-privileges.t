@@ -235,6 +235,23 @@ stranger_does_not_use_pins() {
 	is "nor are any made for it" "$(find "$bpffs/victim" -type f ! -perm 600)" ""
 }
 
+# write_metrics: the commands of the metrics unit, as the user who has the group, in a directory of that user
+write_metrics() {
+	local unit="$root/systemd/reuseport-metrics.service.in" command commands=0
+	is "metrics: no command of the unit runs as root, and systemd opens no file for it" \
+		"$(grep -cE '^(Exec[A-Za-z]*=[-@:]*[+!]|Standard(Output|Error)=(file|append|truncate))' "$unit")" 0
+	is "metrics: the unit's user" "$(sed -n 's/^User=//p' "$unit")" pmacct
+	mkdir -m 755 "$tmp/metrics"
+	chown 65534:65534 "$tmp/metrics"
+	sed -n "s/^Exec\(Start\|StartPost\)=//p" "$unit" | sed "s|@sbindir@/reuseportctl|$tmp/reuseportctl -p $bpffs/victim|" >"$tmp/commands"
+	while read -r command; do
+		ok "metrics: $command" sh -c "cd '$tmp/metrics' && exec $user $command"
+		commands=$((commands + 1))
+	done <"$tmp/commands"
+	is "metrics: commands; buckets that are live; whose file that is" \
+		"$commands $(grep -c '^reuseport_bucket_live.* 1$' "$tmp/metrics/reuseport.prom") $(stat -c '%u %a' "$tmp/metrics/reuseport.prom")" "2 2 65534 644"
+}
+
 let_user_in
 run_with_one_capability
 run_without_capabilities
@@ -243,5 +260,6 @@ start_victim
 stranger_does_not_bind
 stranger_does_not_operate
 stranger_does_not_use_pins
+write_metrics
 receives victim 2106
 done_testing

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Stopping: an idle instance answers either signal, what is queued is read first, a second signal ends
-# that, and the pidfile that a successor wrote stays.
+# that, the group's lock is not waited for, and the pidfile that a successor wrote stays.
 . "${0%/*}/lib/traffic.sh"
 need_daemons
+need flock jq
 sandbox
 
 # leave_idle MODE SIGNAL: an instance in the foreground, or a daemon, with nothing to read
@@ -97,6 +98,37 @@ hurry() {
 	like "and says what that means" "$(cat "$log")" 'not drained, on another signal: what is queued is lost'
 }
 
+# is_empty BUCKET: of the group "held", in which it is
+is_empty() {
+	"$reuseportctl" -p "$bpffs/held" --json --listener nfacctd status | jq -e ".listeners[0].buckets[$1].live | not" >/dev/null
+}
+
+# leave_without_the_lock: another process, which is stopped, has the group's lock. The instance reads on until it leaves without it: its buffer
+# does not hold what comes in two seconds.
+leave_without_the_lock() {
+	local holder exporters
+	config held 2100 2 "nfacctd_pipe_size: 400000"
+	start_all held 2
+	"$tools/exporter" netflow5 4 2100 exporters=100 datagrams=60 ports=1 rate=2000 >"$tmp/held.sent" &
+	exporters=$!
+	"$tools/member" "$object" "$bpffs/held" 2 0 protocol=tcp hold=60 >/dev/null &
+	holder=$!
+	await 10 not flock -n "$bpffs/held" true
+	kill -STOP "$holder"
+	kill -TERM "$(pid_of held 0)"
+	ok "the lock is held by a process that is stopped: the instance leaves its bucket" await 20 is_empty 0
+	ok "meanwhile that one holds the lock" not flock -n "$bpffs/held" true
+	ok "it exits with 0" exits_with_0 "$(pid_of held 0)"
+	ok "and says that it left without the lock" has_line "$tmp/held-0.log" "WARN .*another process has held the lock on $bpffs/held for more than 100 ms: leaving without it"
+	kill -KILL "$holder"
+	wait "$exporters"
+	wait "$holder" 2>/dev/null || true
+	rm "$tmp/held-0.pid"
+	stop_all held
+	received held >"$tmp/received"
+	is "flows sent, and received" "$(cat "$tmp/held.sent") $(total_received)" "6000 6000"
+}
+
 # serves: whether instance "old" and its plugin do
 serves() {
 	has_line "$tmp/old-0.log" joined && has_line "$tmp/old-0.log" "waiting for data on: '$tmp/pipe'"
@@ -128,6 +160,7 @@ done
 drain_queue
 leave_busy INT
 leave_busy TERM
+leave_without_the_lock
 hurry
 be_replaced
 done_testing

@@ -56,4 +56,10 @@ overrides() {
 	ctl override list | tr '\n' ';'
 }
 
+# proposed WORD...: what bash proposes for the last of them, a line each
+proposed() {
+	bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); PATH=${0%/*}:$PATH; _reuseportctl; printf "%s\n" "${COMPREPLY[@]}"' \
+		"$reuseportctl" "$root/reuseportctl/reuseportctl.bash" reuseportctl "$@"
+}
+
 # ---- listen and connect. $pid listens on, until it is replaced ----

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+#include "faults.h"
 #include "group_internal.h"
 
 /* ---- addresses ---- */
@@ -167,7 +167,7 @@ static int address_in_use(int sock, const struct sockaddr *addr, socklen_t len)
 static int has_draining_peer(const struct rp_member *m)
 {
   struct rp_owner owner;
-  __u64 now = time(NULL);
+  __u64 now = rp_boot_seconds();
 
   for (__u32 index = 0; m->fds[RP_OWNERS] >= 0 && index < RP_MAX_BUCKETS; index++)
     if (!bpf_map_lookup_elem(m->fds[RP_OWNERS], &index, &owner) && owner.state == RP_DRAINING && owner.since + RP_LEAVE_SECONDS >= now)

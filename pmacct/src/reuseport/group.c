@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+#include "faults.h"
 #include "group_internal.h"
 
 #ifndef SO_ATTACH_REUSEPORT_EBPF
@@ -145,6 +145,7 @@ static int with_group(struct rp_member *m, const struct rp_config *config, const
   if (!err) err = check_abilities(m);
   if (!err) err = rp_check_pin_path(m);
   if (!err) err = rp_make_directory(m, config->pin_path);
+  if (!err) err = rp_check_owners(m, 0);
   if (!err && !(m->rehearses && access(config->pin_path, F_OK))) err = rp_lock(m, RP_LOCK_SECONDS);
   if (!err) err = then(m);
   if (err) rp_close(m);
@@ -207,7 +208,7 @@ static void read_own_comm(char *comm)
 /* Lets other processes know whose socket is in the bucket, where it is bound, and in which state it is. */
 static void publish_owner(struct rp_member *m, enum rp_state state)
 {
-  struct rp_owner owner = {.cookie = m->cookie, .since = time(NULL), .endpoint = m->endpoint, .pid = getpid(), .state = state};
+  struct rp_owner owner = {.cookie = m->cookie, .since = rp_boot_seconds(), .endpoint = m->endpoint, .pid = getpid(), .state = state};
 
   if (m->fds[RP_OWNERS] < 0) return;
   read_own_comm(owner.comm);
@@ -325,17 +326,11 @@ int rp_owns_bucket(const struct rp_member *m, struct rp_bucket *bucket)
 int rp_leave(struct rp_member *m)
 {
   struct rp_bucket bucket;
-  int err = 0;
 
-  /* Leave without the lock too, such as when the pins are gone: staying in the bucket would lose more. */
-  rp_lock(m, 2);
-  if (rp_owns_bucket(m, &bucket)) {
-    if (bpf_map_delete_elem(m->fds[RP_TARGETS], &m->config->index))
-      err = rp_fail(m, -errno, "cannot take the socket of listener %s out of bucket %u (%s)", m->listener, m->config->index, strerror(errno));
-    else
-      publish_owner(m, RP_DRAINING);
-  }
-  rp_unlock(m);
+  if (!rp_owns_bucket(m, &bucket)) return 0;
+  if (bpf_map_delete_elem(m->fds[RP_TARGETS], &m->config->index))
+    return rp_fail(m, -errno, "cannot take the socket of listener %s out of bucket %u (%s)", m->listener, m->config->index, strerror(errno));
+  publish_owner(m, RP_DRAINING);
 
-  return err;
+  return 0;
 }

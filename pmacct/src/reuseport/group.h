@@ -84,7 +84,7 @@ struct rp_member {
 /* One bucket of a listener, as rp_read_bucket() finds it */
 struct rp_bucket {
   __u64 cookie; /* of the socket in it; 0: empty */
-  __u64 since;  /* seconds since the epoch; 0: unknown */
+  __u64 since;  /* seconds of CLOCK_BOOTTIME; 0: unknown */
   __u32 pid;    /* 0: unknown, the object keeps no owners */
   __u32 state;  /* enum rp_state */
   struct rp_endpoint endpoint;
@@ -98,6 +98,10 @@ void rp_init(struct rp_member *m);
 
 /* Releases the lock and frees all that the member holds. A socket that has joined stays in its bucket until it is closed. */
 void rp_close(struct rp_member *m);
+
+/* Locks the group's directory, which must exist, waiting for at most that many seconds. Returns: 0, or a negative errno, -EBUSY: another
+   member holds the lock, in this process or another one. */
+int rp_lock(struct rp_member *m, int seconds);
 
 /* Releases the group's lock, if the member holds it. The group may change until rp_join(). */
 void rp_unlock(struct rp_member *m);
@@ -160,8 +164,8 @@ void rp_set_ready(struct rp_member *m);
 int rp_owns_bucket(const struct rp_member *m, struct rp_bucket *bucket);
 
 /*
- * Takes the socket that joined out of its bucket, if it is still there, so that nothing new arrives at it. Takes the lock, but goes
- * on without it after 2 s, or if the group's directory is gone.
+ * Takes the socket that joined out of its bucket, if it is still there, so that nothing new arrives at it. The caller holds the group's lock,
+ * in this member or another one, or has found that it cannot be had in time: to stay in the bucket would lose more.
  * Returns: 0, or a negative errno, and the socket is still in its bucket.
  */
 int rp_leave(struct rp_member *m);

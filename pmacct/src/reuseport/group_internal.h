@@ -22,9 +22,6 @@
 
 /* ---- member ---- */
 
-/* Locks the group's directory, waiting for at most that many seconds. The directory must exist. */
-int rp_lock(struct rp_member *m, int seconds);
-
 /* Has libbpf's messages of this thread from now on go to rp_set_log()'s function, and remembers the first warning. */
 void rp_watch_libbpf(void);
 
@@ -70,6 +67,12 @@ void rp_listener_path(const struct rp_member *m, char path[PATH_MAX]);
 
 /* Checks that the pin path is absolute and on a bpffs. */
 int rp_check_pin_path(struct rp_member *m);
+
+/*
+ * Checks that no other user can change what is in the pin path: it and the directories above it on the bpffs belong to root or to us, and
+ * are not writable by others. as_tool: the pin path may be another user's.
+ */
+int rp_check_owners(struct rp_member *m, int as_tool);
 
 /* Makes a directory unless it exists; its parent must. */
 int rp_make_directory(struct rp_member *m, const char *path);

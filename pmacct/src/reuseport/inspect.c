@@ -50,6 +50,8 @@ void rp_describe_owner(const char *listener, __u32 index, const struct rp_bucket
     snprintf(text, len, "%s pid %u at index %u of listener %s", bucket->comm, bucket->pid, index, listener);
   else
     snprintf(text, len, "a process that left no name at index %u of listener %s", index, listener);
+  /* the listener's name is that of a directory */
+  rp_make_printable(text);
 }
 
 /* ---- one listener ---- */

@@ -93,6 +93,12 @@ int reuseport_is_reading()
   return main_thread.reads;
 }
 
+/* Returns: whether the daemon drains, but waits for the group's lock; it goes on to read. */
+static int is_leaving()
+{
+  return reuseport_is_draining() && !reuseport_has_left_buckets();
+}
+
 static void housekeeping()
 {
   long long now = reuseport_now_ms();
@@ -123,7 +129,8 @@ static void housekeeping()
     start_reading();
   }
   check_buckets();
-  main_thread.next_ms = now + (main_thread.reads ? HOUSEKEEPING_MS : REUSEPORT_PLUGINS_MS);
+  reuseport_leave_if_due();
+  main_thread.next_ms = now + (main_thread.reads && !is_leaving() ? HOUSEKEEPING_MS : REUSEPORT_PLUGINS_MS);
   pthread_mutex_unlock(&listeners_mutex);
 
   reuseport_tidy_exporter_state();
@@ -144,7 +151,7 @@ void reuseport_end_if_quiet(int sock)
 {
   struct pollfd queue = {.fd = sock, .events = POLLIN};
 
-  if (!poll(&queue, 1, QUIET_MS)) reuseport_end_if_drained();
+  if (!poll(&queue, 1, is_leaving() ? REUSEPORT_PLUGINS_MS : QUIET_MS)) reuseport_end_if_drained();
 }
 
 /* ---- threads with several sockets ---- */
@@ -180,7 +187,7 @@ static int close_sockets(enum reuseport_listener id, fd_set *fds)
 
 static struct timeval shorten(const struct timeval *timeout)
 {
-  struct timeval shorter = {0, (reuseport_is_draining() ? QUIET_MS : REUSEPORT_WAIT_MS) * 1000};
+  struct timeval shorter = {0, (reuseport_has_left_buckets() ? QUIET_MS : REUSEPORT_WAIT_MS) * 1000};
 
   return timeout && !timeout->tv_sec && timeout->tv_usec < shorter.tv_usec ? *timeout : shorter;
 }

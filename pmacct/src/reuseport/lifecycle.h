@@ -62,6 +62,12 @@ extern int reuseport_signalled();
 extern void reuseport_start_draining(int extra_signals);
 extern int reuseport_is_draining();
 
+/* Leaves the buckets of a daemon that drains, if it has not yet, because another process held the group's lock. The caller holds listeners_mutex. */
+extern void reuseport_leave_if_due();
+
+/* Returns: whether the daemon that drains is out of its buckets. */
+extern int reuseport_has_left_buckets();
+
 /* Counts datagrams, or sockets with data, that the main thread has read: for the log line at the end. */
 extern void reuseport_count_handled(int datagrams);
 

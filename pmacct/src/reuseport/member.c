@@ -48,6 +48,9 @@ int rp_fail(struct rp_member *m, int err, const char *format, ...)
   va_start(args, format);
   vsnprintf(m->error, sizeof(m->error), format, args);
   va_end(args);
+  /* names of files may have some */
+  for (char *c = m->error; *c; c++)
+    if ((unsigned char) *c < ' ' || *c == '\x7f') *c = '?';
 
   return err;
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -119,9 +120,51 @@ int rp_check_pin_path(struct rp_member *m)
   if (statfs(access(path, F_OK) ? parent : path, &fs))
     return rp_fail(m, -errno, "cannot make reuseport_pin_path %s: the directory above it cannot be read (%s)", path, strerror(errno));
   if ((__u32) fs.f_type != (__u32) BPF_FS_MAGIC)
-    return rp_fail(m, -ENOENT, "reuseport_pin_path %s is not on a bpffs: mount one ('mount -t bpf bpf /sys/fs/bpf') and choose a directory in it", path);
+    return rp_fail(m, -ENOENT, "reuseport_pin_path %s is not on a bpffs: mount one ('mount -t bpf -o mode=0711 bpf /sys/fs/bpf') and choose a directory in it", path);
 
   return 0;
+}
+
+/* Checks the pin path, or a directory above it. also: a user that it may belong to, beside root and us. */
+static int check_directory(struct rp_member *m, const char *path, const struct stat *st, int is_above, uid_t also)
+{
+  /* in a directory with the sticky bit, such as the root of a bpffs that is mounted without a mode, others cannot replace ours */
+  int others_write = st->st_mode & (S_IWGRP | S_IWOTH) && !(is_above && st->st_mode & S_ISVTX);
+
+  if (st->st_uid && st->st_uid != geteuid() && st->st_uid != also)
+    return rp_fail(m, -EPERM, "%s belongs to user id %u, who could change what is in it: use a reuseport_pin_path that belongs, with the directories above it, to root or to user id %u, who runs this", path, st->st_uid, geteuid());
+  if (others_write)
+    return rp_fail(m, -EPERM, "%s has mode %04o, so that other users could change what is in it: 'chmod go-w %s', or use another reuseport_pin_path", path, st->st_mode & 07777, path);
+
+  return 0;
+}
+
+int rp_check_owners(struct rp_member *m, int as_tool)
+{
+  char path[PATH_MAX], parent[PATH_MAX];
+  struct stat st, above;
+  uid_t also = 0;
+  int err, is_above = 0;
+
+  /* one that is not there yet, in a rehearsal, or that cannot be read: who opens it says why */
+  if (!realpath(m->config->pin_path, path)) {
+    parent_of(m->config->pin_path, parent);
+    if (!realpath(parent, path)) return 0;
+    is_above = 1;
+  }
+  if (stat(path, &st)) return 0;
+  /* root changes a group of the daemons' user for him; whoever else tries is denied it */
+  if (as_tool) also = st.st_uid;
+
+  for (;;) {
+    err = check_directory(m, path, &st, is_above, also);
+    parent_of(path, parent);
+    /* up to the root of the bpffs */
+    if (err || stat(parent, &above) || above.st_dev != st.st_dev || above.st_ino == st.st_ino) return err;
+    memcpy(path, parent, sizeof(path));
+    st = above;
+    is_above = 1;
+  }
 }
 
 int rp_make_directory(struct rp_member *m, const char *path)

@@ -122,7 +122,7 @@ struct rp_endpoint {
    RP_LEAVE_SECONDS. */
 struct rp_owner {
   __u64 cookie; /* SO_COOKIE */
-  __u64 since;  /* seconds since the epoch */
+  __u64 since;  /* seconds of CLOCK_BOOTTIME */
   struct rp_endpoint endpoint;
   __u32 pid; /* in the PID namespace of the instance */
   char comm[RP_COMM_LEN];

@@ -213,6 +213,8 @@ int rp_open_settings(struct rp_member *m, const struct rp_config *config)
   m->opened = 1;
   if (access(config->pin_path, F_OK))
     err = rp_fail(m, -ENOENT, "no group at %s (%s): give its reuseport_pin_path", config->pin_path, strerror(errno));
+  if (!err) err = rp_check_pin_path(m);
+  if (!err) err = rp_check_owners(m, 1);
   if (!err) err = rp_lock(m, RP_LOCK_SECONDS);
   if (!err) err = open_settings(m);
   if (err) rp_close(m);

@@ -16,6 +16,8 @@
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
 
+#define LOCK_MS 100 /* how long another process may hold the group's lock until an instance leaves without it */
+
 static volatile sig_atomic_t stop_signals, last_signal = SIGINT;
 
 /*
@@ -25,6 +27,7 @@ static volatile sig_atomic_t stop_signals, last_signal = SIGINT;
  */
 static struct {
   int begun;
+  int left;                   /* it is out of its buckets */
   int signals_expected;       /* how many signals there may have been: one more ends the daemon at once */
   long long began_ms;         /* when it began */
   unsigned long long handled; /* datagrams that the main thread has read since then */
@@ -92,19 +95,61 @@ int reuseport_signalled()
 
 /* ---- draining ---- */
 
+/* Returns: a member that has joined, or NULL. */
+static struct rp_member *find_joined()
+{
+  int id;
+
+  for (id = 0; id < REUSEPORT_LISTENERS; id++)
+    if (listeners[id].phase == LISTENER_JOINED) return &listeners[id].member;
+
+  return NULL;
+}
+
+/* Locks the group by that member. Returns: whether to leave now: with the lock, or because another process, such as one that is stopped, does not
+   release it. */
+static int lock_to_leave(struct rp_member *member)
+{
+  if (rp_lock(member, 0) != -EBUSY) return TRUE;
+
+  rp_unlock(member);
+  if (reuseport_now_ms() - draining.began_ms < LOCK_MS) return FALSE;
+
+  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: another process has held the lock on %s for more than %d ms: leaving without it. It may be stopped, or "
+                   "hang: see 'fuser -v %s'.\n",
+      config.name, reuseport_config.pin_path, LOCK_MS, reuseport_config.pin_path);
+
+  return TRUE;
+}
+
+void reuseport_leave_if_due()
+{
+  struct rp_member *member = find_joined();
+
+  if (!draining.begun || draining.left || (member && !lock_to_leave(member))) return;
+
+  reuseport_leave_all();
+  if (member) rp_unlock(member);
+  draining.left = TRUE;
+  draining.handled = 0;
+}
+
 void reuseport_start_draining(int extra_signals)
 {
-  /* before it leaves, which may wait 2 s for the lock, for each listener: these seconds are part of RP_LEAVE_SECONDS */
   draining.began_ms = reuseport_now_ms();
-  reuseport_leave_all();
   draining.begun = TRUE;
   draining.signals_expected = stop_signals + extra_signals;
-  draining.handled = 0;
+  reuseport_leave_if_due();
 }
 
 int reuseport_is_draining()
 {
   return draining.begun;
+}
+
+int reuseport_has_left_buckets()
+{
+  return draining.left;
 }
 
 void reuseport_count_handled(int datagrams)
@@ -177,10 +222,10 @@ void reuseport_end_if_overdue()
 
 void reuseport_end_if_drained()
 {
-  if (draining.begun && !reuseport_any_queued()) finish(LOG_INFO, "drained");
+  if (draining.left && !reuseport_any_queued()) finish(LOG_INFO, "drained");
 }
 
 void reuseport_end_without_queue()
 {
-  if (draining.begun) finish(LOG_INFO, "left");
+  if (draining.left) finish(LOG_INFO, "left");
 }
