@@ -58,15 +58,6 @@ static double expected_by(const struct snapshot *s, const struct listener *l, __
 	return (double)l->recent_live * s->slots[bucket] / slots;
 }
 
-static int has_weights(const struct snapshot *s)
-{
-	for (__u32 i = 0; i < s->size && i < RP_MAX_BUCKETS; i++)
-		if (rp_get_weight(&s->weights, i) != RP_DEFAULT_WEIGHT)
-			return 1;
-
-	return 0;
-}
-
 static void diagnose_load(struct snapshot *s, const struct listener *l, __u32 i, const char *whose)
 {
 	double expected = expected_by(s, l, i), times = l->bucket[i].recent / expected;
@@ -74,9 +65,9 @@ static void diagnose_load(struct snapshot *s, const struct listener *l, __u32 i,
 	if (l->n_live < 2 || l->recent_live < ENOUGH || expected <= 0 || times < 2)
 		return;
 	warn(s,
-	     "%s gets %.1f times %s: move its heaviest exporters to another bucket by "
+	     "%s gets %.1f times its share: move its heaviest exporters to another bucket by "
 	     "'reuseportctl override add'",
-	     whose, times, has_weights(s) ? "what its weight asks for" : "the mean");
+	     whose, times);
 }
 
 static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 i)
