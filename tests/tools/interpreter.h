@@ -15,8 +15,8 @@ struct run {
 	unsigned instructions;
 	unsigned selects, loads, lookups;
 	unsigned lookups_of[16]; /* by the index in maps */
-	long long verdict;	/* what the program returned */
-	int bucket;		/* whose socket was selected; -1: none */
+	long long verdict;	 /* what the program returned */
+	int bucket;		 /* whose socket was selected; -1: none */
 };
 
 /* A map that the program may look into; its order is the caller's */
