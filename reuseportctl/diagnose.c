@@ -46,24 +46,51 @@ static void diagnose_empty(struct snapshot *s, __u32 i)
 				 : "failover is off, its exporters are refused");
 }
 
-/* "bucket 1 of bmp (pid 4711)"; text: 192 bytes */
+#define WHOSE_SIZE (sizeof(((struct listener *)0)->name) + 64)
+
+/* "bucket 1 of bmp (pid 4711)"; text: WHOSE_SIZE bytes */
 static const char *whose_text(const struct listener *l, __u32 i, char *text)
 {
 	__u32 pid = l->bucket[i].owner.pid;
 
 	if (pid)
-		snprintf(text, 192, "bucket %u of %s (pid %u)", i, l->name, pid);
+		snprintf(text, WHOSE_SIZE, "bucket %u of %s (pid %u)", i, l->name, pid);
 	else
-		snprintf(text, 192, "bucket %u of %s", i, l->name);
+		snprintf(text, WHOSE_SIZE, "bucket %u of %s", i, l->name);
 
 	return text;
 }
 
-/* mean: of what the live instances received lately */
-static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 i, __u64 mean)
+/* What a live bucket is to receive of what all live ones received lately: in proportion to its
+ * slots. Nothing if it is drained: then overrides alone count. */
+static double expected_by(const struct snapshot *s, const struct listener *l, __u32 bucket)
+{
+	__u32 slots = 0;
+
+	for (__u32 i = 0; i < l->n_buckets; i++)
+		slots += l->bucket[i].owner.cookie ? s->slots[i] : 0;
+	if (!slots)
+		return (double)l->recent_live / l->n_live;
+
+	return (double)l->recent_live * s->slots[bucket] / slots;
+}
+
+static void diagnose_load(struct snapshot *s, const struct listener *l, __u32 i, const char *whose)
+{
+	double expected = expected_by(s, l, i), times = l->bucket[i].recent / expected;
+
+	if (l->n_live < 2 || l->recent_live < ENOUGH || expected <= 0 || times < 2)
+		return;
+	warn(s,
+	     "%s gets %.1f times its share: move its heaviest exporters to another bucket by "
+	     "'reuseportctl override add'",
+	     whose, times);
+}
+
+static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 i)
 {
 	const struct bucket *b = &l->bucket[i];
-	char whose[sizeof(l->name) + 64];
+	char whose[WHOSE_SIZE];
 
 	if (!b->owner.cookie)
 		return;
@@ -73,11 +100,7 @@ static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 
 		     "%s is beyond the group's %u buckets and gets nothing: stop that instance, or "
 		     "resize",
 		     whose, s->size);
-	if (l->n_live > 1 && l->recent_live >= ENOUGH && b->recent >= 2 * mean)
-		warn(s,
-		     "%s gets %.1f times the mean: move its heaviest exporters to another bucket "
-		     "by 'reuseportctl override add'",
-		     whose, (double)b->recent / mean);
+	diagnose_load(s, l, i, whose);
 	if (b->recent_drops)
 		warn(s, "%s has dropped %llu %s at its socket: %s", whose,
 		     (unsigned long long)b->recent_drops, unit_of(l),
@@ -109,7 +132,7 @@ static const char *place_text(const struct sock *s, char *text)
  * the kernel, as far as can be seen from here */
 static int diagnose_places(struct snapshot *s, const struct listener *l)
 {
-	char whose[192], text[160], other[160], device[IF_NAMESIZE];
+	char whose[WHOSE_SIZE], text[160], other[160], device[IF_NAMESIZE];
 	__u32 first = RP_MAX_BUCKETS;
 	int same = 0;
 
@@ -144,7 +167,7 @@ static int diagnose_places(struct snapshot *s, const struct listener *l)
 /* same: as far as can be seen, that is over */
 static void diagnose_other_group(struct snapshot *s, const struct listener *l, int same)
 {
-	char whose[192];
+	char whose[WHOSE_SIZE];
 
 	for (__u32 i = 0; i < RP_MAX_BUCKETS && !same; i++) {
 		const struct bucket *b = &l->bucket[i];
@@ -225,10 +248,8 @@ static void diagnose_fault(struct snapshot *s, const struct listener *l, __u32 i
 
 static void diagnose_listener(struct snapshot *s, const struct listener *l)
 {
-	__u64 mean = l->n_live ? l->recent_live / l->n_live : 0;
-
 	for (__u32 i = 0; i < l->n_buckets; i++)
-		diagnose_bucket(s, l, i, mean);
+		diagnose_bucket(s, l, i);
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
 		diagnose_fault(s, l, i);
 	diagnose_other_group(s, l, diagnose_places(s, l));
@@ -276,6 +297,11 @@ void diagnose(struct snapshot *s)
 		     "%u overrides have buckets that the group does not have, and their exporters "
 		     "go by the hash: give them other buckets, or resize",
 		     s->n_overrides_beyond);
+	if (!s->is_placed)
+		warn(s,
+		     "the placement table is not the one that size, nonce and weights make: write "
+		     "it anew by 'reuseportctl resize %u'",
+		     s->size);
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
 		diagnose_empty(s, i);
 	for (size_t n = 0; n < s->n_convicts; n++)

@@ -13,9 +13,17 @@
 #include "listener_names.h"
 #include "live_group.h"
 
-static const char *const group_pins[] = {RP_MAP_SIZE,	   RP_MAP_NONCE,      RP_MAP_POLICY,
-					 RP_MAP_OVERRIDES, RP_MAP_QUARANTINE, RP_MAP_STATE,
-					 RP_MAP_CHANGES,   RP_MAP_GROUP,      NULL};
+static const char *const group_pins[] = {RP_MAP_SIZE,
+					 RP_MAP_NONCE,
+					 RP_MAP_POLICY,
+					 RP_MAP_SLOTS,
+					 RP_MAP_WEIGHTS,
+					 RP_MAP_OVERRIDES,
+					 RP_MAP_QUARANTINE,
+					 RP_MAP_STATE,
+					 RP_MAP_CHANGES,
+					 RP_MAP_GROUP,
+					 NULL};
 static const char *const listener_pins[] = {
 	RP_MAP_UDP, RP_MAP_TCP, RP_MAP_OWNERS, RP_MAP_INSTANCES, RP_MAP_COUNTERS, RP_PROG, NULL};
 

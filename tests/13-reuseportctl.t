@@ -141,7 +141,7 @@ refuse_overrides() {
 		case $bad in
 		10.0.0.1/8* | */33*) why="'${bad% *}' is not a prefix: .*" ;;
 		*x | *128) why="'${bad#* }' is not a bucket, 0 to 127" ;;
-		*) why="not 'PREFIX BUCKET'" ;;
+		*) why="not 'PREFIX BUCKET'.*" ;;
 		esac
 		says "a file with '$bad': refused" 1 "$tmp/bad, line 2: $why: nothing was changed$" override load "$tmp/bad"
 	done

@@ -30,6 +30,8 @@ enum rp_map_id {
   RP_SIZE,
   RP_NONCE,
   RP_POLICY,
+  RP_SLOTS,
+  RP_WEIGHTS,
   RP_OVERRIDES,
   RP_QUARANTINE,
   RP_STATE, /* what exporters tell only now and then: see state_pages.h */
@@ -77,7 +79,7 @@ struct rp_member {
   int prog;                     /* fd of the selector, once loaded, or -1 */
   int fds[RP_MAPS];             /* fds of the maps, once loaded; -1: none */
   __u32 nonce;                  /* in force since rp_open() */
-  char missing[128];            /* names of the optional maps that the object lacks, or "" */
+  char missing[160];            /* names of the optional maps that the object lacks, or "" */
   char error[1024];
 };
 
@@ -205,9 +207,9 @@ int rp_set_setting(struct rp_member *m, enum rp_map_id id, __u32 value);
 /* Returns: the number of buckets as it is now, 1..RP_MAX_BUCKETS. Takes no lock. */
 __u32 rp_get_size(const struct rp_member *m);
 
-/* Changes the number of buckets, and notes that it was another, so that configs may have that one for a day. The caller holds the group's
+/* As rp_place() with these weights, and notes that the number of buckets was another, so that configs may have that one for a day. The caller holds the group's
    lock. Returns: 0, or a negative errno. */
-int rp_resize(struct rp_member *m, __u32 size);
+int rp_resize(struct rp_member *m, __u32 size, const struct rp_weights *weights);
 
 /* Returns: 1 if other instances receive an empty bucket's exporters, or 0. Takes no lock. */
 int rp_fails_over(const struct rp_member *m);

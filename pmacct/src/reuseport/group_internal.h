@@ -6,6 +6,7 @@
  *   object             the BPF object: read, checked, loaded
  *   address, route     where a listener is bound; which bucket receives an exporter
  *   settings           count, nonce and policy of the group
+ *   placement          which bucket has which slots
  *   inspect            who is in which bucket of which listener
  *   pins               the group's directory and the files in it
  *   privileges         what this process may do, and why not

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "faults.h"
 #include "group_internal.h"
+#include "placement.h"
 
 static const __u32 zero;
 
@@ -63,7 +64,7 @@ int rp_had_count(const struct rp_member *m, __u32 count)
   return was_resized_lately(m, &record) && record.counts[(count - 1) / 64] >> (count - 1) % 64 & 1;
 }
 
-int rp_resize(struct rp_member *m, __u32 size)
+int rp_resize(struct rp_member *m, __u32 size, const struct rp_weights *weights)
 {
   __u32 before = rp_get_setting(m, RP_SIZE);
   struct rp_group record;
@@ -74,7 +75,7 @@ int rp_resize(struct rp_member *m, __u32 size)
   if (before != size && m->fds[RP_GROUP] >= 0 && bpf_map_update_elem(m->fds[RP_GROUP], &zero, &record, BPF_ANY))
     return rp_fail(m, -errno, "cannot write map '%s' in %s (%s)", RP_MAP_GROUP, m->config->pin_path, strerror(errno));
 
-  return rp_set_setting(m, RP_SIZE, size);
+  return rp_place(m, size, weights);
 }
 
 /* A config may have an index that the group has no more, or not yet. */
@@ -121,21 +122,23 @@ static int reset_counters(struct rp_member *m, void *unused)
   return err;
 }
 
-/* The count of the config becomes the group's, unless that was resized since the config was written. */
-static int take_count(struct rp_member *m)
+/* Returns: the group's count if it was resized since the config was written, otherwise that of the config. */
+static __u32 choose_count(struct rp_member *m)
 {
   const struct rp_group never = {0};
+  __u32 size = rp_get_setting(m, RP_SIZE);
 
-  if (m->config->count == rp_get_setting(m, RP_SIZE) || rp_had_count(m, m->config->count)) return 0;
+  if (m->config->count == size || rp_had_count(m, m->config->count)) return size;
   if (m->fds[RP_GROUP] >= 0) bpf_map_update_elem(m->fds[RP_GROUP], &zero, &never, BPF_ANY);
 
-  return rp_set_setting(m, RP_SIZE, m->config->count);
+  return m->config->count;
 }
 
 int rp_start_settings(struct rp_member *m)
 {
-  __u32 nonce = rp_get_setting(m, RP_NONCE), policy = rp_get_setting(m, RP_POLICY);
+  __u32 nonce = rp_get_setting(m, RP_NONCE), policy = rp_get_setting(m, RP_POLICY), count = choose_count(m);
   const struct rp_config *c = m->config;
+  struct rp_weights weights;
   int err;
 
   if (c->nonce) nonce = c->nonce;
@@ -143,9 +146,11 @@ int rp_start_settings(struct rp_member *m)
     if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return rp_fail(m, -errno, "no random nonce (%s)", strerror(errno));
   if (c->failover != RP_UNSET) policy = c->failover == RP_FALSE ? policy | RP_NO_FAILOVER : policy & ~RP_NO_FAILOVER;
 
-  err = take_count(m);
-  if (!err) err = rp_set_setting(m, RP_NONCE, nonce);
+  rp_read_weights(m, &weights);
+  rp_cut_weights(&weights, count);
+  err = rp_set_setting(m, RP_NONCE, nonce);
   if (!err) err = rp_set_setting(m, RP_POLICY, policy);
+  if (!err) err = rp_place(m, count, &weights);
   if (!err) err = rp_visit_listeners(m, c, 0, reset_counters, NULL);
 
   return err;
