@@ -254,7 +254,7 @@ check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 # other; the others two at a time. Each has namespaces of its own.
 T :=
 QUICK   := 00 10 11 12 13 16 17 27
-ALONE   := 24 28 33 35 40 41 42 43 44 48 49 50 55 57 59
+ALONE   := 24 28 33 35 40 41 42 43 44 48 49 50 55 57 59 62
 # Minutes with a systemd of its own: 'make check-systemd' runs it, and 'make check T=58'
 UNITS   := 58
 # The longest of the others begin, so that neither process is left with one of them at the end

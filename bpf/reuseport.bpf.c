@@ -123,6 +123,14 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } counters SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, union rp_addr);
+	__type(value, struct rp_talker);
+	__uint(max_entries, RP_MAX_TALKERS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} talkers SEC(".maps");
+
 /*
  * One variable is the key of all look-ups, in 8 bytes of stack of its own. If the loader has no
  * CAP_PERFMON, the kernel makes the CPU wait after the first write to each part of the stack, which
@@ -141,14 +149,6 @@ static __always_inline __u32 setting(void *map, const __u32 *key)
 	__u32 *value = bpf_map_lookup_elem(map, key);
 
 	return value ? *value : 0;
-}
-
-static __always_inline void count(const __u32 *bucket, enum rp_outcome outcome)
-{
-	struct rp_counters *c = bpf_map_lookup_elem(&counters, bucket);
-
-	if (c)
-		c->n[outcome]++;
 }
 
 /* Selects the socket in that bucket. Returns: false if the bucket is empty. */
@@ -213,9 +213,9 @@ static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *b
 	key.q[1] = rp_pair(a->w[1], a->w[2]);
 	key.q[2] = rp_pair(a->w[3], 0);
 	b = bpf_map_lookup_elem(&overrides, &key.prefix);
-	if (!b || *b >= n)
+	if (!b || (*b & RP_OVERRIDE_BUCKET) >= n)
 		return false;
-	*bucket = *b;
+	*bucket = *b & RP_OVERRIDE_BUCKET;
 
 	return true;
 }
@@ -263,18 +263,66 @@ static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u6
 	return NO_BUCKET;
 }
 
+/* Whether this datagram is a sample: one in `every`, by a generator for each CPU and bucket, so
+ * that no period of a sender can be in step with it. Source: Knuth's MMIX. */
+static __always_inline bool draws_sample(struct rp_counters *c, __u32 every)
+{
+	c->random = c->random * 6364136223846793005ULL + 1442695040888963407ULL;
+
+	return c->random >> 32 < (1ULL << 32) / every;
+}
+
+/* Notes a sample that stands for so many datagrams. Out of line, and it reads the address again, so
+ * that the common path keeps no registers for it. */
+static __attribute__((noinline)) void note_talker(struct sk_reuseport_md *ctx, __u32 datagrams)
+{
+	struct rp_talker *known, new = {.datagrams = datagrams, .samples = 1};
+	union rp_addr source;
+
+	if (!read_source(ctx, &source))
+		return;
+	new.bytes = (__u64)ctx->len *datagrams;
+	new.first = new.last = bpf_ktime_get_ns();
+	known = bpf_map_lookup_elem(&talkers, &source);
+	if (!known) {
+		bpf_map_update_elem(&talkers, &source, &new, BPF_NOEXIST);
+		return;
+	}
+	__sync_fetch_and_add(&known->datagrams, datagrams);
+	__sync_fetch_and_add(&known->bytes, new.bytes);
+	__sync_fetch_and_add(&known->samples, 1);
+	known->last = new.last;
+}
+
+/* Counts an outcome, and takes samples of datagrams that were delivered; flags: of enum rp_policy.
+ * If the loader has no CAP_PERFMON, a second look at whether c is NULL would make the CPU wait. */
+static __always_inline void count(struct sk_reuseport_md *ctx, const __u32 *bucket,
+				  enum rp_outcome outcome, __u32 flags)
+{
+	__u32 every = flags & RP_WATCHED ? RP_SAMPLED_WATCHED : RP_SAMPLED;
+	bool delivered = outcome == RP_OWN || outcome == RP_FAILOVER;
+	struct rp_counters *c = bpf_map_lookup_elem(&counters, bucket);
+
+	if (!c)
+		return;
+	c->n[outcome]++;
+	if (delivered && ctx->ip_protocol == IPPROTO_UDP && draws_sample(c, every))
+		note_talker(ctx, every);
+}
+
 /*
  * The one exit: counts the outcome at *key, prints it in a debug build, and returns the verdict.
- * wanted: the exporter's own bucket, or NO_BUCKET. Inlined where outcome is a constant: if the
- * loader has no CAP_PERFMON, the verifier refuses an offset into the counters that differs by path.
+ * wanted: the exporter's own bucket, or NO_BUCKET; flags: as count(). Inlined where outcome is a
+ * constant: if the loader has no CAP_PERFMON, the verifier refuses an offset into the counters that
+ * differs by path.
  */
 static __always_inline int decide(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating,
 				  const union rp_addr *source, int wanted, const __u32 *key,
-				  enum rp_outcome outcome)
+				  __u32 flags, enum rp_outcome outcome)
 {
 	bool selected = outcome == RP_OWN || outcome == RP_FAILOVER;
 
-	count(key, outcome);
+	count(ctx, key, outcome, flags);
 	debug_decision(ctx, migrating, source, wanted, selected ? (int)*key : NO_BUCKET, outcome);
 
 	return selected ? SK_PASS : SK_DROP;
@@ -299,14 +347,15 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	if (!read_source(ctx, &source)) {
 		if (!migrating) {
 			key = RP_NO_BUCKET;
-			return decide(ctx, migrating, &source, NO_BUCKET, &key, RP_UNREADABLE);
+			return decide(ctx, migrating, &source, NO_BUCKET, &key, flags,
+				      RP_UNREADABLE);
 		}
 		read_peer(migrating, &source);
 	}
 
 	if (flags & RP_QUARANTINES && quarantined(source.q[0], source.q[1])) {
 		key = RP_NO_BUCKET;
-		return decide(ctx, migrating, &source, NO_BUCKET, &key, RP_QUARANTINED);
+		return decide(ctx, migrating, &source, NO_BUCKET, &key, flags, RP_QUARANTINED);
 	}
 
 	if (flags & RP_OVERRIDDEN && overridden(&source, n, &key)) {
@@ -323,14 +372,14 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 
 	wanted = key;
 	if (select(ctx, &key))
-		return decide(ctx, migrating, &source, wanted, &key, RP_OWN);
+		return decide(ctx, migrating, &source, wanted, &key, flags, RP_OWN);
 
 	got = flags & RP_NO_FAILOVER ? NO_BUCKET : fail_over(ctx, hash, n);
 	if (got == NO_BUCKET)
-		return decide(ctx, migrating, &source, wanted, &key, RP_REFUSED);
+		return decide(ctx, migrating, &source, wanted, &key, flags, RP_REFUSED);
 
 	key = got;
-	return decide(ctx, migrating, &source, wanted, &key, RP_FAILOVER);
+	return decide(ctx, migrating, &source, wanted, &key, flags, RP_FAILOVER);
 }
 
 SEC("sk_reuseport")

@@ -64,8 +64,8 @@ static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 
 		     whose, s->size);
 	if (l->n_live > 1 && l->recent_live >= ENOUGH && b->recent >= 2 * mean)
 		warn(s,
-		     "%s gets %.1f times the mean: move its heaviest exporters to another bucket "
-		     "by 'reuseportctl override add'",
+		     "%s gets %.1f times the mean: 'reuseportctl exporters' shows its heaviest "
+		     "exporters, 'reuseportctl rebalance' what to move",
 		     whose, (double)b->recent / mean);
 	if (b->recent_drops)
 		warn(s, "%s has dropped %llu %s at its socket: %s", whose,

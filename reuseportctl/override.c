@@ -25,15 +25,6 @@ static int open_overrides(struct rp_member *m, struct options *o, struct overrid
 	return DONE;
 }
 
-/* All of them but the one of that prefix */
-static void append_others(struct overrides *to, const struct overrides *all,
-			  const struct override *one)
-{
-	for (size_t i = 0; i < all->n; i++)
-		if (compare_prefixes(&all->list[i], one))
-			append_override(to, &all->list[i]);
-}
-
 static int check_bucket(struct rp_member *m, const struct override *one)
 {
 	char text[64];
@@ -163,7 +154,8 @@ static int print_overrides(struct rp_member *m, void *none)
 	read_overrides(m->fds[RP_OVERRIDES], &all);
 	for (size_t i = 0; i < all.n; i++) {
 		prefix_text(&all.list[i].prefix, text, sizeof(text));
-		printf("%s %u\n", text, all.list[i].bucket);
+		printf("%s %u%s\n", text, all.list[i].bucket,
+		       all.list[i].rebalanced ? " rebalanced" : "");
 	}
 	free(all.list);
 
@@ -182,26 +174,28 @@ int command_override_list(struct options *o, char **arguments)
 	return DONE;
 }
 
-/* The lines are "PREFIX BUCKET"; # begins a comment. m takes what is wrong with a word */
+/* The lines are "PREFIX BUCKET", or "PREFIX BUCKET rebalanced"; # begins a comment. m takes what is
+ * wrong with a word */
 static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct overrides *all)
 {
-	char line[256], prefix[128], bucket[32], rest[2];
+	char line[256], prefix[128], bucket[32], by[16], rest[2];
 	struct override one;
 	int number = 0, words;
 
 	while (fgets(line, sizeof(line), file)) {
 		number++;
 		line[strcspn(line, "#\n")] = '\0';
-		words = sscanf(line, "%127s %31s %1s", prefix, bucket, rest);
+		words = sscanf(line, "%127s %31s %15s %1s", prefix, bucket, by, rest);
 		if (words <= 0)
 			continue;
-		if (words != 2)
+		if (words != 2 && (words != 3 || strcmp(by, "rebalanced")))
 			return report_error(FAILED,
 					    "%s, line %d: not 'PREFIX BUCKET': nothing was changed",
 					    path, number);
 		if (parse_override(m, prefix, bucket, &one))
 			return report_error(FAILED, "%s, line %d: %s: nothing was changed", path,
 					    number, m->error);
+		one.rebalanced = words == 3;
 		append_override(all, &one);
 	}
 	if (ferror(file))

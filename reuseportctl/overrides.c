@@ -26,6 +26,13 @@ void append_override(struct overrides *all, const struct override *one)
 	all->list[all->n++] = *one;
 }
 
+void append_others(struct overrides *to, const struct overrides *all, const struct override *one)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (compare_prefixes(&all->list[i], one))
+			append_override(to, &all->list[i]);
+}
+
 int compare_prefixes(const struct override *one, const struct override *other)
 {
 	const struct rp_prefix *p = &one->prefix, *q = &other->prefix;
@@ -49,11 +56,15 @@ void read_overrides(int map, struct overrides *all)
 {
 	struct override one;
 	struct rp_prefix *key = NULL;
+	__u32 value;
 
 	memset(all, 0, sizeof(*all));
 	while (!bpf_map_get_next_key(map, key, &one.prefix)) {
-		if (!bpf_map_lookup_elem(map, &one.prefix, &one.bucket))
+		if (!bpf_map_lookup_elem(map, &one.prefix, &value)) {
+			one.bucket = value & RP_OVERRIDE_BUCKET;
+			one.rebalanced = !!(value & RP_REBALANCED);
 			append_override(all, &one);
+		}
 		/* The kernel restarts at the first key if ours was deleted meanwhile: stop */
 		if (!all->n || all->n > RP_MAX_OVERRIDES)
 			break;
@@ -72,10 +83,11 @@ static int write_new(int map, const struct overrides *all, const struct override
 {
 	for (size_t i = 0; i < all->n; i++) {
 		const struct override *one = &all->list[i], *other = find_override(there, one);
+		__u32 value = one->bucket | (one->rebalanced ? RP_REBALANCED : 0);
 
-		if (other && other->bucket == one->bucket)
+		if (other && other->bucket == one->bucket && other->rebalanced == one->rebalanced)
 			continue;
-		if (bpf_map_update_elem(map, &one->prefix, &one->bucket, BPF_ANY))
+		if (bpf_map_update_elem(map, &one->prefix, &value, BPF_ANY))
 			return -errno;
 	}
 

@@ -9,6 +9,7 @@
 struct override {
 	struct rp_prefix prefix;
 	__u32 bucket;
+	int rebalanced; /* by 'rebalance', not by an operator */
 };
 
 /* In the order of their prefixes, once sort_overrides() has run */
@@ -24,6 +25,9 @@ __u32 count_overrides(int map);
 void read_overrides(int map, struct overrides *all);
 
 void append_override(struct overrides *all, const struct override *one);
+
+/* Appends all but that of one's prefix */
+void append_others(struct overrides *to, const struct overrides *all, const struct override *one);
 void sort_overrides(struct overrides *all);
 
 /* Like strcmp(), by address and length; the bucket does not count */

@@ -4,6 +4,7 @@
  * readers have in common: counters are declared by the name of their samples, which end in _total.
  */
 #include <stdio.h>
+#include "openmetrics.h"
 #include "snapshot.h"
 
 /* A value for each bucket of each listener. value() returns 0 if a bucket has none. */
@@ -89,8 +90,7 @@ static const struct metric metrics[] = {
 	 "Datagrams or connections that the kernel dropped at the socket.", value_drops},
 };
 
-/* A label's value: pin paths and listener directories may have quotes and backslashes */
-static const char *quoted(const char *text, char *to, size_t len)
+const char *quoted(const char *text, char *to, size_t len)
 {
 	size_t n = 0;
 
@@ -104,11 +104,16 @@ static const char *quoted(const char *text, char *to, size_t len)
 	return to;
 }
 
+void print_metric_head(const char *name, const char *type, const char *help)
+{
+	printf("# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
 static void print_of_group(const char *name, const char *type, const char *help, const char *group,
 			   double value)
 {
-	printf("# HELP %s %s\n# TYPE %s %s\n%s{group=\"%s\"} %.17g\n", name, help, name, type, name,
-	       group, value);
+	print_metric_head(name, type, help);
+	printf("%s{group=\"%s\"} %.17g\n", name, group, value);
 }
 
 static void print_gauge(const char *name, const char *help, const char *group, double value)
@@ -158,8 +163,7 @@ static void print_metric(const struct metric *metric, const struct snapshot *s, 
 	char name[256];
 	double value;
 
-	printf("# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
-	       metric->type);
+	print_metric_head(metric->name, metric->type, metric->help);
 	for (size_t n = 0; n < s->n_listeners; n++) {
 		const struct listener *l = s->listeners[n];
 

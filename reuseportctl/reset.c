@@ -14,7 +14,8 @@ static const char *const group_pins[] = {
 	RP_MAP_SIZE,	   RP_MAP_NONCE, RP_MAP_POLICY,	 RP_MAP_OVERRIDES,
 	RP_MAP_QUARANTINE, RP_MAP_STATE, RP_MAP_CHANGES, NULL};
 static const char *const listener_pins[] = {
-	RP_MAP_UDP, RP_MAP_TCP, RP_MAP_OWNERS, RP_MAP_INSTANCES, RP_MAP_COUNTERS, RP_PROG, NULL};
+	RP_MAP_UDP,	 RP_MAP_TCP,	 RP_MAP_OWNERS, RP_MAP_INSTANCES,
+	RP_MAP_COUNTERS, RP_MAP_TALKERS, RP_PROG,	NULL};
 
 /* Returns how many pins of these names the directory had, or a negative errno */
 static int remove_pins(struct rp_member *m, const char *dir, const char *const *names)

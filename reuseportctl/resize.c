@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "commands.h"
 #include "live_group.h"
 #include "overrides.h"
@@ -31,7 +32,8 @@ static int check_instances(struct rp_member *m, __u32 size, const char *someone)
 	return live;
 }
 
-/* Refuses a size that cuts off an override: its exporters would silently go by the hash */
+/* Refuses a size that cuts off an operator's override: its exporters would silently go by the hash
+ */
 static int check_overrides(struct rp_member *m, __u32 size)
 {
 	struct overrides all = {};
@@ -41,7 +43,7 @@ static int check_overrides(struct rp_member *m, __u32 size)
 	if (m->fds[RP_OVERRIDES] >= 0)
 		read_overrides(m->fds[RP_OVERRIDES], &all);
 	for (size_t i = 0; !err && i < all.n; i++) {
-		if (all.list[i].bucket < size)
+		if (all.list[i].bucket < size || all.list[i].rebalanced)
 			continue;
 		prefix_text(&all.list[i].prefix, text, sizeof(text));
 		err = rp_fail(
@@ -56,13 +58,45 @@ static int check_overrides(struct rp_member *m, __u32 size)
 	return err;
 }
 
+/* Whether an override of 'rebalance' has lost its sense: its bucket is gone, or its exporter is
+ * there anyway */
+static int is_stale(const struct rp_member *m, const struct override *one)
+{
+	union rp_addr exporter;
+
+	memcpy(exporter.b, one->prefix.addr, sizeof(exporter.b));
+
+	return one->rebalanced &&
+	       (one->bucket >= rp_get_size(m) || one->bucket == rp_find_place(m, &exporter));
+}
+
+/* Returns: how many overrides of 'rebalance' were dropped, or a negative errno */
+static int drop_stale(struct rp_member *m)
+{
+	struct overrides before = {}, after = {};
+	int err = 0, dropped;
+
+	if (m->fds[RP_OVERRIDES] >= 0)
+		read_overrides(m->fds[RP_OVERRIDES], &before);
+	for (size_t i = 0; i < before.n; i++)
+		if (!is_stale(m, &before.list[i]))
+			append_override(&after, &before.list[i]);
+	dropped = before.n - after.n;
+	if (dropped)
+		err = replace_overrides(m, &before, &after);
+	free(before.list);
+	free(after.list);
+
+	return err ? err : dropped;
+}
+
 int command_resize(struct options *o, char **arguments)
 {
 	char who[160];
 	struct rp_member m;
 	unsigned long size;
+	int err, dropped = 0;
 	__u32 before;
-	int err;
 
 	if (!parse_number(arguments[0], 1, RP_MAX_BUCKETS, &size))
 		return report_error(NOT_UNDERSTOOD, "'%s' is not a number of buckets, 1 to %d",
@@ -77,7 +111,12 @@ int command_resize(struct options *o, char **arguments)
 	if (!err)
 		err = rp_set_setting(&m, RP_SIZE, size);
 	if (!err)
+		dropped = drop_stale(&m);
+	if (!err)
 		printf("%s: %lu buckets, %u before\n", o->config.pin_path, size, before);
+	if (dropped > 0)
+		printf("%d override%s of 'rebalance' dropped, which had lost %s sense\n", dropped,
+		       dropped == 1 ? "" : "s", dropped == 1 ? "its" : "their");
 
-	return close_live_group(&m, err);
+	return close_live_group(&m, dropped < 0 ? dropped : err);
 }

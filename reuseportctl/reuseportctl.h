@@ -26,6 +26,11 @@ struct options {
 	unsigned int exporters; /* number of source addresses */
 	unsigned int ports;	/* number of source ports of each */
 	int protocol;		/* IPPROTO_TCP, IPPROTO_UDP; 0: both */
+	const char *sort;	/* by what exporters are sorted; NULL: datagrams */
+	unsigned int top;	/* show as many exporters; 0: all */
+	unsigned int seconds;	/* between two looks at what exporters send; 0: one look */
+	unsigned int limit;	/* rebalance moves at most so many */
+	int apply;
 };
 
 /* Prints one line on stderr, after the name of the program. Returns status. */

@@ -27,7 +27,7 @@
 #define RP_MAP_SIZE      "size"      /* ARRAY [0] -> u32: buckets in use, 1..RP_MAX_BUCKETS; 0: not set yet */
 #define RP_MAP_NONCE     "nonce"     /* ARRAY [0] -> u32: nonce of the hash; 0: not set yet */
 #define RP_MAP_POLICY    "policy"    /* ARRAY [0] -> u32: bits of enum rp_policy */
-#define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters */
+#define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters, and flags above RP_OVERRIDE_BUCKET */
 
 #define RP_MAP_QUARANTINE "quarantine" /* HASH 16 bytes of an address -> struct rp_conviction: exporters that have brought instances down */
 
@@ -42,15 +42,19 @@
 /* Of the listener that a daemon's main thread reads: mapped into the memory of the instances */
 #define RP_MAP_INSTANCES "instances" /* ARRAY u32 bucket -> struct rp_instance */
 #define RP_MAP_COUNTERS  "counters"  /* PERCPU_ARRAY u32 bucket -> struct rp_counters */
+#define RP_MAP_TALKERS   "talkers"   /* LRU_HASH 16 bytes of an address -> struct rp_talker: who sends how many datagrams, by samples */
 
 /* Of the debug build, not pinned: each loaded program has one of its own */
 #define RP_MAP_DEBUG "debug_text"
 
-#define RP_MAX_BUCKETS   128
-#define RP_NO_BUCKET     RP_MAX_BUCKETS /* the entry of RP_MAP_COUNTERS for traffic for which no bucket was found */
-#define RP_MAX_OVERRIDES 65536
-#define RP_MAX_CONVICTED 1024
-#define RP_COMM_LEN      16
+#define RP_MAX_BUCKETS     128
+#define RP_NO_BUCKET       RP_MAX_BUCKETS /* the entry of RP_MAP_COUNTERS for traffic for which no bucket was found */
+#define RP_MAX_OVERRIDES   65536
+#define RP_MAX_CONVICTED   1024
+#define RP_MAX_TALKERS     32768
+#define RP_SAMPLED         256 /* one datagram in so many is a sample: a sample costs as much as several decisions */
+#define RP_SAMPLED_WATCHED 16  /* the same with RP_WATCHED */
+#define RP_COMM_LEN        16
 
 #define RP_STATE_PAGES      65536                    /* of all exporters together */
 #define RP_STATE_CROWDED    (RP_STATE_PAGES / 4 * 3) /* from then on, exporters that are new are kept only when they stay */
@@ -62,6 +66,7 @@ enum rp_policy {
   RP_NO_FAILOVER = 1 << 0, /* an empty bucket's exporters are refused */
   RP_OVERRIDDEN = 1 << 1,  /* RP_MAP_OVERRIDES has entries; without them the selector does not look */
   RP_QUARANTINES = 1 << 2, /* RP_MAP_QUARANTINE has exporters that are in quarantine; the same */
+  RP_WATCHED = 1 << 4,     /* a tool looks at RP_MAP_TALKERS: more datagrams are samples */
 };
 
 /* What became of a datagram, or of a SYN */
@@ -76,7 +81,20 @@ enum rp_outcome {
 
 struct rp_counters {
   __u64 n[RP_OUTCOMES];
+  __u64 random; /* the last number of the generator that chooses samples */
 };
+
+/* What was sampled of an exporter; times are ns of CLOCK_MONOTONIC */
+struct rp_talker {
+  __u64 datagrams; /* for which the samples stand */
+  __u64 bytes;     /* of these, with their UDP headers */
+  __u64 samples;
+  __u64 first; /* when the first sample came */
+  __u64 last;
+};
+
+#define RP_OVERRIDE_BUCKET 0xffffU    /* the bits of a value of RP_MAP_OVERRIDES that are the bucket */
+#define RP_REBALANCED      (1U << 16) /* the override is one of 'reuseportctl rebalance', not an operator's */
 
 /* Key of RP_MAP_OVERRIDES */
 struct rp_prefix {
