@@ -32,7 +32,7 @@ const struct option_spec option_specs[] = {
 		.name = "watch",
 		.value = "SECONDS",
 		.value_is_optional = 1,
-		.help = "repeat every SECONDS (2): what came in between",
+		.help = "repeat every SECONDS (2): what came since",
 	},
 	{
 		.id = LOAD,

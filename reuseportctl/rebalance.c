@@ -133,13 +133,16 @@ static void add_to_plan(struct rebalancing *r, const struct rp_member *m, const 
 	r->plan.list[r->plan.n++] = e;
 }
 
-/* Which buckets take part. One that is empty is not meant to be: its exporters are elsewhere for
- * now. */
-static int choose_buckets(struct rebalancing *r, struct rp_member *m)
+/* Which buckets of the listener take part. One that is empty is not meant to be: its exporters are
+ * elsewhere for now. Returns: 1, or a negative errno; 0: this is another listener. */
+static int choose_buckets(struct rp_member *m, void *arg)
 {
+	struct rebalancing *r = arg;
 	__u32 size = rp_get_size(m);
 	struct rp_bucket owner;
 
+	if (strcmp(listener_name(m), r->listener) || m->protocol != IPPROTO_UDP)
+		return 0;
 	for (__u32 b = 0; b < size; b++) {
 		r->plan.weight[b] = 1;
 		if (rp_read_bucket(m, b, &owner) || !owner.cookie)
@@ -149,19 +152,16 @@ static int choose_buckets(struct rebalancing *r, struct rp_member *m)
 				       b, r->listener);
 	}
 
-	return 0;
+	return 1;
 }
 
 static int plan_listener(struct rp_member *m, void *arg)
 {
 	struct rebalancing *r = arg;
-	int err;
+	int chosen = choose_buckets(m, r);
 
-	if (strcmp(listener_name(m), r->listener) || m->protocol != IPPROTO_UDP)
-		return 0;
-	err = choose_buckets(r, m);
-	if (err)
-		return err;
+	if (chosen <= 0)
+		return chosen;
 	for (size_t i = 0; i < r->talkers.n; i++)
 		if (r->talkers.list[i].datagrams)
 			add_to_plan(r, m, &r->talkers.list[i]);
@@ -299,6 +299,9 @@ int command_rebalance(struct options *o, char **arguments)
 	r.listener = choose_listener(o);
 	if (!r.listener)
 		return FAILED;
+	rp_init(&m);
+	if (rp_each_listener(&m, &o->config, choose_buckets, &r) < 0)
+		return report_error(FAILED, "%s", m.error);
 	status = measure(&r, &m);
 	if (!status && o->apply)
 		status = plan_and_apply(&r);

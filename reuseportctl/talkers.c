@@ -130,19 +130,26 @@ void watch_talkers(const struct options *o, unsigned int seconds)
 struct choice {
 	const struct options *options;
 	char name[64];
+	int rank; /* of the best one so far; 0: none */
 };
+
+/* nfacctd; one that has something to tell; any other one, whose error says what it lacks */
+static int rank_of(const struct rp_member *m)
+{
+	if (!strcmp(listener_name(m), "nfacctd"))
+		return 3;
+
+	return m->fds[RP_TALKERS] >= 0 || m->fds[RP_STATE] >= 0 ? 2 : 1;
+}
 
 static int consider_listener(struct rp_member *m, void *arg)
 {
-	int tells = m->fds[RP_TALKERS] >= 0 || m->fds[RP_STATE] >= 0;
-	const char *name = listener_name(m);
 	struct choice *c = arg;
 
-	if (m->protocol != IPPROTO_UDP || !is_asked_for(c->options, m))
+	if (m->protocol != IPPROTO_UDP || !is_asked_for(c->options, m) || rank_of(m) <= c->rank)
 		return 0;
-	if (strcmp(name, "nfacctd") && (c->name[0] || (!tells && !c->options->listener)))
-		return 0;
-	snprintf(c->name, sizeof(c->name), "%s", name);
+	c->rank = rank_of(m);
+	snprintf(c->name, sizeof(c->name), "%s", listener_name(m));
 
 	return 0;
 }

@@ -209,6 +209,8 @@ show_an_object_without_counters() {
 	start_all bare 2
 	like "an object that keeps nothing" "$("$reuseportctl" --pin-path "$bpffs/bare" status)" "^     1  live +- +- +- +- +0% +0$"
 	like "nor can be given overrides" "$("$reuseportctl" --pin-path "$bpffs/bare" override add 10.0.0.0/8 1 2>&1 || true)" "no map 'overrides' is pinned in $bpffs/bare"
+	like "nor tell who sends what" "$("$reuseportctl" --pin-path "$bpffs/bare" exporters 2>&1 || true)" "no map 'talkers' is pinned in $bpffs/bare"
+	like "nor rebalance" "$("$reuseportctl" --pin-path "$bpffs/bare" rebalance 2>&1 || true)" "no map 'talkers' is pinned in $bpffs/bare"
 	stop_all bare
 }
 
