@@ -220,7 +220,7 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace selector state bad_apple.so held_lock.so) bench/decision.o
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placement selector state bad_apple.so held_lock.so) bench/decision.o
 
 vpath %.c tests/tools bench
 
@@ -244,7 +244,7 @@ tests/bin/exporter: $(EXPORTER)
 	@mkdir -p tests/bin
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-tests/bin/cost: build/obj/tests/tools/cost.o build/obj/tests/tools/interpreter.o
+tests/bin/cost: build/obj/tests/tools/cost.o build/obj/tests/tools/interpreter.o $(GROUP)
 	@mkdir -p tests/bin
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(GROUP_LIBS) $(LDLIBS)
 

@@ -3,8 +3,9 @@
  * The selector: hands each exporter's traffic to one fixed instance of a reuseport group.
  *
  * 1. The exporter is its source address; ports and transport do not matter.
- * 2. An override of the address names the bucket; without one, the hash does. An exporter that has
- *    brought instances down is dropped for a while.
+ * 2. An override of the address names the bucket; without one, the placement table does: its slot
+ *    hash % RP_SLOT_COUNT. Where no table was written, it is hash % size. An exporter that has
+ * brought instances down is dropped for a while.
  * 3. The socket in that bucket gets the datagram or SYN.
  * 4. If the bucket is empty, a live one gets it by failover, the same for UDP and TCP. With
  *    RP_NO_FAILOVER it is refused.
@@ -58,6 +59,23 @@ char _license[] SEC("license") = "GPL";
 ARRAY_OF_ONE_U32(size);
 ARRAY_OF_ONE_U32(nonce);
 ARRAY_OF_ONE_U32(policy);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(max_entries, RP_SLOT_ENTRIES);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct rp_weights);
+	__uint(max_entries, 1);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weights SEC(".maps");
+
 SOCKET_PER_BUCKET(udp_balancing_targets);
 SOCKET_PER_BUCKET(tcp_balancing_targets);
 
@@ -143,12 +161,22 @@ struct {
  * already */
 #define ONE_STORE(variable) asm volatile("" : "+r"(variable))
 
-/* Returns: the group's setting, 0 if it is not set. *key is 0. */
-static __always_inline __u32 setting(void *map, const __u32 *key)
+/* Returns: an entry of a map, 0 if it is not set. */
+static __always_inline __u32 look_up(void *map, const __u32 *key)
 {
 	__u32 *value = bpf_map_lookup_elem(map, key);
 
 	return value ? *value : 0;
+}
+
+/* Returns: the number of buckets. *zero is 0. */
+static __always_inline __u32 group_size(const __u32 *zero)
+{
+	__u32 n = look_up(&size, zero);
+
+	/* 0, which wraps: a loader does not know the map. Then all buckets count, and failover
+	 * finds the live ones. */
+	return n - 1 >= RP_MAX_BUCKETS ? RP_MAX_BUCKETS : n;
 }
 
 /* Selects the socket in that bucket. Returns: false if the bucket is empty. */
@@ -200,8 +228,8 @@ static __always_inline void read_peer(const struct bpf_sock *sk, union rp_addr *
 	a->q[1] = rp_pair(sk->dst_ip6[2], sk->dst_ip6[3]);
 }
 
-/* An override counts only if the group still has the bucket that it names. */
-static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *bucket)
+/* An override counts only if the group still has the bucket that it names. *bucket is 0. */
+static __always_inline bool overridden(const union rp_addr *a, __u32 *bucket)
 {
 	union {
 		struct rp_prefix prefix;
@@ -213,7 +241,7 @@ static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *b
 	key.q[1] = rp_pair(a->w[1], a->w[2]);
 	key.q[2] = rp_pair(a->w[3], 0);
 	b = bpf_map_lookup_elem(&overrides, &key.prefix);
-	if (!b || (*b & RP_OVERRIDE_BUCKET) >= n)
+	if (!b || (*b & RP_OVERRIDE_BUCKET) >= group_size(bucket))
 		return false;
 	*bucket = *b & RP_OVERRIDE_BUCKET;
 
@@ -231,33 +259,82 @@ static __attribute__((noinline)) bool quarantined(__u64 first, __u64 second)
 	return c && c->active;
 }
 
-/* A global function: the verifier walks it once, not once for each path that leads to a call. */
-__attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw, __u32 n)
+/*
+ * The next three are global functions: the verifier walks each once, and not once for each path
+ * that leads to a call. Numbers are all that they take and return: for the context, the kernel
+ * would need type information of its own (CONFIG_DEBUG_INFO_BTF).
+ */
+
+/* Returns: the bucket of an exporter for which there is no placement table. */
+__attribute__((noinline)) __u32 bucket_by_size(__u64 hash)
 {
-	return rp_draw(hash, draw, n);
+	__u32 zero OWN_8_BYTES = 0;
+
+	return hash % group_size(&zero);
+}
+
+/* Returns: the bucket of that draw of failover. */
+__attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw)
+{
+	__u64 redrawn = rp_redraw(hash, draw);
+	__u32 key OWN_8_BYTES = rp_slot(redrawn), placed = look_up(&slots, &key);
+
+	return placed ? placed - 1 : bucket_by_size(redrawn);
+}
+
+__attribute__((noinline)) __u32 shuffle(__u64 hash, __u32 i, __u32 n)
+{
+	return n ? rp_shuffle(hash, i, n) : 0;
+}
+
+/*
+ * Returns: the bucket that comes i-th in the exporter's own order of all buckets: first those that
+ * take exporters, then the drained ones; RP_NO_BUCKET, which is always empty, after the last one.
+ */
+__attribute__((noinline)) __u32 scan_bucket(__u64 hash, __u32 i)
+{
+	__u32 key OWN_8_BYTES = RP_SLOT_TAKERS, takers = look_up(&slots, &key), placed;
+
+	if (!takers)
+		return shuffle(hash, i, RP_MAX_BUCKETS);
+	if (i < takers)
+		i = shuffle(hash, i, takers);
+	key = RP_SLOT_ORDER + i;
+	placed = look_up(&slots, &key);
+
+	return placed ? placed - 1 : RP_NO_BUCKET;
+}
+
+/*
+ * As select(), but without a look at the transport, which would have the verifier walk all that
+ * follows for each of the two: the kernel takes no socket that does not share this one's port.
+ */
+static __always_inline bool select_blindly(struct sk_reuseport_md *ctx, __u32 *bucket)
+{
+	return !bpf_sk_select_reuseport(ctx, &udp_balancing_targets, bucket, 0) ||
+	       !bpf_sk_select_reuseport(ctx, &tcp_balancing_targets, bucket, 0);
 }
 
 /* Selects a live bucket in place of an empty one. Returns: that bucket, or NO_BUCKET. Out of line,
  * so that the common path does not pay for its stack. */
-static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u64 hash, __u32 n)
+static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u64 hash)
 {
-	__u32 bucket OWN_8_BYTES = 0, i;
+	__u32 bucket OWN_8_BYTES, *key = &bucket, i;
 
+	asm volatile("" : "+r"(key)); /* Else clang computes it anew for each call. */
 	RP_UNROLL
 	for (i = 1; i <= RP_FAILOVER_DRAWS; i++) {
-		bucket = draw_bucket(hash, i, n);
-		if (select(ctx, &bucket))
-			return bucket;
+		*key = draw_bucket(hash, i);
+		if (select_blindly(ctx, key))
+			return *key;
 	}
 	RP_UNROLL
-	for (i = 1; i < RP_MAX_BUCKETS; i++) {
-		/* Without this, clang makes it one loop up to n, which it cannot unroll. */
-		asm volatile("" : "+r"(n));
-		if (i >= n)
+	for (i = 0; i < RP_MAX_BUCKETS; i++) {
+		*key = scan_bucket(hash, i);
+		if (i % 16 == 0 && *key == RP_NO_BUCKET)
 			break;
-		bucket = (bucket + 1) % n;
-		if (select(ctx, &bucket))
-			return bucket;
+		if (select_blindly(ctx, key))
+			return *key;
 	}
 
 	return NO_BUCKET;
@@ -332,17 +409,11 @@ static __always_inline int decide(struct sk_reuseport_md *ctx, const struct bpf_
  * that waits to be accepted, or NULL. */
 static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating)
 {
-	__u32 key OWN_8_BYTES = 0, n = setting(&size, &key), flags = setting(&policy, &key),
-		  group_nonce = setting(&nonce, &key), drawn;
+	__u32 key OWN_8_BYTES = 0, flags = look_up(&policy, &key),
+		  group_nonce = look_up(&nonce, &key), placed;
 	union rp_addr source;
 	int wanted, got;
 	__u64 hash;
-
-	/* 0, which wraps: a loader does not know the map. Then all buckets count, and failover
-	 * finds the live ones. */
-	if (n - 1 >= RP_MAX_BUCKETS)
-		n = RP_MAX_BUCKETS;
-	ONE_STORE(n);
 
 	if (!read_source(ctx, &source)) {
 		if (!migrating) {
@@ -358,23 +429,22 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 		return decide(ctx, migrating, &source, NO_BUCKET, &key, flags, RP_QUARANTINED);
 	}
 
-	if (flags & RP_OVERRIDDEN && overridden(&source, n, &key)) {
+	if (flags & RP_OVERRIDDEN && overridden(&source, &key)) {
 		hash = rp_hash_overridden(key, group_nonce);
 	} else {
 		hash = rp_hash(&source, group_nonce);
-		/* draw 0, which mostly needs no call */
-		drawn = rp_pick(hash, rp_fill(n - 1));
-		if (drawn >= n)
-			drawn = draw_bucket(hash, 0, n);
-		ONE_STORE(drawn);
-		key = drawn;
+		key = rp_slot(hash);
+		placed = look_up(&slots, &key);
+		placed = placed ? placed - 1 : bucket_by_size(hash);
+		ONE_STORE(placed);
+		key = placed;
 	}
 
 	wanted = key;
 	if (select(ctx, &key))
 		return decide(ctx, migrating, &source, wanted, &key, flags, RP_OWN);
 
-	got = flags & RP_NO_FAILOVER ? NO_BUCKET : fail_over(ctx, hash, n);
+	got = flags & RP_NO_FAILOVER ? NO_BUCKET : fail_over(ctx, hash);
 	if (got == NO_BUCKET)
 		return decide(ctx, migrating, &source, wanted, &key, flags, RP_REFUSED);
 

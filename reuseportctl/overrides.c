@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Sets of overrides: see overrides.h. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
 #include "live_group.h"
 #include "overrides.h"
+#include "placement.h"
 
 __u32 count_overrides(int map)
 {
@@ -158,4 +160,42 @@ int replace_overrides(struct rp_member *m, const struct overrides *before,
 
 	return rp_fail(m, err, "cannot write map '%s' in %s (%s): nothing was changed",
 		       RP_MAP_OVERRIDES, path, strerror(-err));
+}
+
+/* Whether an override of 'rebalance' has lost its sense */
+static int is_stale(const struct rp_member *m, const struct rp_weights *weights,
+		    const struct override *one)
+{
+	union rp_addr exporter;
+
+	memcpy(exporter.b, one->prefix.addr, sizeof(exporter.b));
+
+	return one->rebalanced &&
+	       (one->bucket >= rp_get_size(m) || !rp_get_weight(weights, one->bucket) ||
+		one->bucket == rp_find_place(m, &exporter));
+}
+
+int drop_stale_overrides(struct rp_member *m)
+{
+	struct overrides before = {}, after = {};
+	struct rp_weights weights;
+	size_t dropped;
+	int err = 0;
+
+	if (m->fds[RP_OVERRIDES] >= 0)
+		read_overrides(m->fds[RP_OVERRIDES], &before);
+	rp_read_weights(m, &weights);
+	for (size_t i = 0; i < before.n; i++)
+		if (!is_stale(m, &weights, &before.list[i]))
+			append_override(&after, &before.list[i]);
+	dropped = before.n - after.n;
+	if (dropped)
+		err = replace_overrides(m, &before, &after);
+	if (dropped && !err)
+		printf("%zu override%s of 'rebalance' dropped, which had lost %s sense\n", dropped,
+		       dropped == 1 ? "" : "s", dropped == 1 ? "its" : "their");
+	free(before.list);
+	free(after.list);
+
+	return err;
 }

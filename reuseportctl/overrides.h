@@ -42,4 +42,11 @@ int compare_prefixes(const struct override *one, const struct override *other);
 int replace_overrides(struct rp_member *m, const struct overrides *before,
 		      const struct overrides *after);
 
+/*
+ * Drops the overrides of 'rebalance' that have lost their sense, since the group has another size
+ * or other weights: their bucket is gone or drained, or their exporter is there anyway. Says how
+ * many these were. The caller holds the group's lock. Returns 0 or a negative errno.
+ */
+int drop_stale_overrides(struct rp_member *m);
+
 #endif

@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "live_group.h"
 #include "overrides.h"
+#include "placement.h"
 #include "plan.h"
 #include "snapshot.h"
 #include "talkers.h"
@@ -133,18 +134,23 @@ static void add_to_plan(struct rebalancing *r, const struct rp_member *m, const 
 	r->plan.list[r->plan.n++] = e;
 }
 
-/* Which buckets of the listener take part. One that is empty is not meant to be: its exporters are
- * elsewhere for now. Returns: 1, or a negative errno; 0: this is another listener. */
+/* Which buckets of the listener take part: not drained ones. Another one that is empty is not meant
+ * to be: its exporters are elsewhere for now. Returns: 1, or a negative errno; 0: this is another
+ * listener. */
 static int choose_buckets(struct rp_member *m, void *arg)
 {
 	struct rebalancing *r = arg;
 	__u32 size = rp_get_size(m);
+	struct rp_weights weights;
 	struct rp_bucket owner;
 
 	if (strcmp(listener_name(m), r->listener) || m->protocol != IPPROTO_UDP)
 		return 0;
+	rp_read_weights(m, &weights);
 	for (__u32 b = 0; b < size; b++) {
-		r->plan.weight[b] = 1;
+		r->plan.weight[b] = rp_get_weight(&weights, b);
+		if (r->plan.weight[b] == 0)
+			continue;
 		if (rp_read_bucket(m, b, &owner) || !owner.cookie)
 			return rp_fail(m, -ENOENT,
 				       "bucket %u of listener %s is empty: start its instance "

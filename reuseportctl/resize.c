@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include "commands.h"
 #include "live_group.h"
 #include "overrides.h"
+#include "placement.h"
 #include "text.h"
 
 /* Refuses a group without a size, and a size that cuts off a live instance */
@@ -58,44 +58,30 @@ static int check_overrides(struct rp_member *m, __u32 size)
 	return err;
 }
 
-/* Whether an override of 'rebalance' has lost its sense: its bucket is gone, or its exporter is
- * there anyway */
-static int is_stale(const struct rp_member *m, const struct override *one)
+/* Forgets the weights of the buckets from that size on, and refuses to leave drained ones alone */
+static int cut_weights(struct rp_member *m, __u32 size, __u32 before, struct rp_weights *weights)
 {
-	union rp_addr exporter;
+	rp_read_weights(m, weights);
+	for (__u32 bucket = size; bucket < before && bucket < RP_MAX_BUCKETS; bucket++) {
+		rp_undrain(weights, bucket);
+		weights->weight[bucket] = 0;
+	}
+	if (!rp_all_drained(weights, size))
+		return 0;
 
-	memcpy(exporter.b, one->prefix.addr, sizeof(exporter.b));
-
-	return one->rebalanced &&
-	       (one->bucket >= rp_get_size(m) || one->bucket == rp_find_place(m, &exporter));
-}
-
-/* Returns: how many overrides of 'rebalance' were dropped, or a negative errno */
-static int drop_stale(struct rp_member *m)
-{
-	struct overrides before = {}, after = {};
-	int err = 0, dropped;
-
-	if (m->fds[RP_OVERRIDES] >= 0)
-		read_overrides(m->fds[RP_OVERRIDES], &before);
-	for (size_t i = 0; i < before.n; i++)
-		if (!is_stale(m, &before.list[i]))
-			append_override(&after, &before.list[i]);
-	dropped = before.n - after.n;
-	if (dropped)
-		err = replace_overrides(m, &before, &after);
-	free(before.list);
-	free(after.list);
-
-	return err ? err : dropped;
+	return rp_fail(m, -EBUSY,
+		       "cannot resize the group %s to %u buckets: all of them are drained; "
+		       "'reuseportctl undrain' one of them first",
+		       m->config->pin_path, size);
 }
 
 int command_resize(struct options *o, char **arguments)
 {
+	struct rp_weights weights;
 	char who[160];
 	struct rp_member m;
 	unsigned long size;
-	int err, dropped = 0;
+	int err;
 	__u32 before;
 
 	if (!parse_number(arguments[0], 1, RP_MAX_BUCKETS, &size))
@@ -109,14 +95,13 @@ int command_resize(struct options *o, char **arguments)
 	if (!err)
 		err = check_overrides(&m, size);
 	if (!err)
-		err = rp_set_setting(&m, RP_SIZE, size);
+		err = cut_weights(&m, size, before, &weights);
 	if (!err)
-		dropped = drop_stale(&m);
+		err = rp_place(&m, size, &weights);
 	if (!err)
 		printf("%s: %lu buckets, %u before\n", o->config.pin_path, size, before);
-	if (dropped > 0)
-		printf("%d override%s of 'rebalance' dropped, which had lost %s sense\n", dropped,
-		       dropped == 1 ? "" : "s", dropped == 1 ? "its" : "their");
+	if (!err)
+		err = drop_stale_overrides(&m);
 
-	return close_live_group(&m, dropped < 0 ? dropped : err);
+	return close_live_group(&m, err);
 }

@@ -12,7 +12,7 @@
 
 /* What one run took, and what became of it */
 struct run {
-	unsigned instructions, calls;			  /* calls: of helpers */
+	unsigned instructions;
 	unsigned selects, loads, lookups, updates, times; /* times: the clock was read */
 	unsigned lookups_of[16];			  /* by the index in maps */
 	long long verdict;				  /* what the program returned */
