@@ -311,6 +311,21 @@ int rp_place(struct rp_member *m, __u32 count, const struct rp_weights *weights)
   return write_entries(m, entries);
 }
 
+int rp_is_placed(const struct rp_member *m)
+{
+  static const __u32 unset[RP_SLOT_ENTRIES];
+  __u32 entries[RP_SLOT_ENTRIES], made[RP_SLOT_ENTRIES];
+  struct rp_weights weights;
+
+  read_entries(m, entries);
+  if (!memcmp(entries, unset, sizeof(unset))) return 1;
+
+  rp_read_weights(m, &weights);
+  rp_make_placement(rp_get_setting(m, RP_NONCE), rp_get_size(m), &weights, made);
+
+  return !memcmp(entries, made, sizeof(made));
+}
+
 __u32 rp_count_slots(const struct rp_member *m, __u32 slots[RP_MAX_BUCKETS])
 {
   __u32 entries[RP_SLOT_ENTRIES], n = 0;

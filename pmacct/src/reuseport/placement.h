@@ -43,7 +43,10 @@ void rp_read_weights(const struct rp_member *m, struct rp_weights *weights);
  */
 int rp_place(struct rp_member *m, __u32 count, const struct rp_weights *weights);
 
-/* Counts the slots of each bucket in the table as it is. Returns: how many slots are set, RP_SLOT_COUNT or 0. Takes no lock. */
+/* Whether the table is the one that nonce, size and weights of the group make; also if none was written. Takes no lock. */
+int rp_is_placed(const struct rp_member *m);
+
+/* Counts the slots of each bucket in the table as it is. Returns: how many slots are set: RP_SLOT_COUNT, or 0 if no table was written. Takes no lock. */
 __u32 rp_count_slots(const struct rp_member *m, __u32 slots[RP_MAX_BUCKETS]);
 
 #endif
