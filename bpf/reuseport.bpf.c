@@ -149,6 +149,14 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } counters SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, union rp_addr);
+	__type(value, struct rp_talker);
+	__uint(max_entries, RP_MAX_TALKERS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} talkers SEC(".maps");
+
 /*
  * One variable is the key of all look-ups, in 8 bytes of stack of its own. If the loader has no
  * CAP_PERFMON, the kernel makes the CPU wait after the first write to each part of the stack, which
@@ -177,14 +185,6 @@ static __always_inline __u32 group_size(const __u32 *zero)
 	/* 0, which wraps: a loader does not know the map. Then all buckets count, and failover
 	 * finds the live ones. */
 	return n - 1 >= RP_MAX_BUCKETS ? RP_MAX_BUCKETS : n;
-}
-
-static __always_inline void count(const __u32 *bucket, enum rp_outcome outcome)
-{
-	struct rp_counters *c = bpf_map_lookup_elem(&counters, bucket);
-
-	if (c)
-		c->n[outcome]++;
 }
 
 /* Selects the socket in that bucket. Returns: 0; -ENOENT: the bucket is empty; -EBADFD and the
@@ -250,9 +250,9 @@ static __always_inline bool overridden(const union rp_addr *a, __u32 *bucket)
 	key.q[1] = rp_pair(a->w[1], a->w[2]);
 	key.q[2] = rp_pair(a->w[3], 0);
 	b = bpf_map_lookup_elem(&overrides, &key.prefix);
-	if (!b || *b >= group_size(bucket))
+	if (!b || (*b & RP_OVERRIDE_BUCKET) >= group_size(bucket))
 		return false;
-	*bucket = *b;
+	*bucket = *b & RP_OVERRIDE_BUCKET;
 
 	return true;
 }
@@ -316,9 +316,9 @@ __attribute__((noinline)) __u32 scan_bucket(__u64 hash, __u32 i)
 }
 
 /*
- * Whether it has selected the socket in that bucket, as try_bucket() does, but without a look at the
- * transport, which would have the verifier walk all that follows for each of the two: the kernel
- * takes no socket that does not share this one's port.
+ * Whether it has selected the socket in that bucket, as try_bucket() does, but without a look at
+ * the transport, which would have the verifier walk all that follows for each of the two: the
+ * kernel takes no socket that does not share this one's port.
  */
 static __always_inline bool select_blindly(struct sk_reuseport_md *ctx, __u32 *bucket)
 {
@@ -351,18 +351,66 @@ static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u6
 	return NO_BUCKET;
 }
 
+/* Whether this datagram is a sample: one in `every`, by a generator for each CPU and bucket, so
+ * that no period of a sender can be in step with it. Source: Knuth's MMIX. */
+static __always_inline bool draws_sample(struct rp_counters *c, __u32 every)
+{
+	c->random = c->random * 6364136223846793005ULL + 1442695040888963407ULL;
+
+	return c->random >> 32 < (1ULL << 32) / every;
+}
+
+/* Notes a sample that stands for so many datagrams. Out of line, and it reads the address again, so
+ * that the common path keeps no registers for it. */
+static __attribute__((noinline)) void note_talker(struct sk_reuseport_md *ctx, __u32 datagrams)
+{
+	struct rp_talker *known, new = {.datagrams = datagrams, .samples = 1};
+	union rp_addr source;
+
+	if (!read_source(ctx, &source))
+		return;
+	new.bytes = (__u64)ctx->len *datagrams;
+	new.first = new.last = bpf_ktime_get_ns();
+	known = bpf_map_lookup_elem(&talkers, &source);
+	if (!known) {
+		bpf_map_update_elem(&talkers, &source, &new, BPF_NOEXIST);
+		return;
+	}
+	__sync_fetch_and_add(&known->datagrams, datagrams);
+	__sync_fetch_and_add(&known->bytes, new.bytes);
+	__sync_fetch_and_add(&known->samples, 1);
+	known->last = new.last;
+}
+
+/* Counts an outcome, and takes samples of datagrams that were delivered; flags: of enum rp_policy.
+ * If the loader has no CAP_PERFMON, a second look at whether c is NULL would make the CPU wait. */
+static __always_inline void count(struct sk_reuseport_md *ctx, const __u32 *bucket,
+				  enum rp_outcome outcome, __u32 flags)
+{
+	__u32 every = flags & RP_WATCHED ? RP_SAMPLED_WATCHED : RP_SAMPLED;
+	bool delivered = outcome == RP_OWN || outcome == RP_FAILOVER;
+	struct rp_counters *c = bpf_map_lookup_elem(&counters, bucket);
+
+	if (!c)
+		return;
+	c->n[outcome]++;
+	if (delivered && ctx->ip_protocol == IPPROTO_UDP && draws_sample(c, every))
+		note_talker(ctx, every);
+}
+
 /*
  * The one exit: counts the outcome at *key, prints it in a debug build, and returns the verdict.
- * wanted: the exporter's own bucket, or NO_BUCKET. Inlined where outcome is a constant: if the
- * loader has no CAP_PERFMON, the verifier refuses an offset into the counters that differs by path.
+ * wanted: the exporter's own bucket, or NO_BUCKET; flags: as count(). Inlined where outcome is a
+ * constant: if the loader has no CAP_PERFMON, the verifier refuses an offset into the counters that
+ * differs by path.
  */
 static __always_inline int decide(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating,
 				  const union rp_addr *source, int wanted, const __u32 *key,
-				  enum rp_outcome outcome)
+				  __u32 flags, enum rp_outcome outcome)
 {
 	bool selected = outcome == RP_OWN || outcome == RP_FAILOVER;
 
-	count(key, outcome);
+	count(ctx, key, outcome, flags);
 	debug_decision(ctx, migrating, source, wanted, selected ? (int)*key : NO_BUCKET, outcome);
 
 	return selected ? SK_PASS : SK_DROP;
@@ -381,14 +429,15 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	if (!read_source(ctx, &source)) {
 		if (!migrating) {
 			key = RP_NO_BUCKET;
-			return decide(ctx, migrating, &source, NO_BUCKET, &key, RP_UNREADABLE);
+			return decide(ctx, migrating, &source, NO_BUCKET, &key, flags,
+				      RP_UNREADABLE);
 		}
 		read_peer(migrating, &source);
 	}
 
 	if (flags & RP_QUARANTINES && quarantined(source.q[0], source.q[1])) {
 		key = RP_NO_BUCKET;
-		return decide(ctx, migrating, &source, NO_BUCKET, &key, RP_QUARANTINED);
+		return decide(ctx, migrating, &source, NO_BUCKET, &key, flags, RP_QUARANTINED);
 	}
 
 	if (flags & RP_OVERRIDDEN && overridden(&source, &key)) {
@@ -405,16 +454,16 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	wanted = key;
 	err = try_bucket(ctx, &key);
 	if (!err)
-		return decide(ctx, migrating, &source, wanted, &key, RP_OWN);
+		return decide(ctx, migrating, &source, wanted, &key, flags, RP_OWN);
 	if (err != -ENOENT)
-		count(&key, RP_OTHER_GROUP);
+		count(ctx, &key, RP_OTHER_GROUP, flags);
 
 	got = flags & RP_NO_FAILOVER ? NO_BUCKET : fail_over(ctx, hash);
 	if (got == NO_BUCKET)
-		return decide(ctx, migrating, &source, wanted, &key, RP_REFUSED);
+		return decide(ctx, migrating, &source, wanted, &key, flags, RP_REFUSED);
 
 	key = got;
-	return decide(ctx, migrating, &source, wanted, &key, RP_FAILOVER);
+	return decide(ctx, migrating, &source, wanted, &key, flags, RP_FAILOVER);
 }
 
 SEC("sk_reuseport")

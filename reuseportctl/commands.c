@@ -32,7 +32,7 @@ const struct option_spec option_specs[] = {
 		.name = "watch",
 		.value = "SECONDS",
 		.value_is_optional = 1,
-		.help = "repeat every SECONDS (2), with what came in between",
+		.help = "repeat every SECONDS (2): what came since",
 	},
 	{
 		.id = LOAD,
@@ -93,6 +93,36 @@ const struct option_spec option_specs[] = {
 		.help = "number of source ports of each (3)",
 	},
 	{
+		.id = TOP,
+		.name = "top",
+		.value = "N",
+		.help = "the first N exporters only",
+	},
+	{
+		.id = SORT,
+		.name = "sort",
+		.value = "KEY",
+		.help = "datagrams, bytes, or quiet: longest silent first",
+	},
+	{
+		.id = SECONDS,
+		.name = "seconds",
+		.value = "S",
+		.help = "look twice, S seconds apart: rates are of that time;\n"
+			"rebalance: 10, if it is not given",
+	},
+	{
+		.id = LIMIT,
+		.name = "limit",
+		.value = "N",
+		.help = "moves N exporters at most (10)",
+	},
+	{
+		.id = APPLY,
+		.name = "apply",
+		.help = "do it; without this it is only shown",
+	},
+	{
 		.id = HELP,
 		.name = "help",
 		.help = "this text; after a command, that command's",
@@ -121,12 +151,14 @@ const struct command commands[] = {
 		.name = "exporters",
 		.arguments = "[ADDRESS...]",
 		.max_arguments = ANY_NUMBER,
-		.options = {JSON},
+		.options = {LISTENER, JSON, OPENMETRICS, WATCH, TOP, SORT, SECONDS},
 		.handler = command_exporters,
-		.help = "templates, options and sampling that the group keeps",
+		.help = "who sends how much, who fell silent; templates, sampling",
 		.details =
-			"Of exporters of NetFlow v9 and IPFIX. They were last seen up to a minute "
-			"later.",
+			"Rates are estimates, by samples; without --seconds or --watch, they are "
+			"means since\nthe exporter was first seen. Templates, options and sampling "
+			"are "
+			"what the group keeps\nof exporters of NetFlow v9 and IPFIX.",
 	},
 	{
 		.name = "override list",
@@ -164,6 +196,17 @@ const struct command commands[] = {
 			"FILE is as 'override list' prints it; '#' begins a comment. If it has a "
 			"mistake,\nnothing is changed. Lines 'weight BUCKET WEIGHT' or 'drain "
 			"BUCKET', if there are\nany, replace all weights.",
+	},
+	{
+		.name = "rebalance",
+		.options = {LISTENER, SECONDS, LIMIT, APPLY},
+		.handler = command_rebalance,
+		.help = "moves the exporters that are too heavy for their bucket",
+		.details =
+			"Measures, and shows which exporters it would move so that no bucket gets "
+			"much more\nthan its share: few of them, and those with BGP, BMP or "
+			"telemetry sessions only if no\nothers will do. With --apply, the moves "
+			"become overrides, which 'override list' shows\nas 'rebalanced'.",
 	},
 	{
 		.name = "resize",

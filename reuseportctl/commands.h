@@ -29,6 +29,11 @@ enum option_id {
 	FROM,
 	EXPORTERS,
 	PORTS,
+	TOP,
+	SORT,
+	SECONDS,
+	LIMIT,
+	APPLY,
 };
 
 /* An option; its letter, if it has one, is its id */
@@ -72,6 +77,7 @@ int command_override_add(struct options *o, char **arguments);
 int command_override_delete(struct options *o, char **arguments);
 int command_override_list(struct options *o, char **arguments);
 int command_override_load(struct options *o, char **arguments);
+int command_rebalance(struct options *o, char **arguments);
 int command_weight(struct options *o, char **arguments);
 int command_drain(struct options *o, char **arguments);
 int command_undrain(struct options *o, char **arguments);

@@ -21,15 +21,15 @@ int report_error(int status, const char *format, ...)
 	return status;
 }
 
-time_t wall_time(__u64 seconds)
+time_t wall_time(clockid_t clock, __u64 seconds)
 {
-	struct timespec boot, wall;
+	struct timespec now, wall;
 
-	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(clock, &now);
 	clock_gettime(CLOCK_REALTIME, &wall);
 
 	/* whole seconds at last, so that each call says the same */
-	return seconds + wall.tv_sec - boot.tv_sec - (wall.tv_nsec < boot.tv_nsec);
+	return seconds + wall.tv_sec - now.tv_sec - (wall.tv_nsec < now.tv_nsec);
 }
 
 void *grow(void *list, size_t n, size_t size)

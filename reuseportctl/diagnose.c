@@ -82,8 +82,8 @@ static void diagnose_load(struct snapshot *s, const struct listener *l, __u32 i,
 	if (l->n_live < 2 || l->recent_live < ENOUGH || expected <= 0 || times < 2)
 		return;
 	warn(s,
-	     "%s gets %.1f times its share: move its heaviest exporters to another bucket by "
-	     "'reuseportctl override add'",
+	     "%s gets %.1f times its share: 'reuseportctl exporters' shows its heaviest exporters, "
+	     "'reuseportctl rebalance' what to move",
 	     whose, times);
 }
 

@@ -1,255 +1,213 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* exporters: what the group keeps of exporters of NetFlow v9 and IPFIX, and which instance has
- * each. Takes no lock and writes nothing. */
+/* exporters: who sends how much, which instance has each exporter, and what the group keeps of
+ * those of NetFlow v9 and IPFIX. Takes no lock and writes nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 #include "commands.h"
-#include "flow_sets.h"
-#include "json.h"
+#include "exporters.h"
 #include "live_group.h"
 #include "snapshot.h"
 #include "state_pages.h"
+#include "talkers.h"
 #include "text.h"
 
-/* An exporter, and what its records say */
-struct exporter {
-	union rp_addr address;
-	struct rp_bucket instance;
-	struct rp_route route;
-	__u32 domains, templates, options_templates, options;
-	__u32 sampling_rate; /* the highest; 0: none is told */
-	time_t first_seen, last_seen;
-};
+#define DAY	    86400
+#define METRICS_TOP 20 /* exporters with metrics of their own, unless --top says how many */
 
-struct listing {
-	const struct options *options;
-	struct exporter *list;
-	size_t n;
-	struct rp_state_changes changes;
-	int has_listener, has_state;
-};
+/* ---- what it sends ---- */
 
-/* ---- one exporter ---- */
-
-/* The sampling rate that a record of options data tells, or 0 */
-static __u32 rate_of(const struct rp_pages *pages, const struct rp_state_record *record)
+/*
+ * Whether it has been silent ten times as long as it takes to the next sign of it: the next sample,
+ * or, if the group keeps something of it, the next datagram, noted once a minute. Two minutes at
+ * least; an hour, if there is too little of it to tell.
+ */
+static int is_silent(const struct exporter *e, const struct talker *t)
 {
-	struct rp_state_record wanted = {.domain = record->domain,
-					 .id = record->id,
-					 .version = record->version,
-					 .kind = RP_STATE_OPTIONS_TEMPLATE};
-	const struct rp_state_record *template = rp_pages_find(pages, &wanted);
-	struct flow_definition definition;
+	double longest = 3600;
 
-	if (!template || !flow_read_definition(record->version, FLOW_OPTIONS_TEMPLATE, template + 1,
-					       template->length, &definition))
-		return 0;
+	if (t && t->total.samples > 1)
+		longest = 1e-8 * (t->total.last - t->total.first) /
+			  (e->is_kept ? t->total.datagrams : t->total.samples - 1);
 
-	return flow_sampling_rate(&definition, (const __u8 *)(record + 1), record->length);
+	return time(NULL) - e->last_seen > (longest < 120 ? 120 : longest);
 }
 
-/* Whether no record before this one is of its domain and version */
-static int is_first_of_domain(const struct rp_pages *pages, const struct rp_state_record *record)
+/* seconds: since the look before; 0: there was none */
+static void estimate(struct exporter *e, const struct talker *t, double seconds)
 {
-	const struct rp_state_record *other;
-	struct rp_pages_walk walk = {};
+	double lasted = (t->total.last - t->total.first) / 1e9;
+	time_t first = wall_time(CLOCK_MONOTONIC, t->total.first / 1000000000),
+	       last = wall_time(CLOCK_MONOTONIC, t->total.last / 1000000000);
 
-	while ((other = rp_pages_next(pages, &walk)) != record)
-		if (other->domain == record->domain && other->version == record->version)
-			return 0;
-
-	return 1;
-}
-
-static void count_records(struct exporter *exporter, const struct rp_pages *pages)
-{
-	const struct rp_state_record *record;
-	struct rp_pages_walk walk = {};
-	__u32 rate;
-
-	while ((record = rp_pages_next(pages, &walk))) {
-		exporter->domains += is_first_of_domain(pages, record);
-		exporter->templates += record->kind == RP_STATE_TEMPLATE;
-		exporter->options_templates += record->kind == RP_STATE_OPTIONS_TEMPLATE;
-		if (record->kind != RP_STATE_OPTIONS_DATA)
-			continue;
-		exporter->options++;
-		rate = rate_of(pages, record);
-		if (rate > exporter->sampling_rate)
-			exporter->sampling_rate = rate;
+	e->datagrams = t->datagrams;
+	e->bytes = t->bytes;
+	if (seconds > 0) {
+		e->rate = e->datagrams / seconds;
+		e->byte_rate = e->bytes / seconds;
+	} else if (t->samples > 1 && lasted > 0) {
+		/* from the first sample to the last one: there is one interval less */
+		e->rate = (double)e->datagrams * (t->samples - 1) / t->samples / lasted;
+		e->byte_rate = e->rate * e->bytes / e->datagrams;
 	}
-}
-
-static void add_exporter(struct listing *l, const struct rp_member *m, const union rp_addr *address)
-{
-	struct exporter exporter = {.address = *address};
-	struct rp_pages pages = {};
-
-	/* deleted meanwhile */
-	if (rp_pages_read(m->fds[RP_STATE], address, &pages))
-		return;
-	rp_find_route(m, address, &exporter.route);
-	if (exporter.route.receiver != RP_NO_BUCKET)
-		rp_read_bucket(m, exporter.route.receiver, &exporter.instance);
-	exporter.first_seen = wall_time(pages.page[0].first_seen);
-	exporter.last_seen = wall_time(pages.page[0].last_seen);
-	count_records(&exporter, &pages);
-	rp_pages_free(&pages);
-	l->list = grow(l->list, l->n, sizeof(*l->list));
-	l->list[l->n++] = exporter;
+	if (!e->is_kept || first < e->first_seen)
+		e->first_seen = first;
+	if (last > e->last_seen)
+		e->last_seen = last;
 }
 
 /* ---- all ---- */
 
-static int compare(const void *one, const void *other)
+/* As the instances do with what they keep: one that was there for minutes only is forgotten sooner
+ */
+static int is_forgotten(const struct exporter *e)
 {
-	return memcmp(&((const struct exporter *)one)->address,
-		      &((const struct exporter *)other)->address, sizeof(union rp_addr));
+	time_t silent = time(NULL) - e->last_seen;
+
+	return !e->is_kept && silent > (e->last_seen - e->first_seen < 600 ? DAY : 7 * DAY);
 }
 
-/* Keys first, then exporters: what instances write meanwhile must not lead the walk astray */
-static void add_all(struct listing *l, const struct rp_member *m)
+static void add_exporter(struct listing *l, const struct rp_member *m,
+			 const struct talkers *talkers, const union rp_addr *address)
+{
+	const struct talker *talker = find_talker(talkers, address);
+	struct exporter e = {.address = *address, .rate = -1, .byte_rate = -1};
+
+	read_records(m, &e);
+	if (talker)
+		estimate(&e, talker, l->seconds);
+	e.is_silent = is_silent(&e, talker);
+	/* deleted meanwhile, or long ago */
+	if ((!talker && !e.is_kept) || is_forgotten(&e))
+		return;
+	rp_find_route(m, address, &e.route);
+	if (e.route.receiver != RP_NO_BUCKET)
+		rp_read_bucket(m, e.route.receiver, &e.instance);
+	l->n_kept += e.is_kept;
+	l->n_silent += e.is_silent;
+	l->list = grow(l->list, l->n, sizeof(*l->list));
+	l->list[l->n++] = e;
+}
+
+/* Appends the addresses of whom the group keeps something to a list of n. Returns: how many there
+ * are then. */
+static size_t add_kept(const struct rp_member *m, union rp_addr **addresses, size_t n)
 {
 	struct rp_state_key key, *before = NULL;
-	union rp_addr *addresses = NULL;
-	size_t n = 0, keys = 0;
+	size_t keys = 0;
 
-	while (keys++ < 2 * RP_STATE_PAGES && rp_pages_next_key(m->fds[RP_STATE], before, &key)) {
+	while (m->fds[RP_STATE] >= 0 && keys++ < 2 * RP_STATE_PAGES &&
+	       rp_pages_next_key(m->fds[RP_STATE], before, &key)) {
 		before = &key;
 		if (key.page)
 			continue;
+		*addresses = grow(*addresses, n, sizeof(**addresses));
+		memcpy(&(*addresses)[n++], key.exporter, sizeof(**addresses));
+	}
+
+	return n;
+}
+
+/* Keys first, then exporters: what instances write meanwhile must not lead the walk astray */
+static void add_all(struct listing *l, const struct rp_member *m, const struct talkers *talkers)
+{
+	union rp_addr *addresses = NULL;
+	__u64 datagrams = 0;
+	size_t n = add_kept(m, &addresses, 0);
+
+	for (size_t i = 0; i < talkers->n; i++) {
 		addresses = grow(addresses, n, sizeof(*addresses));
-		memcpy(&addresses[n++], key.exporter, sizeof(*addresses));
+		addresses[n++] = talkers->list[i].address;
 	}
 	if (n)
-		qsort(addresses, n, sizeof(*addresses), compare);
+		qsort(addresses, n, sizeof(*addresses), compare_addresses);
 	for (size_t i = 0; i < n; i++)
-		if (!i || compare(&addresses[i - 1], &addresses[i]))
-			add_exporter(l, m, &addresses[i]);
+		if (!i || compare_addresses(&addresses[i - 1], &addresses[i]))
+			add_exporter(l, m, talkers, &addresses[i]);
 	free(addresses);
-}
-
-/* ---- output ---- */
-
-static json_t *exporter_json(const struct exporter *e)
-{
-	int live = e->route.receiver != RP_NO_BUCKET;
-	char address[64];
-	json_t *object;
-
-	rp_format_addr(&e->address, address, sizeof(address));
-	object = json_pack("{s:s, s:i, s:b, s:i, s:i, s:i, s:i, s:I, s:I}", "exporter", address,
-			   "bucket", (int)e->route.bucket, "live", live, "domains", (int)e->domains,
-			   "templates", (int)e->templates, "options_templates",
-			   (int)e->options_templates, "options", (int)e->options, "first_seen",
-			   (json_int_t)e->first_seen, "last_seen", (json_int_t)e->last_seen);
-	if (e->sampling_rate)
-		json_object_set_new(object, "sampling_rate", json_integer(e->sampling_rate));
-	if (live)
-		json_object_update_new(object, json_pack("{s:i, s:b, s:i, s:s}", "served_by",
-							 (int)e->route.receiver, "failover",
-							 e->route.receiver != e->route.bucket,
-							 "pid", (int)e->instance.pid, "process",
-							 e->instance.comm));
-
-	return object;
-}
-
-static void print_exporters_json(const struct listing *l)
-{
-	json_t *exporters = json_array();
-
+	l->n_all = l->n;
 	for (size_t i = 0; i < l->n; i++)
-		json_array_append_new(exporters, exporter_json(&l->list[i]));
-	write_json(json_pack("{s:s, s:I, s:i, s:o}", "pin_path", l->options->config.pin_path,
-			     "pages", (json_int_t)l->changes.pages, "max_pages", RP_STATE_PAGES,
-			     "exporters", exporters),
-		   0);
+		datagrams += l->list[i].datagrams;
+	for (size_t i = 0; datagrams && i < l->n; i++)
+		l->list[i].share = (double)l->list[i].datagrams / datagrams;
 }
 
-static void seen_text(time_t t, char text[16])
+/* ---- which of them, in which order ---- */
+
+static int by_number(double one, double other)
 {
-	struct tm tm;
-
-	snprintf(text, 16, "-");
-	if (localtime_r(&t, &tm))
-		strftime(text, 16, time(NULL) - t < 20 * 3600 ? "%H:%M:%S" : "%m-%d %H:%M", &tm);
+	return one < other ? 1 : one > other ? -1 : 0;
 }
 
-static void print_exporter(const struct exporter *e)
+/* Equal ones stay in the order of their addresses */
+static int by_datagrams(const void *one, const void *other)
 {
-	char address[64], instance[40] = "refused", rate[16] = "-", first[16], last[16];
+	const struct exporter *e = one, *f = other;
+	int order = by_number(e->datagrams, f->datagrams);
 
-	rp_format_addr(&e->address, address, sizeof(address));
-	if (e->route.receiver != RP_NO_BUCKET)
-		snprintf(instance, sizeof(instance), e->instance.pid ? "%.12s %u" : "live",
-			 e->instance.comm, e->instance.pid);
-	if (e->sampling_rate)
-		snprintf(rate, sizeof(rate), "1:%u", e->sampling_rate);
-	seen_text(e->first_seen, first);
-	seen_text(e->last_seen, last);
-	printf("%-25s %6u  %-18s %7u %9u %7u %8s %-11s %s\n", address,
-	       e->route.receiver == RP_NO_BUCKET ? e->route.bucket : e->route.receiver, instance,
-	       e->domains, e->templates + e->options_templates, e->options, rate, first, last);
+	return order ? order : compare_addresses(one, other);
 }
 
-static void print_exporters_table(const struct listing *l)
+static int by_bytes(const void *one, const void *other)
 {
-	printf("%-25s %6s  %-18s %7s %9s %7s %8s %-11s %s\n", "exporter", "bucket", "instance",
-	       "domains", "templates", "options", "sampling", "first seen", "last seen");
-	for (size_t i = 0; i < l->n; i++)
-		print_exporter(&l->list[i]);
-	printf("%zu exporter%s; the group keeps %llu pages of at most %d\n", l->n,
-	       l->n == 1 ? "" : "s", (unsigned long long)l->changes.pages, RP_STATE_PAGES);
+	const struct exporter *e = one, *f = other;
+	int order = by_number(e->bytes, f->bytes);
+
+	return order ? order : compare_addresses(one, other);
 }
 
-/* ---- the command ---- */
-
-/* The group's maps are the same for each listener; where an exporter is, is that of nfacctd's port
- */
-static int list_listener(struct rp_member *m, void *arg)
+/* Who has been silent for longest comes first */
+static int by_silence(const void *one, const void *other)
 {
-	struct listing *l = arg;
-	const __u32 zero = 0;
+	const struct exporter *e = one, *f = other;
+	int order = by_number(-(double)e->last_seen, -(double)f->last_seen);
 
-	if (strcmp(listener_name(m), l->options->listener))
-		return 0;
-	l->has_listener = 1;
-	if (m->fds[RP_STATE] < 0)
-		return 1;
-	l->has_state = 1;
-	if (m->fds[RP_CHANGES] >= 0)
-		bpf_map_lookup_elem(m->fds[RP_CHANGES], &zero, &l->changes);
-	if (!l->n)
-		add_all(l, m);
-
-	return 1;
+	return order ? order : compare_addresses(one, other);
 }
 
-/* Keeps those that the command line names, in its order */
+static const struct order {
+	const char *name;
+	int (*compare)(const void *one, const void *other);
+} orders[] = {{"datagrams", by_datagrams}, {"bytes", by_bytes}, {"quiet", by_silence}, {}};
+
+static const struct order *find_order(const char *name)
+{
+	const struct order *order = orders;
+
+	while (name && order->name && strcmp(order->name, name))
+		order++;
+
+	return order;
+}
+
+/* Keeps those that the command line names */
 static int choose(struct listing *all, char **arguments)
 {
 	struct listing chosen = *all;
 
+	if (!*arguments)
+		return DONE;
 	chosen.list = NULL;
 	chosen.n = 0;
 	for (; *arguments; arguments++) {
 		const struct exporter *found;
-		struct exporter wanted;
+		union rp_addr wanted;
 
-		if (!parse_address(*arguments, &wanted.address))
+		if (!parse_address(*arguments, &wanted))
 			return report_error(NOT_UNDERSTOOD, "'%s' is not an IP address",
 					    *arguments);
-		found = all->n ? bsearch(&wanted, all->list, all->n, sizeof(wanted), compare)
+		found = all->n ? bsearch(&wanted, all->list, all->n, sizeof(*all->list),
+					 compare_addresses)
 			       : NULL;
 		if (!found)
-			return report_error(FAILED,
-					    "the group %s keeps nothing of %s: it has sent no "
-					    "template of NetFlow v9 or IPFIX",
-					    all->options->config.pin_path, *arguments);
+			return report_error(
+				FAILED,
+				"the group %s knows nothing of %s: too little of what it "
+				"sends has come to listener %s",
+				all->options->config.pin_path, *arguments, all->listener);
 		chosen.list = grow(chosen.list, chosen.n, sizeof(*chosen.list));
 		chosen.list[chosen.n++] = *found;
 	}
@@ -259,30 +217,127 @@ static int choose(struct listing *all, char **arguments)
 	return DONE;
 }
 
-int command_exporters(struct options *o, char **arguments)
+/* ---- the command ---- */
+
+static int check_words(const struct options *o)
 {
-	struct listing l = {.options = o};
+	if (!find_order(o->sort)->name)
+		return report_error(NOT_UNDERSTOOD,
+				    "--sort takes datagrams, bytes or quiet, not '%s'", o->sort);
+	if (o->openmetrics && o->json)
+		return report_error(NOT_UNDERSTOOD, "--json or --openmetrics, not both");
+	if (!!o->openmetrics + !!o->watch + !!o->seconds > 1)
+		return report_error(NOT_UNDERSTOOD,
+				    "only one of --watch, --seconds and --openmetrics");
+
+	return DONE;
+}
+
+/* Whether the options ask for what only samples can tell */
+static int wants_rates(const struct options *o)
+{
+	return o->seconds || o->watch || o->openmetrics || o->top;
+}
+
+/* One listing after the other, as often as the options say */
+struct series {
+	struct listing listing;
+	struct talkers before;
+	char **arguments;
+	int status;
+};
+
+static int list_listener(struct rp_member *m, void *arg)
+{
+	struct series *s = arg;
+	struct listing *l = &s->listing;
+	const __u32 zero = 0;
+	struct talkers now = {};
+
+	if (strcmp(listener_name(m), l->listener) || m->protocol != IPPROTO_UDP)
+		return 0;
+	l->has_state = m->fds[RP_STATE] >= 0;
+	l->has_talkers = m->fds[RP_TALKERS] >= 0;
+	if (m->fds[RP_CHANGES] >= 0)
+		bpf_map_lookup_elem(m->fds[RP_CHANGES], &zero, &l->changes);
+	if (l->has_talkers)
+		read_talkers(m->fds[RP_TALKERS], &s->before, &now);
+	l->seconds = s->before.time ? (now.time - s->before.time) / 1e9 : 0;
+	free(s->before.list);
+	s->before = now;
+	add_all(l, m, &now);
+
+	return 1;
+}
+
+static int print_listing(struct series *s, int is_next)
+{
+	struct listing *l = &s->listing;
+	const struct options *o = l->options;
+
+	s->status = choose(l, s->arguments);
+	if (s->status)
+		return s->status;
+	if (l->n)
+		qsort(l->list, l->n, sizeof(*l->list), find_order(o->sort)->compare);
+	if (o->top && l->n > o->top)
+		l->n = o->top;
+	if (o->openmetrics)
+		print_exporters_openmetrics(l);
+	else if (o->json)
+		print_exporters_json(l);
+	else
+		print_exporters_table(l, is_next);
+	fflush(stdout);
+
+	return DONE;
+}
+
+/* Looks at the listener, and prints what there is unless it is the first of two looks */
+static int list_once(struct series *s, int prints, int is_next)
+{
+	struct listing *l = &s->listing;
+	const struct options *o = l->options;
 	struct rp_member m;
 	int status = DONE;
 
-	o->listener = "nfacctd";
+	*l = (struct listing){.options = o, .listener = l->listener};
 	rp_init(&m);
-	if (rp_each_listener(&m, &o->config, list_listener, &l) < 0)
+	if (rp_each_listener(&m, &o->config, list_listener, s) < 0)
 		return report_error(FAILED, "%s", m.error);
-	if (!l.has_state) {
-		if (l.has_listener)
-			fail_no_map(&m, RP_MAP_STATE, "nfacctd");
-		else
-			fail_no_listener(&m, o);
+	if (!l->has_talkers && (!l->has_state || wants_rates(o))) {
+		m.config = &o->config;
+		fail_no_map(&m, RP_MAP_TALKERS, l->listener);
 		return report_error(FAILED, "%s", m.error);
 	}
-	if (*arguments)
-		status = choose(&l, arguments);
-	if (!status && o->json)
-		print_exporters_json(&l);
-	else if (!status)
-		print_exporters_table(&l);
-	free(l.list);
+	if (prints)
+		status = print_listing(s, is_next);
+	free(l->list);
+
+	return status;
+}
+
+int command_exporters(struct options *o, char **arguments)
+{
+	struct series s = {.listing = {.options = o}, .arguments = arguments};
+	int pause = o->seconds ? (int)o->seconds : o->watch;
+	int status = check_words(o);
+
+	if (status)
+		return status;
+	if (o->openmetrics && !o->top)
+		o->top = METRICS_TOP;
+	s.listing.listener = choose_listener(o);
+	if (!s.listing.listener)
+		return FAILED;
+	status = list_once(&s, !o->seconds, 0);
+	while (!status && pause) {
+		watch_talkers(o, pause);
+		status = list_once(&s, 1, !o->seconds);
+		if (o->seconds)
+			break;
+	}
+	free(s.before.list);
 
 	return status;
 }

@@ -110,6 +110,21 @@ static void take_option(struct options *o, int option)
 	case PORTS:
 		o->ports = number_or_exit(option, 1, 1000);
 		break;
+	case TOP:
+		o->top = number_or_exit(option, 1, 1000000);
+		break;
+	case SORT:
+		o->sort = optarg;
+		break;
+	case SECONDS:
+		o->seconds = number_or_exit(option, 1, 86400);
+		break;
+	case LIMIT:
+		o->limit = number_or_exit(option, 1, RP_MAX_OVERRIDES);
+		break;
+	case APPLY:
+		o->apply = 1;
+		break;
 	}
 }
 
@@ -208,7 +223,8 @@ int main(int argc, char **argv)
 {
 	struct options o = {.config = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET},
 			    .exporters = 20,
-			    .ports = 3};
+			    .ports = 3,
+			    .limit = 10};
 	const struct command *command;
 	int given[MAX_OPTIONS] = {};
 

@@ -26,15 +26,6 @@ static int open_overrides(struct rp_member *m, struct options *o, struct overrid
 	return DONE;
 }
 
-/* All of them but the one of that prefix */
-static void append_others(struct overrides *to, const struct overrides *all,
-			  const struct override *one)
-{
-	for (size_t i = 0; i < all->n; i++)
-		if (compare_prefixes(&all->list[i], one))
-			append_override(to, &all->list[i]);
-}
-
 static int check_bucket(struct rp_member *m, const struct override *one)
 {
 	char text[64];
@@ -178,7 +169,8 @@ static int print_overrides(struct rp_member *m, void *none)
 	read_overrides(m->fds[RP_OVERRIDES], &all);
 	for (size_t i = 0; i < all.n; i++) {
 		prefix_text(&all.list[i].prefix, text, sizeof(text));
-		printf("%s %u\n", text, all.list[i].bucket);
+		printf("%s %u%s\n", text, all.list[i].bucket,
+		       all.list[i].rebalanced ? " rebalanced" : "");
 	}
 	free(all.list);
 
@@ -222,7 +214,8 @@ static int parse_weight(char words[3][128], int n, struct saved *saved)
 	return 1;
 }
 
-/* # begins a comment. m takes what is wrong with a word */
+/* Overrides are "PREFIX BUCKET", or "PREFIX BUCKET rebalanced"; # begins a comment. m takes what is
+ * wrong with a word */
 static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct saved *saved)
 {
 	char line[256], words[3][128], rest[2];
@@ -235,7 +228,8 @@ static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct
 		n = sscanf(line, "%127s %127s %127s %1s", words[0], words[1], words[2], rest);
 		if (n <= 0 || parse_weight(words, n, saved))
 			continue;
-		if (n != 2 || !strcmp(words[0], "drain"))
+		if (!(n == 2 || (n == 3 && !strcmp(words[2], "rebalanced"))) ||
+		    !strcmp(words[0], "drain"))
 			return report_error(FAILED,
 					    "%s, line %d: not 'PREFIX BUCKET', 'weight BUCKET "
 					    "WEIGHT' or 'drain BUCKET': nothing was changed",
@@ -243,6 +237,7 @@ static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct
 		if (parse_override(m, words[0], words[1], &one))
 			return report_error(FAILED, "%s, line %d: %s: nothing was changed", path,
 					    number, m->error);
+		one.rebalanced = n == 3;
 		append_override(&saved->overrides, &one);
 	}
 	if (ferror(file))

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Sets of overrides: see overrides.h. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
 #include "live_group.h"
 #include "overrides.h"
+#include "placement.h"
 
 __u32 count_overrides(int map, __u32 size, __u32 *beyond)
 {
@@ -26,6 +28,13 @@ void append_override(struct overrides *all, const struct override *one)
 {
 	all->list = grow(all->list, all->n, sizeof(*all->list));
 	all->list[all->n++] = *one;
+}
+
+void append_others(struct overrides *to, const struct overrides *all, const struct override *one)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (compare_prefixes(&all->list[i], one))
+			append_override(to, &all->list[i]);
 }
 
 int compare_prefixes(const struct override *one, const struct override *other)
@@ -51,11 +60,15 @@ void read_overrides(int map, struct overrides *all)
 {
 	struct override one;
 	struct rp_prefix *key = NULL;
+	__u32 value;
 
 	memset(all, 0, sizeof(*all));
 	while (!bpf_map_get_next_key(map, key, &one.prefix)) {
-		if (!bpf_map_lookup_elem(map, &one.prefix, &one.bucket))
+		if (!bpf_map_lookup_elem(map, &one.prefix, &value)) {
+			one.bucket = value & RP_OVERRIDE_BUCKET;
+			one.rebalanced = !!(value & RP_REBALANCED);
 			append_override(all, &one);
+		}
 		/* The kernel restarts at the first key if ours was deleted meanwhile: stop */
 		if (!all->n || all->n > RP_MAX_OVERRIDES)
 			break;
@@ -74,10 +87,11 @@ static int write_new(int map, const struct overrides *all, const struct override
 {
 	for (size_t i = 0; i < all->n; i++) {
 		const struct override *one = &all->list[i], *other = find_override(there, one);
+		__u32 value = one->bucket | (one->rebalanced ? RP_REBALANCED : 0);
 
-		if (other && other->bucket == one->bucket)
+		if (other && other->bucket == one->bucket && other->rebalanced == one->rebalanced)
 			continue;
-		if (bpf_map_update_elem(map, &one->prefix, &one->bucket, BPF_ANY))
+		if (bpf_map_update_elem(map, &one->prefix, &value, BPF_ANY))
 			return -errno;
 	}
 
@@ -148,4 +162,42 @@ int replace_overrides(struct rp_member *m, const struct overrides *before,
 
 	return rp_fail(m, err, "cannot write map '%s' in %s (%s): nothing was changed",
 		       RP_MAP_OVERRIDES, path, strerror(-err));
+}
+
+/* Whether an override of 'rebalance' has lost its sense */
+static int is_stale(const struct rp_member *m, const struct rp_weights *weights,
+		    const struct override *one)
+{
+	union rp_addr exporter;
+
+	memcpy(exporter.b, one->prefix.addr, sizeof(exporter.b));
+
+	return one->rebalanced &&
+	       (one->bucket >= rp_get_size(m) || !rp_get_weight(weights, one->bucket) ||
+		one->bucket == rp_find_place(m, &exporter));
+}
+
+int drop_stale_overrides(struct rp_member *m)
+{
+	struct overrides before = {}, after = {};
+	struct rp_weights weights;
+	size_t dropped;
+	int err = 0;
+
+	if (m->fds[RP_OVERRIDES] >= 0)
+		read_overrides(m->fds[RP_OVERRIDES], &before);
+	rp_read_weights(m, &weights);
+	for (size_t i = 0; i < before.n; i++)
+		if (!is_stale(m, &weights, &before.list[i]))
+			append_override(&after, &before.list[i]);
+	dropped = before.n - after.n;
+	if (dropped)
+		err = replace_overrides(m, &before, &after);
+	if (dropped && !err)
+		printf("%zu override%s of 'rebalance' dropped, which had lost %s sense\n", dropped,
+		       dropped == 1 ? "" : "s", dropped == 1 ? "its" : "their");
+	free(before.list);
+	free(after.list);
+
+	return err;
 }

@@ -9,6 +9,7 @@
 struct override {
 	struct rp_prefix prefix;
 	__u32 bucket;
+	int rebalanced; /* by 'rebalance', not by an operator */
 };
 
 /* In the order of their prefixes, once sort_overrides() has run */
@@ -25,6 +26,9 @@ __u32 count_overrides(int map, __u32 size, __u32 *beyond);
 void read_overrides(int map, struct overrides *all);
 
 void append_override(struct overrides *all, const struct override *one);
+
+/* Appends all but that of one's prefix */
+void append_others(struct overrides *to, const struct overrides *all, const struct override *one);
 void sort_overrides(struct overrides *all);
 
 /* Like strcmp(), by address and length; the bucket does not count */
@@ -38,5 +42,12 @@ int compare_prefixes(const struct override *one, const struct override *other);
  */
 int replace_overrides(struct rp_member *m, const struct overrides *before,
 		      const struct overrides *after);
+
+/*
+ * Drops the overrides of 'rebalance' that have lost their sense, since the group has another size
+ * or other weights: their bucket is gone or drained, or their exporter is there anyway. Says how
+ * many these were. The caller holds the group's lock. Returns 0 or a negative errno.
+ */
+int drop_stale_overrides(struct rp_member *m);
 
 #endif

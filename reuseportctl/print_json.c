@@ -41,8 +41,9 @@ static json_t *bucket_json(const struct snapshot *s, const struct listener *l, _
 		json_object_update_new(
 			object,
 			json_pack("{s:i, s:s, s:I, s:s}", "pid", (int)b->owner.pid, "process",
-				  b->owner.comm, "since", (json_int_t)wall_time(b->owner.since),
-				  "state", b->owner.state == RP_READY ? "ready" : "starting"));
+				  b->owner.comm, "since",
+				  (json_int_t)wall_time(CLOCK_BOOTTIME, b->owner.since), "state",
+				  b->owner.state == RP_READY ? "ready" : "starting"));
 	if (l->has_counters)
 		json_object_update_new(
 			object,

@@ -5,6 +5,7 @@
  */
 #include <limits.h>
 #include <stdio.h>
+#include "openmetrics.h"
 #include "snapshot.h"
 #include "text.h"
 
@@ -33,7 +34,7 @@ static int value_ready(const struct listener *l, const struct bucket *b, double 
 static int value_joined(const struct listener *l, const struct bucket *b, double *value)
 {
 	(void)l;
-	*value = wall_time(b->owner.since);
+	*value = wall_time(CLOCK_BOOTTIME, b->owner.since);
 
 	return b->owner.since != 0;
 }
@@ -124,8 +125,7 @@ static const struct metric metrics[] = {
 	 "Datagrams or connections that the kernel dropped at the socket.", value_drops},
 };
 
-/* A label's value: printable names may have quotes and backslashes */
-static const char *quoted(const char *text, char *to, size_t len)
+const char *quoted(const char *text, char *to, size_t len)
 {
 	size_t n = 0;
 
@@ -139,11 +139,16 @@ static const char *quoted(const char *text, char *to, size_t len)
 	return to;
 }
 
+void print_metric_head(const char *name, const char *type, const char *help)
+{
+	printf("# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
 static void print_of_group(const char *name, const char *type, const char *help, const char *group,
 			   double value)
 {
-	printf("# HELP %s %s\n# TYPE %s %s\n%s{group=\"%s\"} %.17g\n", name, help, name, type, name,
-	       group, value);
+	print_metric_head(name, type, help);
+	printf("%s{group=\"%s\"} %.17g\n", name, group, value);
 }
 
 static void print_gauge(const char *name, const char *help, const char *group, double value)
@@ -207,8 +212,7 @@ static void print_metric(const struct metric *metric, const struct snapshot *s, 
 	char name[2 * sizeof(s->listeners[0]->name)];
 	double value;
 
-	printf("# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
-	       metric->type);
+	print_metric_head(metric->name, metric->type, metric->help);
 	for (size_t n = 0; n < s->n_listeners; n++) {
 		const struct listener *l = s->listeners[n];
 

@@ -37,7 +37,7 @@ static const char *scaled(__u64 number, char text[16])
  * state */
 static void since_text(const struct rp_bucket *owner, __u64 now, char text[16])
 {
-	time_t t = wall_time(owner->since);
+	time_t t = wall_time(CLOCK_BOOTTIME, owner->since);
 	struct tm tm;
 
 	snprintf(text, 16, owner->pid && owner->state == RP_STARTING ? "STARTING" : "-");

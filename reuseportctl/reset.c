@@ -25,7 +25,8 @@ static const char *const group_pins[] = {RP_MAP_SIZE,
 					 RP_MAP_GROUP,
 					 NULL};
 static const char *const listener_pins[] = {
-	RP_MAP_UDP, RP_MAP_TCP, RP_MAP_OWNERS, RP_MAP_INSTANCES, RP_MAP_COUNTERS, RP_PROG, NULL};
+	RP_MAP_UDP,	 RP_MAP_TCP,	 RP_MAP_OWNERS, RP_MAP_INSTANCES,
+	RP_MAP_COUNTERS, RP_MAP_TALKERS, RP_PROG,	NULL};
 
 /* Removes pins of these names from a directory, whose name is for the error line. Returns how many
  * it had, or a negative errno. */

@@ -32,7 +32,8 @@ static int check_instances(struct rp_member *m, __u32 size, const char *someone)
 	return live;
 }
 
-/* Refuses a size that cuts off an override: its exporters would silently go by the hash */
+/* Refuses a size that cuts off an operator's override: its exporters would silently go by the hash
+ */
 static int check_overrides(struct rp_member *m, __u32 size)
 {
 	struct overrides all = {};
@@ -42,7 +43,7 @@ static int check_overrides(struct rp_member *m, __u32 size)
 	if (m->fds[RP_OVERRIDES] >= 0)
 		read_overrides(m->fds[RP_OVERRIDES], &all);
 	for (size_t i = 0; !err && i < all.n; i++) {
-		if (all.list[i].bucket < size)
+		if (all.list[i].bucket < size || all.list[i].rebalanced)
 			continue;
 		prefix_text(&all.list[i].prefix, text, sizeof(text));
 		err = rp_fail(
@@ -77,8 +78,8 @@ int command_resize(struct options *o, char **arguments)
 	char who[160];
 	struct rp_member m;
 	unsigned long size;
-	__u32 before;
 	int err;
+	__u32 before;
 
 	if (!parse_number(arguments[0], 1, RP_MAX_BUCKETS, &size))
 		return report_error(NOT_UNDERSTOOD, "'%s' is not a number of buckets, 1 to %d",
@@ -96,6 +97,8 @@ int command_resize(struct options *o, char **arguments)
 		err = rp_resize(&m, size, &weights);
 	if (!err)
 		printf("%s: %lu buckets, %u before\n", o->config.pin_path, size, before);
+	if (!err)
+		err = drop_stale_overrides(&m);
 
 	return close_live_group(&m, err);
 }

@@ -44,7 +44,7 @@ _reuseportctl_prefixes()
 _reuseportctl()
 {
 	local prev=${COMP_WORDS[COMP_CWORD - 1]} word command='' pin_path=/sys/fs/bpf/pmacct i
-	local commands='status where exporters override resize weight drain reserve undrain forget failover evict preload reset listen connect'
+	local commands='status where exporters override rebalance resize weight drain reserve undrain forget failover evict preload reset listen connect'
 	local listeners='nfacctd nfacctd_templates nfacctd_dtls sfacctd bgp bmp telemetry_tcp telemetry_udp'
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -73,12 +73,17 @@ _reuseportctl()
 		_reuseportctl_listeners "$pin_path"
 		return
 		;;
+	--sort)
+		_reuseportctl_propose datagrams bytes quiet
+		return
+		;;
 	esac
 
 	# shellcheck disable=SC2086 # words on purpose: all are literals of this file
 	case $command in
 	'') _reuseportctl_propose $commands ;;
-	exporters) _reuseportctl_propose --json ;;
+	exporters) _reuseportctl_propose --listener --json --openmetrics --watch --top --sort --seconds ;;
+	rebalance) _reuseportctl_propose --listener --seconds --limit --apply ;;
 	status) _reuseportctl_propose --listener --json --openmetrics --watch ;;
 	where) _reuseportctl_propose --listener --json --load ;;
 	override) _reuseportctl_propose add delete list load ;;

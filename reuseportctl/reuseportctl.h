@@ -27,13 +27,18 @@ struct options {
 	unsigned int exporters; /* number of source addresses */
 	unsigned int ports;	/* number of source ports of each */
 	int protocol;		/* IPPROTO_TCP, IPPROTO_UDP; 0: both */
+	const char *sort;	/* by what exporters are sorted; NULL: datagrams */
+	unsigned int top;	/* show as many exporters; 0: all */
+	unsigned int seconds;	/* between two looks at what exporters send; 0: one look */
+	unsigned int limit;	/* rebalance moves at most so many */
+	int apply;
 };
 
 /* Prints one line on stderr, after the name of the program. Returns status. */
 int report_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Seconds since the epoch, by what the wall clock says now; seconds: of CLOCK_BOOTTIME */
-time_t wall_time(__u64 seconds);
+/* Seconds since the epoch, by what the wall clock says now; seconds: of that clock */
+time_t wall_time(clockid_t clock, __u64 seconds);
 
 /* Returns the list, with room for n + 1 elements of that size; exits if there is no memory */
 void *grow(void *list, size_t n, size_t size);

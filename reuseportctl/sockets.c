@@ -67,6 +67,11 @@ static int add_sock(const struct nlmsghdr *header, void *arg)
 	else
 		memcpy(&addr, msg->id.idiag_src, sizeof(addr));
 	memcpy(s->addr, addr.b, sizeof(s->addr));
+	if (s->family == AF_INET)
+		rp_addr_v4(&addr, msg->id.idiag_dst[0]);
+	else
+		memcpy(&addr, msg->id.idiag_dst, sizeof(addr));
+	memcpy(s->peer, addr.b, sizeof(s->peer));
 	s->port = ntohs(msg->id.idiag_sport);
 	s->device = msg->id.idiag_if;
 	s->connected = msg->idiag_state == TCP_ESTABLISHED;
@@ -79,7 +84,9 @@ static int add_sock(const struct nlmsghdr *header, void *arg)
 	return MNL_CB_OK;
 }
 
-static int dump(struct mnl_socket *netlink, int protocol, int family, struct socks *socks)
+/* states: a bit each */
+static int dump(struct mnl_socket *netlink, int protocol, int family, __u32 states,
+		struct socks *socks)
 {
 	static unsigned int seq;
 	char buf[1 << 15];
@@ -95,7 +102,7 @@ static int dump(struct mnl_socket *netlink, int protocol, int family, struct soc
 	req->sdiag_family = family;
 	req->sdiag_protocol = protocol;
 	req->idiag_ext = 1 << (INET_DIAG_SKMEMINFO - 1);
-	req->idiag_states = protocol == IPPROTO_TCP ? 1 << TCP_LISTEN : ~0U;
+	req->idiag_states = states;
 	if (mnl_socket_sendto(netlink, header, header->nlmsg_len) < 0)
 		return -errno;
 
@@ -109,7 +116,7 @@ static int dump(struct mnl_socket *netlink, int protocol, int family, struct soc
 	return ret < 0 ? -errno : 0;
 }
 
-int read_socks(int protocol, struct socks *socks)
+static int read_in_state(int protocol, __u32 states, struct socks *socks)
 {
 	struct mnl_socket *netlink = mnl_socket_open(NETLINK_SOCK_DIAG);
 	int err;
@@ -119,12 +126,22 @@ int read_socks(int protocol, struct socks *socks)
 		return -errno;
 	err = mnl_socket_bind(netlink, 0, MNL_SOCKET_AUTOPID) ? -errno : 0;
 	if (!err)
-		err = dump(netlink, protocol, AF_INET, socks);
+		err = dump(netlink, protocol, AF_INET, states, socks);
 	if (!err)
-		err = dump(netlink, protocol, AF_INET6, socks);
+		err = dump(netlink, protocol, AF_INET6, states, socks);
 	mnl_socket_close(netlink);
 
 	return err;
+}
+
+int read_socks(int protocol, struct socks *socks)
+{
+	return read_in_state(protocol, protocol == IPPROTO_TCP ? 1 << TCP_LISTEN : ~0U, socks);
+}
+
+int read_sessions(struct socks *socks)
+{
+	return read_in_state(IPPROTO_TCP, 1 << TCP_ESTABLISHED, socks);
 }
 
 const struct sock *sock_by_cookie(const struct socks *socks, __u64 cookie)

@@ -11,6 +11,7 @@ struct sock {
 	__u64 inode;
 	int family;
 	__u8 addr[16]; /* network order, IPv4 as v4-mapped */
+	__u8 peer[16]; /* the same: to whom it is connected */
 	__u32 port;
 	__u32 device; /* index of the interface that it is bound to; 0: none */
 	int v6only;
@@ -28,6 +29,9 @@ struct socks {
 
 /* Reads all UDP sockets, or all TCP sockets that listen. Returns 0 or a negative errno. */
 int read_socks(int protocol, struct socks *socks);
+
+/* Reads all TCP sockets that are connected. Returns 0 or a negative errno. */
+int read_sessions(struct socks *socks);
 
 /* Returns NULL if there is none */
 const struct sock *sock_by_cookie(const struct socks *socks, __u64 cookie);

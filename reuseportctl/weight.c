@@ -99,6 +99,8 @@ static int change_weight(struct options *o, const char *index, enum change chang
 	rp_count_slots(&m, slots[0]);
 	if (!err)
 		err = rp_place(&m, rp_get_size(&m), &after);
+	if (!err)
+		err = drop_stale_overrides(&m);
 	rp_count_slots(&m, slots[1]);
 	if (!err) {
 		print_change(&m, bucket, &before, &after, slots);

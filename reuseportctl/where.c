@@ -28,6 +28,7 @@ static json_t *answer_json(const struct query *q, const struct rp_member *m,
 			   printable(listener_name(m), name, sizeof(name)), "bucket",
 			   (int)route->bucket, "by",
 			   route->quarantined  ? "quarantine"
+			   : route->rebalanced ? "rebalance"
 			   : route->overridden ? "override"
 					       : "hash",
 			   "live", live);
@@ -43,7 +44,7 @@ static json_t *answer_json(const struct query *q, const struct rp_member *m,
 static void print_answer(const struct query *q, const struct rp_member *m,
 			 const struct rp_route *route, const struct rp_bucket *owner)
 {
-	const char *by = route->overridden ? "override" : "hash";
+	const char *by = route->rebalanced ? "rebalance" : route->overridden ? "override" : "hash";
 	char exporter[64], instance[64] = "refused", how[64], name[1024];
 	int live = route->receiver != RP_NO_BUCKET;
 

@@ -106,7 +106,7 @@ be_refused_before_5_19() {
 
 # keeps_exporters GROUP EXPORTERS: whether it has templates of so many
 keeps_exporters() {
-	tool "$user" "$1" exporters | grep -q "^$2 exporters;"
+	tool "$user" "$1" exporters | grep -q "; of $2 the group keeps"
 }
 
 run_on_preloaded_pins() {

@@ -108,7 +108,7 @@ move_the_heaviest() {
 	heavy=$(jq -r '.[0].exporter' "$tmp/where") at=$(jq -r '.[0].bucket' "$tmp/where")
 	to=$(((at + 1) % 3))
 	send 2000 10 1
-	marked "bucket $at of nfacctd \(pid $(pid_of live "$at")\) gets 2\.[0-9] times its share: move its heaviest exporters to another bucket by 'reuseportctl override add'"
+	marked "bucket $at of nfacctd \(pid $(pid_of live "$at")\) gets 2\.[0-9] times its share: 'reuseportctl exporters' shows its heaviest exporters, 'reuseportctl rebalance' what to move"
 	ok "its bucket by override" ctl override add "$heavy" $to
 	before=$(of_bucket $to received)
 	send 10 10 1
@@ -209,6 +209,8 @@ show_an_object_without_counters() {
 	start_all bare 2
 	like "an object that keeps nothing" "$("$reuseportctl" --pin-path "$bpffs/bare" status)" "^     1  live +- +- +- +- +0% +0$"
 	like "nor can be given overrides" "$("$reuseportctl" --pin-path "$bpffs/bare" override add 10.0.0.0/8 1 2>&1 || true)" "no map 'overrides' is pinned in $bpffs/bare"
+	like "nor tell who sends what" "$("$reuseportctl" --pin-path "$bpffs/bare" exporters 2>&1 || true)" "no map 'talkers' is pinned in $bpffs/bare"
+	like "nor rebalance" "$("$reuseportctl" --pin-path "$bpffs/bare" rebalance 2>&1 || true)" "no map 'talkers' is pinned in $bpffs/bare"
 	stop_all bare
 }
 

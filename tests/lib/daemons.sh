@@ -27,7 +27,8 @@ foreign_object() {
 		s/(policy)/(policy2)/; s/&policy,/\&policy2,/; s/&overrides/\&overrides2/; s/^} overrides/} overrides2/
 		s/&quarantine,/\&quarantine2,/; s/^} quarantine/} quarantine2/; s/^} instances/} instances2/
 		s/^} group SEC/} group2 SEC/; s/^} exporter_state/} told/; s/^} state_changes/} told_changes/
-		s/^} owners/} owners2/; s/&counters/\&counters2/; s/^} counters/} counters2/'
+		s/^} owners/} owners2/; s/&counters/\&counters2/; s/^} counters/} counters2/
+		s/&talkers/\&talkers2/; s/^} talkers/} talkers2/'
 }
 
 # ---- starting ----

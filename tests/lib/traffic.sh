@@ -34,33 +34,34 @@ start_traffic() {
 # start_sender NAME PROTOCOL FAMILY PORT [KEY=VALUE...]: exporters of one family send until stop_traffic. exporters= and rate= have
 # to be among the KEYs, and the last one holds.
 start_sender() {
-	local name="$1" protocol="$2" family="$3" port="$4" word exporters rate sampled=1
+	local name="$1" protocol="$2" family="$3" port="$4" word exporters rate sampled=1 zipf=false
 	shift 4
 	for word in "$@"; do
 		case $word in
 		exporters=*) exporters=${word#*=} ;;
 		rate=*) rate=${word#*=} ;;
 		sampled=*) sampled=1000 ;;
+		zipf=*) zipf=${word#*=} ;;
 		esac
 	done
 	rm -f "$tmp/$name.$family.report"
 	"$tools/exporter" "$protocol" "$family" "$port" datagrams=0 report="$tmp/$name.$family.report" "$@" \
 		>/dev/null 2>"$tmp/$name.$family.err" &
-	echo "$! $name $family $protocol $exporters $((rate * sampled)) $(date +%s%N)" >>"$tmp/senders"
+	echo "$! $name $family $protocol $exporters $((rate * sampled)) $(date +%s%N) $zipf" >>"$tmp/senders"
 }
 
 # all_learnt NAME EXPORTERS: whether the group keeps templates of so many exporters
 all_learnt() {
-	"$reuseportctl" --pin-path "$bpffs/$1" exporters 2>/dev/null | grep -q "^$2 exporters;"
+	"$reuseportctl" --pin-path "$bpffs/$1" exporters 2>/dev/null | grep -q "; of $2 the group keeps"
 }
 
 # stop_traffic: ends all senders, and asserts that each ran until now, and that they sent what rate and time give, less a tenth.
 # Then $tmp/sent has what "traffic" sent.
 stop_traffic() {
-	local pid name family protocol exporters rate began status
+	local pid name family protocol exporters rate began zipf
 	: >"$tmp/due"
-	while read -r pid name family protocol exporters rate began; do
-		due "$name" "$protocol" "$exporters" "$rate" "$(ms_since "$began")" >>"$tmp/due"
+	while read -r pid name family protocol exporters rate began zipf; do
+		due "$name" "$protocol" "$exporters" "$rate" "$(ms_since "$began")" "$zipf" >>"$tmp/due"
 		ok "$name: the IPv$family sender ran until it was stopped" sender_ends "$pid" "$tmp/$name.$family.err"
 	done <"$tmp/senders"
 	cut -d' ' -f2 "$tmp/senders" | sort -u >"$tmp/names"
@@ -84,15 +85,19 @@ sender_ends() {
 	}
 }
 
-# due NAME PROTOCOL EXPORTERS RATE MS: what is to be sent in that time, lines "name protocol flows". Mixed exporters have their
-# protocols in turn; SLOWER divides the rate, as in the exporter.
+# due NAME PROTOCOL EXPORTERS RATE MS ZIPF: what is to be sent in that time, lines "name protocol flows". Mixed exporters have their
+# protocols in turn; with ZIPF true, the second sends half as much as the first, and so on; SLOWER divides the rate, as in the exporter.
 due() {
-	awk -v name="$1" -v protocol="$2" -v exporters="$3" -v rate="$4" -v ms="$5" -v slower="${SLOWER:-1}" 'BEGIN {
+	awk -v name="$1" -v protocol="$2" -v exporters="$3" -v rate="$4" -v ms="$5" -v zipf="$6" -v slower="${SLOWER:-1}" 'BEGIN {
 		if (slower > 1) rate = int(rate / slower) + 1
 		split(protocol == "mixed" ? "netflow5 netflow9 ipfix" : protocol, protocols, " ")
 		for (n = 1; n in protocols; n++);
-		for (i = 0; i < exporters; i++) share[protocols[i % (n - 1) + 1]]++
-		for (p in share) printf "%s %s %d\n", name, p, rate * ms / 1000 * share[p] / exporters
+		for (i = 0; i < exporters; i++) {
+			weight = zipf == "true" ? 1 / (i + 1) : 1
+			share[protocols[i % (n - 1) + 1]] += weight
+			all += weight
+		}
+		for (p in share) printf "%s %s %d\n", name, p, rate * ms / 1000 * share[p] / all
 	}'
 }
 

@@ -16,12 +16,14 @@
 
 #define EXPORTERS 4096
 #define NONCE	  20191107
+#define BEFORE_0  11066951453180645397ULL /* of the generator that draws samples */
 
-enum { SIZE, NONCES, POLICY, SLOTS, OVERRIDES, QUARANTINE, COUNTERS, UDP, TCP, MAPS };
-static struct map maps[MAPS] = {
-	{RP_MAP_SIZE, -1},     {RP_MAP_NONCE, -1},     {RP_MAP_POLICY, -1},
-	{RP_MAP_SLOTS, -1},    {RP_MAP_OVERRIDES, -1}, {RP_MAP_QUARANTINE, -1},
-	{RP_MAP_COUNTERS, -1}, {RP_MAP_UDP, -1},       {RP_MAP_TCP, -1}};
+enum { SIZE, NONCES, POLICY, SLOTS, OVERRIDES, QUARANTINE, COUNTERS, TALKERS, UDP, TCP, MAPS };
+static struct map maps[MAPS] = {{RP_MAP_SIZE, -1},	{RP_MAP_NONCE, -1},
+				{RP_MAP_POLICY, -1},	{RP_MAP_SLOTS, -1},
+				{RP_MAP_OVERRIDES, -1}, {RP_MAP_QUARANTINE, -1},
+				{RP_MAP_COUNTERS, -1},	{RP_MAP_TALKERS, -1},
+				{RP_MAP_UDP, -1},	{RP_MAP_TCP, -1}};
 
 /*
  * The ceilings on instructions are what the selector takes with clang 14 and a quarter of it, for
@@ -31,6 +33,7 @@ static const struct scenario {
 	const char *name;
 	__u32 n;
 	int six, tcp, empty, unreadable; /* empty: the wanted bucket is */
+	int sampled;
 	__u32 policy;
 	int unplaced;			      /* there is no placement table */
 	unsigned size, overrides, quarantine; /* look-ups of these maps */
@@ -64,6 +67,10 @@ static const struct scenario {
 	{"IPv4, 4 buckets, the wanted one empty, no failover", .n = 4, .empty = 1,
 	 .policy = RP_NO_FAILOVER, .most_slots = 1, .most_selects = 1, .ceiling = 140,
 	 .verdict = SK_DROP},
+	{"IPv4, 4 buckets, a sample", .n = 4, .sampled = 1, .most_slots = 1, .most_selects = 1,
+	 .ceiling = 200, .verdict = SK_PASS},
+	{"TCP, 4 buckets, where a datagram would be a sample", .n = 4, .tcp = 1, .sampled = 1,
+	 .most_slots = 1, .most_selects = 1, .ceiling = 140, .verdict = SK_PASS},
 	{"no source address", .n = 4, .unreadable = 1, .most_selects = 0, .ceiling = 40,
 	 .verdict = SK_DROP},
 };
@@ -115,6 +122,19 @@ static void override_others(void)
 	__u32 bucket = 0;
 
 	must(!bpf_map_update_elem(maps[OVERRIDES].fd, &prefix, &bucket, BPF_ANY));
+}
+
+/* Has the next datagram, of whichever bucket, be a sample or not: the generator's next number is 0,
+ * or that which follows 0. */
+static void choose_samples(int sampled)
+{
+	static struct rp_counters per_cpu[1024];
+
+	must(libbpf_num_possible_cpus() <= 1024);
+	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
+		per_cpu[cpu].random = sampled ? BEFORE_0 : 0;
+	for (__u32 bucket = 0; bucket <= RP_NO_BUCKET; bucket++)
+		must(!bpf_map_update_elem(maps[COUNTERS].fd, &bucket, per_cpu, BPF_ANY));
 }
 
 /* An IPv4 or IPv6 header from that source; what else is in it does not matter */
@@ -188,6 +208,8 @@ static struct run run_all(const struct bpf_insn *program, const struct scenario 
 		raise_to(&most.selects, run.selects);
 		raise_to(&most.loads, run.loads);
 		raise_to(&most.lookups, run.lookups);
+		raise_to(&most.updates, run.updates);
+		raise_to(&most.times, run.times);
 		for (int m = 0; m < MAPS; m++)
 			raise_to(&most.lookups_of[m], run.lookups_of[m]);
 	}
@@ -197,13 +219,14 @@ static struct run run_all(const struct bpf_insn *program, const struct scenario 
 
 static void check(const struct bpf_insn *program, const struct scenario *s)
 {
-	unsigned reads = s->unreadable ? 0 : 1;
+	unsigned noted = s->sampled && !s->tcp, reads = s->unreadable ? 0 : 1 + noted;
 	struct run most;
 	int right;
 
 	set_u32(SIZE, s->n);
 	set_table(s);
 	set_u32(POLICY, s->policy);
+	choose_samples(s->sampled);
 	most = run_all(program, s, &right);
 
 	ok(right == EXPORTERS, "%s: %d of %d datagrams end where they should", s->name, right,
@@ -211,12 +234,15 @@ static void check(const struct bpf_insn *program, const struct scenario *s)
 	ok(most.lookups_of[NONCES] == 1 && most.lookups_of[POLICY] == 1 &&
 		   most.lookups_of[SIZE] == s->size && most.lookups_of[OVERRIDES] == s->overrides &&
 		   most.lookups_of[QUARANTINE] == s->quarantine && most.lookups_of[COUNTERS] == 1 &&
-		   most.lookups_of[SLOTS] <= s->most_slots,
-	   "%s: looks up nonce, policy and counters once each, size %u, overrides %u and "
-	   "quarantine "
-	   "%u times, slots at most %u times (%u)",
-	   s->name, s->size, s->overrides, s->quarantine, s->most_slots, most.lookups_of[SLOTS]);
-	ok(most.loads == reads, "%s: reads the packet %s", s->name, reads ? "once" : "never");
+		   most.lookups_of[SLOTS] <= s->most_slots && most.lookups_of[TALKERS] == noted,
+	   "%s: looks up nonce, policy and counters once each, size %u, overrides %u, "
+	   "quarantine %u, talkers %u times, slots at most %u times (%u)",
+	   s->name, s->size, s->overrides, s->quarantine, noted, s->most_slots,
+	   most.lookups_of[SLOTS]);
+	ok(most.updates == noted && most.times == noted,
+	   "%s: reads the clock, and writes a new exporter to a map, %s", s->name,
+	   noted ? "once" : "never");
+	ok(most.loads == reads, "%s: reads the packet %u times", s->name, reads);
 	ok(most.selects <= s->most_selects, "%s: tries to select a socket at most %u times (%u)",
 	   s->name, s->most_selects, most.selects);
 	ok(most.instructions <= s->ceiling, "%s: takes at most %u BPF instructions (%u)", s->name,

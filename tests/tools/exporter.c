@@ -18,6 +18,8 @@
  *   ports=N      source ports, or sessions, of each (5)
  *   datagrams=N  from each port (4); 0: until SIGTERM
  *   rate=N       datagrams a second in all (20000), at least 1; SLOWER in the environment divides it
+ *   zipf=true    flows: of N exporters, the first sends N times as many as the last, twice as many as
+ *                the second, three times as many as the third, and so on
  *   train=N      sends N datagrams of a port (1), at most 64, by one system call (UDP_SEGMENT): for
  *                rates that one system call for each does not reach
  *   again=true   flows: when all are sent, SIGUSR1 brings as many more, from the same ports; until
@@ -118,6 +120,8 @@ static void parse(const char *word)
 		options.junk = 1;
 	else if (!strcmp(word, "again=true"))
 		options.again = 1;
+	else if (!strcmp(word, "zipf=true"))
+		options.zipf = 1;
 	else {
 		fprintf(stderr, "exporter: unknown word %s\n", word);
 		exit(2);
@@ -288,10 +292,13 @@ static void run_round(int family, const int *socks, long round, int with_templat
 {
 	for (int i = 0; i < options.exporters * options.ports; i++) {
 		int exporter = i % options.exporters, period = period_at(now_ns() - start);
+		int every = options.zipf ? exporter + 1 : 1; /* in one round of so many it sends */
 
 		if (with_templates && i < options.exporters)
 			send_template_of(i, socks[i], round);
-		send_train(family, socks[i], exporter, round, period);
+		if ((round + 1) % every)
+			continue;
+		send_train(family, socks[i], exporter, (round + 1) / every - 1, period);
 		*sent += options.train;
 		if (*sent % 20 < options.train)
 			sleep_until(start + *sent * 1000000000LL / options.rate);

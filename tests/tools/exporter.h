@@ -28,7 +28,7 @@ extern struct options {
 	enum protocol protocol;
 	const char *report, *collector;
 	int exporters, ports, datagrams, rate, templates, period_ms, first_period;
-	int keepalive, junk, again, train, definitions, address;
+	int keepalive, junk, again, zipf, train, definitions, address;
 	int sampling; /* which kind, or one of the next two */
 } options;
 

@@ -69,6 +69,16 @@ static __u64 load_bytes(const __u64 *r)
 	return 0;
 }
 
+static __u64 update(const __u64 *r)
+{
+	result.updates++;
+
+	return bpf_map_update_elem(world->maps[map_index(r[1])].fd, (void *)r[2], (void *)r[3],
+				   r[4])
+		       ? -errno
+		       : 0;
+}
+
 static __u64 call_helper(int helper, const __u64 *r)
 {
 	switch (helper) {
@@ -78,6 +88,11 @@ static __u64 call_helper(int helper, const __u64 *r)
 		return select_socket(r);
 	case BPF_FUNC_skb_load_bytes_relative:
 		return load_bytes(r);
+	case BPF_FUNC_map_update_elem:
+		return update(r);
+	case BPF_FUNC_ktime_get_ns:
+		result.times++;
+		return 1;
 	}
 	printf("Bail out! the selector calls helper %d, which is unknown here\n", helper);
 	exit(1);
@@ -215,7 +230,13 @@ static void store_memory(int code, void *at, __u64 value)
 
 static void load_or_store(const struct bpf_insn *i, __u64 *r)
 {
-	must(BPF_MODE(i->code) == BPF_MEM); /* no atomic one */
+	if (BPF_MODE(i->code) == BPF_XADD) {
+		must(BPF_CLASS(i->code) == BPF_STX && BPF_SIZE(i->code) == BPF_DW &&
+		     i->imm == BPF_ADD);
+		*(__u64 *)(uintptr_t)(r[i->dst_reg] + i->off) += r[i->src_reg];
+		return;
+	}
+	must(BPF_MODE(i->code) == BPF_MEM);
 	if (BPF_CLASS(i->code) == BPF_LDX)
 		r[i->dst_reg] = load_memory(i->code, (void *)(uintptr_t)(r[i->src_reg] + i->off));
 	else

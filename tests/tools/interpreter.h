@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Runs the selector's BPF instructions in user space and counts them: figures that no machine and
- * no kernel changes, as times would be. The maps are the real ones; the three helpers that the
+ * no kernel changes, as times would be. The maps are the real ones; the five helpers that the
  * selector calls are played here, and any other stops the test.
  */
 #ifndef INTERPRETER_H
@@ -13,10 +13,10 @@
 /* What one run took, and what became of it */
 struct run {
 	unsigned instructions;
-	unsigned selects, loads, lookups;
-	unsigned lookups_of[16]; /* by the index in maps */
-	long long verdict;	 /* what the program returned */
-	int bucket;		 /* whose socket was selected; -1: none */
+	unsigned selects, loads, lookups, updates, times; /* times: the clock was read */
+	unsigned lookups_of[16];			  /* by the index in maps */
+	long long verdict;				  /* what the program returned */
+	int bucket;					  /* whose socket was selected; -1: none */
 };
 
 /* A map that the program may look into; its order is the caller's */

@@ -39,6 +39,7 @@ enum rp_map_id {
   RP_INSTANCES, /* of the daemon whose main thread reads the listener: see faults.h */
   RP_OWNERS,
   RP_COUNTERS,
+  RP_TALKERS,
   RP_TARGETS, /* the socket array of the listener's transport */
   RP_MAPS,
 };
@@ -220,6 +221,7 @@ int rp_fails_over(const struct rp_member *m);
 struct rp_route {
   __u32 bucket;   /* the bucket that it belongs to */
   int overridden; /* by an override, not by the hash */
+  int rebalanced; /* the override is one of 'reuseportctl rebalance' */
   int quarantined;
   __u32 receiver; /* the bucket that gets its traffic: the same, or another by failover; RP_NO_BUCKET: it is refused */
 };
@@ -229,6 +231,9 @@ void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, str
 
 /* Returns: the bucket that an exporter belongs to, empty or not, by the settings as they are now. Takes no lock. */
 __u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter);
+
+/* Returns: the bucket that an exporter has without overrides. Takes no lock. */
+__u32 rp_find_place(const struct rp_member *m, const union rp_addr *exporter);
 
 /* ---- address ---- */
 

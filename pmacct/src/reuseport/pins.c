@@ -35,6 +35,7 @@ static const struct rp_map_spec specs[RP_TARGETS] = {
     [RP_INSTANCES] = {RP_MAP_INSTANCES, 1, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct rp_instance), RP_MAX_BUCKETS},
     [RP_OWNERS] = {RP_MAP_OWNERS, 1, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct rp_owner), RP_MAX_BUCKETS},
     [RP_COUNTERS] = {RP_MAP_COUNTERS, 1, BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct rp_counters), RP_MAX_BUCKETS + 1},
+    [RP_TALKERS] = {RP_MAP_TALKERS, 1, BPF_MAP_TYPE_LRU_HASH, 16, sizeof(struct rp_talker), RP_MAX_TALKERS},
 };
 static const struct rp_map_spec udp_targets = {RP_MAP_UDP, 1, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, 4, 8, RP_MAX_BUCKETS};
 static const struct rp_map_spec tcp_targets = {RP_MAP_TCP, 1, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, 4, 8, RP_MAX_BUCKETS};

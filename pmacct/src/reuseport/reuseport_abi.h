@@ -37,7 +37,7 @@
 #define RP_MAP_POLICY    "policy"    /* ARRAY [0] -> u32: bits of enum rp_policy */
 #define RP_MAP_SLOTS     "slots"     /* ARRAY u32 slot -> u32: the bucket that has it, plus 1; 0: not set, then it is hash % size */
 #define RP_MAP_WEIGHTS   "weights"   /* ARRAY [0] -> struct rp_weights */
-#define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters */
+#define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters, and flags above RP_OVERRIDE_BUCKET */
 
 #define RP_MAP_QUARANTINE "quarantine" /* HASH 16 bytes of an address -> struct rp_conviction: exporters that have brought instances down */
 
@@ -52,6 +52,7 @@
 /* Of the listener that a daemon's main thread reads: mapped into the memory of the instances */
 #define RP_MAP_INSTANCES "instances" /* ARRAY u32 bucket -> struct rp_instance */
 #define RP_MAP_COUNTERS  "counters"  /* PERCPU_ARRAY u32 bucket -> struct rp_counters */
+#define RP_MAP_TALKERS   "talkers"   /* LRU_HASH 16 bytes of an address -> struct rp_talker: who sends how many datagrams, by samples */
 
 /* Of the debug build, not pinned: each loaded program has one of its own */
 #define RP_MAP_DEBUG "debug_text"
@@ -60,12 +61,15 @@
 #define RP_NO_BUCKET   RP_MAX_BUCKETS /* the entry of RP_MAP_COUNTERS for traffic for which no bucket was found */
 #define RP_SLOT_COUNT  4096           /* of the placement table */
 /* In RP_MAP_SLOTS, after the slots: how many buckets are not drained; all buckets of the group, plus 1, the drained ones last */
-#define RP_SLOT_TAKERS   RP_SLOT_COUNT
-#define RP_SLOT_ORDER    (RP_SLOT_COUNT + 1)
-#define RP_SLOT_ENTRIES  (RP_SLOT_ORDER + RP_MAX_BUCKETS)
-#define RP_MAX_OVERRIDES 65536
-#define RP_MAX_CONVICTED 1024
-#define RP_COMM_LEN      16
+#define RP_SLOT_TAKERS     RP_SLOT_COUNT
+#define RP_SLOT_ORDER      (RP_SLOT_COUNT + 1)
+#define RP_SLOT_ENTRIES    (RP_SLOT_ORDER + RP_MAX_BUCKETS)
+#define RP_MAX_OVERRIDES   65536
+#define RP_MAX_CONVICTED   1024
+#define RP_MAX_TALKERS     32768
+#define RP_SAMPLED         256 /* one datagram in so many is a sample: a sample costs as much as several decisions */
+#define RP_SAMPLED_WATCHED 16  /* the same with RP_WATCHED */
+#define RP_COMM_LEN        16
 
 #define RP_STATE_PAGES      65536                    /* of all exporters together */
 #define RP_STATE_CROWDED    (RP_STATE_PAGES / 4 * 3) /* from then on, exporters that are new are kept only when they stay */
@@ -77,6 +81,7 @@ enum rp_policy {
   RP_NO_FAILOVER = 1 << 0, /* an empty bucket's exporters are refused */
   RP_OVERRIDDEN = 1 << 1,  /* RP_MAP_OVERRIDES has entries; without them the selector does not look */
   RP_QUARANTINES = 1 << 2, /* RP_MAP_QUARANTINE has exporters that are in quarantine; the same */
+  RP_WATCHED = 1 << 4,     /* a tool looks at RP_MAP_TALKERS: more datagrams are samples */
 };
 
 /* What became of a datagram, or of a SYN */
@@ -92,6 +97,7 @@ enum rp_outcome {
 
 struct rp_counters {
   __u64 n[RP_OUTCOMES];
+  __u64 random; /* the last number of the generator that chooses samples */
 };
 
 /* When the number of buckets was changed while instances were live, and which numbers their configs may still have */
@@ -101,6 +107,18 @@ struct rp_group {
 };
 
 #define RP_RESIZE_SECONDS 86400
+
+/* What was sampled of an exporter; times are ns of CLOCK_MONOTONIC */
+struct rp_talker {
+  __u64 datagrams; /* for which the samples stand */
+  __u64 bytes;     /* of these, with their UDP headers */
+  __u64 samples;
+  __u64 first; /* when the first sample came */
+  __u64 last;
+};
+
+#define RP_OVERRIDE_BUCKET 0xffffU    /* the bits of a value of RP_MAP_OVERRIDES that are the bucket */
+#define RP_REBALANCED      (1U << 16) /* the override is one of 'reuseportctl rebalance', not an operator's */
 
 #define RP_DEFAULT_WEIGHT 100
 #define RP_MAX_WEIGHT     1000

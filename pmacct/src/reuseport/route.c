@@ -32,22 +32,33 @@ static __u32 scan_bucket(const struct rp_member *m, __u64 hash, __u32 i)
   return placed ? placed - 1 : RP_NO_BUCKET;
 }
 
-/* Returns: whether an override names the bucket. hash: by which failover draws another bucket. */
-static int find_bucket(const struct rp_member *m, const union rp_addr *exporter, __u32 size, __u32 *bucket, __u64 *hash)
+/* Returns: whether there is an override of the exporter that counts; value: that of the map. */
+static int find_override(const struct rp_member *m, const union rp_addr *exporter, __u32 size, __u32 *value)
 {
   struct rp_prefix key = {.bits = 128};
-  __u32 nonce = rp_get_setting(m, RP_NONCE);
 
   memcpy(key.addr, exporter->b, sizeof(key.addr));
-  if (rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 &&
-      !bpf_map_lookup_elem(m->fds[RP_OVERRIDES], &key, bucket) && *bucket < size) {
-    *hash = rp_hash_overridden(*bucket, nonce);
-    return 1;
-  }
-  *hash = rp_hash(exporter, nonce);
-  *bucket = find_in_table(m, *hash, size);
 
-  return 0;
+  return rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 && !bpf_map_lookup_elem(m->fds[RP_OVERRIDES], &key, value) &&
+         (*value & RP_OVERRIDE_BUCKET) < size;
+}
+
+/* Finds the bucket, and why it is that. Returns: the hash by which failover draws another one. */
+static __u64 find_bucket(const struct rp_member *m, const union rp_addr *exporter, __u32 size, struct rp_route *route)
+{
+  __u32 nonce = rp_get_setting(m, RP_NONCE), value = 0;
+  __u64 hash;
+
+  route->overridden = find_override(m, exporter, size, &value);
+  route->rebalanced = route->overridden && value & RP_REBALANCED;
+  if (route->overridden) {
+    route->bucket = value & RP_OVERRIDE_BUCKET;
+    return rp_hash_overridden(route->bucket, nonce);
+  }
+  hash = rp_hash(exporter, nonce);
+  route->bucket = find_in_table(m, hash, size);
+
+  return hash;
 }
 
 static int is_empty(const struct rp_member *m, __u32 index)
@@ -60,10 +71,9 @@ static int is_empty(const struct rp_member *m, __u32 index)
 void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route)
 {
   __u32 size = rp_get_size(m);
-  __u64 hash;
+  __u64 hash = find_bucket(m, exporter, size, route);
 
   route->quarantined = rp_is_quarantined(m, exporter);
-  route->overridden = find_bucket(m, exporter, size, &route->bucket, &hash);
   route->receiver = route->quarantined ? RP_NO_BUCKET : route->bucket;
   if (route->quarantined) return;
   if (!is_empty(m, route->receiver)) return;
@@ -79,10 +89,14 @@ void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, str
 
 __u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter)
 {
-  __u32 bucket;
-  __u64 hash;
+  struct rp_route route;
 
-  find_bucket(m, exporter, rp_get_size(m), &bucket, &hash);
+  find_bucket(m, exporter, rp_get_size(m), &route);
 
-  return bucket;
+  return route.bucket;
+}
+
+__u32 rp_find_place(const struct rp_member *m, const union rp_addr *exporter)
+{
+  return find_in_table(m, rp_hash(exporter, rp_get_setting(m, RP_NONCE)), rp_get_size(m));
 }

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A list of exporters as a table, as JSON, and as metrics. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "exporters.h"
+#include "json.h"
+#include "openmetrics.h"
+
+/* ---- JSON ---- */
+
+static json_t *exporter_json(const struct listing *l, const struct exporter *e)
+{
+	int live = e->route.receiver != RP_NO_BUCKET;
+	char address[64];
+	json_t *object;
+
+	rp_format_addr(&e->address, address, sizeof(address));
+	object = json_pack("{s:s, s:i, s:b, s:i, s:i, s:i, s:i, s:I, s:I, s:b}", "exporter",
+			   address, "bucket", (int)e->route.bucket, "live", live, "domains",
+			   (int)e->domains, "templates", (int)e->templates, "options_templates",
+			   (int)e->options_templates, "options", (int)e->options, "first_seen",
+			   (json_int_t)e->first_seen, "last_seen", (json_int_t)e->last_seen,
+			   "silent", e->is_silent);
+	if (l->has_talkers)
+		json_object_update_new(object, json_pack("{s:I, s:I, s:f}", "datagrams",
+							 (json_int_t)e->datagrams, "bytes",
+							 (json_int_t)e->bytes, "share", e->share));
+	if (e->rate >= 0)
+		json_object_update_new(object, json_pack("{s:f, s:f}", "rate", e->rate, "byte_rate",
+							 e->byte_rate));
+	if (e->sampling_rate)
+		json_object_set_new(object, "sampling_rate", json_integer(e->sampling_rate));
+	if (live)
+		json_object_update_new(object, json_pack("{s:i, s:b, s:i, s:s}", "served_by",
+							 (int)e->route.receiver, "failover",
+							 e->route.receiver != e->route.bucket,
+							 "pid", (int)e->instance.pid, "process",
+							 e->instance.comm));
+
+	return object;
+}
+
+void print_exporters_json(const struct listing *l)
+{
+	json_t *exporters = json_array();
+
+	for (size_t i = 0; i < l->n; i++)
+		json_array_append_new(exporters, exporter_json(l, &l->list[i]));
+	write_json(json_pack("{s:s, s:s, s:f, s:I, s:i, s:o}", "pin_path",
+			     l->options->config.pin_path, "listener", l->listener, "seconds",
+			     l->seconds, "pages", (json_int_t)l->changes.pages, "max_pages",
+			     RP_STATE_PAGES, "exporters", exporters),
+		   l->options->watch);
+}
+
+/* ---- metrics ---- */
+
+static double total_datagrams(const struct exporter *e)
+{
+	return e->datagrams;
+}
+
+static double total_bytes(const struct exporter *e)
+{
+	return e->bytes;
+}
+
+static double last_seen(const struct exporter *e)
+{
+	return e->last_seen;
+}
+
+static const struct exporter_metric {
+	const char *name, *type, *help;
+	double (*value)(const struct exporter *e);
+} metrics[] = {
+	{"reuseport_exporter_datagrams_total", "counter",
+	 "Datagrams of the exporter, estimated by samples.", total_datagrams},
+	{"reuseport_exporter_bytes_total", "counter",
+	 "Bytes of these datagrams, with their UDP headers.", total_bytes},
+	{"reuseport_exporter_last_seen_timestamp_seconds", "gauge",
+	 "When the last sample of the exporter came.", last_seen},
+};
+
+void print_exporters_openmetrics(const struct listing *l)
+{
+	char group[512], listener[256], address[64];
+
+	quoted(l->options->config.pin_path, group, sizeof(group));
+	quoted(l->listener, listener, sizeof(listener));
+	for (size_t k = 0; k < sizeof(metrics) / sizeof(metrics[0]); k++) {
+		print_metric_head(metrics[k].name, metrics[k].type, metrics[k].help);
+		for (size_t i = 0; i < l->n; i++) {
+			rp_format_addr(&l->list[i].address, address, sizeof(address));
+			printf("%s{group=\"%s\",listener=\"%s\",exporter=\"%s\"} %.17g\n",
+			       metrics[k].name, group, listener, address,
+			       metrics[k].value(&l->list[i]));
+		}
+	}
+	printf("# EOF\n");
+}
+
+/* ---- the table ---- */
+
+static void seen_text(time_t t, char text[16])
+{
+	struct tm tm;
+
+	snprintf(text, 16, "-");
+	if (localtime_r(&t, &tm))
+		strftime(text, 16, time(NULL) - t < 20 * 3600 ? "%H:%M:%S" : "%m-%d %H:%M", &tm);
+}
+
+static void instance_text(const struct exporter *e, char text[40])
+{
+	if (e->route.receiver == RP_NO_BUCKET)
+		snprintf(text, 40, e->route.quarantined ? "quarantine" : "refused");
+	else
+		snprintf(text, 40, e->instance.pid ? "%.12s %u" : "live", e->instance.comm,
+			 e->instance.pid);
+}
+
+static void print_exporter(const struct listing *l, const struct exporter *e)
+{
+	char address[64], instance[40], last[16], rate[16] = "-", bytes[16] = "-", share[16] = "-",
+						  sampling[16] = "-";
+
+	rp_format_addr(&e->address, address, sizeof(address));
+	instance_text(e, instance);
+	if (e->rate >= 0) {
+		snprintf(rate, sizeof(rate), e->rate < 10 ? "%.1f" : "%.0f", e->rate);
+		snprintf(bytes, sizeof(bytes), "%.1f", e->byte_rate / 1000);
+	}
+	if (l->has_talkers)
+		snprintf(share, sizeof(share), "%.1f%%", 100 * e->share);
+	if (e->sampling_rate)
+		snprintf(sampling, sizeof(sampling), "1:%u", e->sampling_rate);
+	seen_text(e->last_seen, last);
+	printf("%-25s %6u  %-18s %11s %8s %6s %9u %7u %8s  %s%s\n", address,
+	       e->route.receiver == RP_NO_BUCKET ? e->route.bucket : e->route.receiver, instance,
+	       rate, bytes, share, e->templates + e->options_templates, e->options, sampling, last,
+	       e->is_silent ? ", silent" : "");
+}
+
+void print_exporters_table(const struct listing *l, int is_next)
+{
+	if (is_next)
+		printf("%sthe last %.1f s:\n", isatty(STDOUT_FILENO) ? "\033[H\033[2J" : "\n",
+		       l->seconds);
+	printf("%-25s %6s  %-18s %11s %8s %6s %9s %7s %8s  %s\n", "exporter", "bucket", "instance",
+	       "datagrams/s", "kB/s", "share", "templates", "options", "sampling", "last seen");
+	for (size_t i = 0; i < l->n; i++)
+		print_exporter(l, &l->list[i]);
+	printf("%zu exporter%s, %zu silent; of %zu the group keeps templates or options, in %llu "
+	       "of %d pages\n",
+	       l->n_all, l->n_all == 1 ? "" : "s", l->n_silent, l->n_kept,
+	       (unsigned long long)l->changes.pages, RP_STATE_PAGES);
+}
