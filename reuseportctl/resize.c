@@ -75,7 +75,9 @@ int command_resize(struct options *o, char **arguments)
 	if (!err)
 		err = check_overrides(&m, size);
 	if (!err)
-		err = rp_resize(&m, size);
+		err = rp_note_resize(&m, size);
+	if (!err)
+		err = rp_set_setting(&m, RP_SIZE, size);
 	if (!err)
 		printf("%s: %lu buckets, %u before\n", o->config.pin_path, size, before);
 
