@@ -94,7 +94,9 @@ int command_resize(struct options *o, char **arguments)
 	if (!err)
 		err = cut_weights(&m, size, &weights);
 	if (!err)
-		err = rp_resize(&m, size, &weights);
+		err = rp_note_resize(&m, size);
+	if (!err)
+		err = rp_place(&m, size, &weights);
 	if (!err)
 		printf("%s: %lu buckets, %u before\n", o->config.pin_path, size, before);
 	if (!err)

@@ -208,9 +208,9 @@ int rp_set_setting(struct rp_member *m, enum rp_map_id id, __u32 value);
 /* Returns: the number of buckets as it is now, 1..RP_MAX_BUCKETS. Takes no lock. */
 __u32 rp_get_size(const struct rp_member *m);
 
-/* As rp_place() with these weights, and notes that the number of buckets was another, so that configs may have that one for a day. The caller holds the group's
-   lock. Returns: 0, or a negative errno. */
-int rp_resize(struct rp_member *m, __u32 size, const struct rp_weights *weights);
+/* Notes, before the number of buckets is changed to size, which one it was, so that configs may have that one for a day. The caller holds
+   the group's lock. Returns: 0, or a negative errno. */
+int rp_note_resize(struct rp_member *m, __u32 size);
 
 /* Returns: 1 if other instances receive an empty bucket's exporters, or 0. Takes no lock. */
 int rp_fails_over(const struct rp_member *m);

@@ -64,7 +64,7 @@ int rp_had_count(const struct rp_member *m, __u32 count)
   return was_resized_lately(m, &record) && record.counts[(count - 1) / 64] >> (count - 1) % 64 & 1;
 }
 
-int rp_resize(struct rp_member *m, __u32 size, const struct rp_weights *weights)
+int rp_note_resize(struct rp_member *m, __u32 size)
 {
   __u32 before = rp_get_setting(m, RP_SIZE);
   struct rp_group record;
@@ -72,10 +72,9 @@ int rp_resize(struct rp_member *m, __u32 size, const struct rp_weights *weights)
   if (!was_resized_lately(m, &record)) memset(&record, 0, sizeof(record));
   record.resized = rp_boot_seconds();
   if (before && before <= RP_MAX_BUCKETS) record.counts[(before - 1) / 64] |= 1ULL << (before - 1) % 64;
-  if (before != size && m->fds[RP_GROUP] >= 0 && bpf_map_update_elem(m->fds[RP_GROUP], &zero, &record, BPF_ANY))
-    return rp_fail(m, -errno, "cannot write map '%s' in %s (%s)", RP_MAP_GROUP, m->config->pin_path, strerror(errno));
+  if (before == size || m->fds[RP_GROUP] < 0 || !bpf_map_update_elem(m->fds[RP_GROUP], &zero, &record, BPF_ANY)) return 0;
 
-  return rp_place(m, size, weights);
+  return rp_fail(m, -errno, "cannot write map '%s' in %s (%s)", RP_MAP_GROUP, m->config->pin_path, strerror(errno));
 }
 
 /* A config may have an index that the group has no more, or not yet. */
@@ -122,9 +121,10 @@ static int reset_counters(struct rp_member *m, void *unused)
   return err;
 }
 
-/* Returns: the group's count if it was resized since the config was written, otherwise that of the config. */
-static __u32 choose_count(struct rp_member *m)
+/* The count of the config becomes the group's, unless that was resized since the config was written. Returns: which count it is. */
+static __u32 take_count(struct rp_member *m)
 {
+  __u32 size = rp_get_setting(m, RP_SIZE);
   const struct rp_group never = {0};
   __u32 size = rp_get_setting(m, RP_SIZE);
 
@@ -146,9 +146,8 @@ int rp_start_settings(struct rp_member *m)
     if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return rp_fail(m, -errno, "no random nonce (%s)", strerror(errno));
   if (c->failover != RP_UNSET) policy = c->failover == RP_FALSE ? policy | RP_NO_FAILOVER : policy & ~RP_NO_FAILOVER;
 
-  rp_read_weights(m, &weights);
-  rp_cut_weights(&weights, count);
-  err = rp_set_setting(m, RP_NONCE, nonce);
+  err = rp_set_setting(m, RP_SIZE, take_count(m));
+  if (!err) err = rp_set_setting(m, RP_NONCE, nonce);
   if (!err) err = rp_set_setting(m, RP_POLICY, policy);
   if (!err) err = rp_place(m, count, &weights);
   if (!err) err = rp_visit_listeners(m, c, 0, reset_counters, NULL);
