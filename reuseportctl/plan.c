@@ -139,19 +139,18 @@ static void weigh(struct plan *plan)
 	}
 }
 
-void make_plan(struct plan *plan, size_t limit)
+/* Plans with at most so many moves of exporters with sessions. Returns: how many of these there
+ * are. */
+static size_t try_plan(struct plan *plan, size_t limit, size_t sessions)
 {
 	char done[RP_MAX_BUCKETS] = {}; /* no move makes these less full */
+	size_t steps = 0, disturbed = 0;
 	struct move move;
 	__u32 fullest;
 
 	weigh(plan);
-	for (size_t steps = 0; steps < limit;) {
-		if (find_fullest(plan, plan->after, done, &fullest) <= PLAN_ENOUGH)
-			break;
-		move = find_move(plan, fullest, 0);
-		if (!move.exporter)
-			move = find_move(plan, fullest, 1);
+	while (steps < limit && find_fullest(plan, plan->after, done, &fullest) > PLAN_ENOUGH) {
+		move = find_move(plan, fullest, disturbed < sessions);
 		if (!move.exporter) {
 			done[fullest] = 1;
 			continue;
@@ -159,7 +158,29 @@ void make_plan(struct plan *plan, size_t limit)
 		plan->after[fullest] -= move.exporter->load;
 		plan->after[move.to] += move.exporter->load;
 		move.exporter->to = move.to;
+		disturbed += move.exporter->has_sessions;
 		steps++;
 	}
+
+	return disturbed;
+}
+
+void make_plan(struct plan *plan, size_t limit)
+{
+	size_t sessions, best = 0;
+	double fullest = 0, least = 0;
+
+	for (sessions = 0; sessions <= limit; sessions++) {
+		size_t disturbed = try_plan(plan, limit, sessions);
+
+		fullest = fullest_of(plan, plan->after);
+		if (!sessions || fullest < least - LEAST_GAIN) {
+			best = sessions;
+			least = fullest;
+		}
+		if (fullest <= PLAN_ENOUGH || disturbed < sessions)
+			break;
+	}
+	try_plan(plan, limit, best);
 	count_moves(plan);
 }

@@ -3,7 +3,8 @@
  * Which exporters to move so that no bucket has much more than its share of the load.
  *
  * 1. Few exporters are moved, and of several that would do, the lightest one.
- * 2. Exporters with sessions are moved only when no other one helps any more.
+ * 2. As few exporters with sessions as possible are moved: one only if the plan without it does not
+ * do.
  * 3. Each move makes the fullest bucket less full. One that no move makes less full, such as that
  * of a single heavy exporter, stays as it is, and the next fullest one has its turn.
  */

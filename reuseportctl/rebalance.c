@@ -216,6 +216,23 @@ static void print_moves(const struct rebalancing *r)
 	}
 }
 
+/* Those that no move can help */
+static void print_too_heavy(const struct plan *plan)
+{
+	char address[64];
+
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct plan_exporter *e = &plan->list[i];
+
+		if (plan->weight[e->to] <= 0 || e->load <= PLAN_ENOUGH * plan->share[e->to])
+			continue;
+		rp_format_addr(&e->address, address, sizeof(address));
+		printf("%s alone sends %.2f times the share of bucket %u: 'reuseportctl override "
+		       "add %s %u' and 'reuseportctl drain %u' leave it there alone\n",
+		       address, e->load / plan->share[e->to], e->to, address, e->to, e->to);
+	}
+}
+
 static void print_plan(const struct rebalancing *r)
 {
 	const struct plan *plan = &r->plan;
@@ -228,6 +245,7 @@ static void print_plan(const struct rebalancing *r)
 	print_buckets(plan);
 	if (!plan->moves) {
 		printf("\nfullest bucket: %.2f times its share; no move would help\n", fullest);
+		print_too_heavy(plan);
 		return;
 	}
 	print_moves(r);
@@ -236,6 +254,7 @@ static void print_plan(const struct rebalancing *r)
 	       fullest, fullest_of(plan, plan->after), plan->moves, plan->moves == 1 ? "" : "s",
 	       100 * plan->moved / load,
 	       r->options->apply ? "" : "; 'reuseportctl rebalance --apply' does it");
+	print_too_heavy(plan);
 }
 
 /* ---- done ---- */
