@@ -78,8 +78,8 @@ int command_resize(struct options *o, char **arguments)
 	char who[160];
 	struct rp_member m;
 	unsigned long size;
-	int err;
 	__u32 before;
+	int err;
 
 	if (!parse_number(arguments[0], 1, RP_MAX_BUCKETS, &size))
 		return report_error(NOT_UNDERSTOOD, "'%s' is not a number of buckets, 1 to %d",

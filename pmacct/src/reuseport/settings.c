@@ -126,7 +126,6 @@ static __u32 take_count(struct rp_member *m)
 {
   __u32 size = rp_get_setting(m, RP_SIZE);
   const struct rp_group never = {0};
-  __u32 size = rp_get_setting(m, RP_SIZE);
 
   if (m->config->count == size || rp_had_count(m, m->config->count)) return size;
   if (m->fds[RP_GROUP] >= 0) bpf_map_update_elem(m->fds[RP_GROUP], &zero, &never, BPF_ANY);
@@ -136,7 +135,7 @@ static __u32 take_count(struct rp_member *m)
 
 int rp_start_settings(struct rp_member *m)
 {
-  __u32 nonce = rp_get_setting(m, RP_NONCE), policy = rp_get_setting(m, RP_POLICY), count = choose_count(m);
+  __u32 nonce = rp_get_setting(m, RP_NONCE), policy = rp_get_setting(m, RP_POLICY), count = take_count(m);
   const struct rp_config *c = m->config;
   struct rp_weights weights;
   int err;
@@ -146,8 +145,9 @@ int rp_start_settings(struct rp_member *m)
     if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return rp_fail(m, -errno, "no random nonce (%s)", strerror(errno));
   if (c->failover != RP_UNSET) policy = c->failover == RP_FALSE ? policy | RP_NO_FAILOVER : policy & ~RP_NO_FAILOVER;
 
-  err = rp_set_setting(m, RP_SIZE, take_count(m));
-  if (!err) err = rp_set_setting(m, RP_NONCE, nonce);
+  rp_read_weights(m, &weights);
+  rp_cut_weights(&weights, count);
+  err = rp_set_setting(m, RP_NONCE, nonce);
   if (!err) err = rp_set_setting(m, RP_POLICY, policy);
   if (!err) err = rp_place(m, count, &weights);
   if (!err) err = rp_visit_listeners(m, c, 0, reset_counters, NULL);
