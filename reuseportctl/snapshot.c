@@ -92,8 +92,8 @@ static void read_settings(struct snapshot *s, const struct rp_member *m)
 	rp_each_conviction(m, add_convict, s);
 	s->n_overrides = s->n_overrides_beyond = 0;
 	if (rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN)
-		s->n_overrides =
-			count_overrides(m->fds[RP_OVERRIDES], s->size, &s->n_overrides_beyond);
+		s->n_overrides = count_overrides(m->fds[RP_OVERRIDES], rp_get_size(m),
+						 &s->n_overrides_beyond);
 }
 
 static struct listener *read_listener(const struct rp_member *m, __u32 size)
