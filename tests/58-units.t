@@ -1,6 +1,7 @@
 #!/bin/sh
 # The units, run by a systemd: what an instance had queued when it was killed is read by the next one. Lost is what it had in its hands: at
-# most one batch. Other instances serve its exporters meanwhile; without others, the socket that systemd keeps goes on to queue.
+# most one batch. Other instances serve its exporters meanwhile; without others, the socket that systemd keeps goes on to queue. Who is slow to
+# start or to stop has more time than the unit gives, and who hangs is started again.
 . "${0%/*}/lib/systemd.sh"
 need_traffic
 need jq systemd systemctl
@@ -145,6 +146,60 @@ kill_beside_a_full_ring() {
 	lost_at_most ring 1
 }
 
+# offer_late FIFO SECONDS LINE: from then on, the line is there for each who reads
+offer_late() {
+	trap '' PIPE
+	sleep "$2"
+	while :; do echo "$3" >"$1" 2>/dev/null || true; done
+}
+
+# hold_file FILE: has it locked, as who writes to it does, until this process ends; FILE.held says since when
+hold_file() {
+	exec perl -MFcntl -e 'open my $file, ">>", $ARGV[0] or die; my $lock = pack "s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0;
+		fcntl $file, F_SETLK, $lock or die; open my $held, ">", "$ARGV[0].held"; sleep 600' "$1"
+}
+
+# A start that waits for its map, and a stop whose plugin waits for its file, take longer than the unit's timeouts. The watchdog does not take
+# them for hanging, nor an instance that has run for longer than it waits.
+take_long() {
+	local writer holder
+	configure long 2105 1 "pre_tag_map: $tmp/long.map"
+	mkfifo "$tmp/long.map"
+	unit long TimeoutStartSec=4 TimeoutStopSec=4 WatchdogSec=8
+	offer_late "$tmp/long.map" 12 "set_tag=1 ip=0.0.0.0/0" &
+	writer=$!
+	up long@0
+	kill $writer
+	rm -f "$tmp"/traffic.*.report
+	start_sender traffic mixed 4 2105 exporters=20 rate=1000 period=50
+	sleep 12
+	stop_traffic
+	await 20 queues_empty 2105 || true
+	hold_file "$tmp/long-0.csv" &
+	holder=$!
+	ok "long@0: its plugin cannot write" await 10 [ -e "$tmp/long-0.csv.held" ]
+	(sleep 15 && kill $holder && touch "$tmp/released") &
+	stop_units long 1
+	ok "long@0: not before its plugin could write" [ -e "$tmp/released" ]
+	is "long@0: restarts" "$(of long@0 NRestarts)" 0
+	lost_at_most long 0
+}
+
+# An instance that hangs is started again, whoever else is there
+hang() {
+	configure hang 2106 1
+	unit hang "Environment=LD_PRELOAD=$tools/bad_apple.so BAD_APPLE_WAIT=600" WatchdogSec=10
+	up hang@0
+	was=$(main_of hang@0)
+	sleep 12
+	is "hang@0: has done nothing for longer than the watchdog waits: runs on" "$(main_of hang@0)" "$was"
+	perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Proto => "udp", PeerAddr => "127.0.0.1:2106")->send("WAIT    ")'
+	ok "hang@0: its main thread does not come round any more: another process is started" await 60 restarted hang@0 "$was"
+	ok "hang@0: by the SIGABRT of a watchdog, which accuses no exporter" \
+		has_line "$tmp/hang-0.log" "index 0, pid $was, ended by signal 6 .* had data of nobody in hand"
+	stop_units hang 1
+}
+
 # A stop in the middle of an upgrade: nothing of the instance runs on
 stop_in_upgrade() {
 	local reload
@@ -166,5 +221,7 @@ kill_one_of_three
 kill_the_only_one
 kill_by_poison
 kill_beside_a_full_ring
+take_long
+hang
 stop_in_upgrade
 done_testing

@@ -5,18 +5,20 @@
  *
  *   CRSH   write to address 0
  *   LOOP   never come to an end
- *   WAIT   wait for 12 seconds, as for a disk that does not answer
+ *   WAIT   wait for 12 seconds, or BAD_APPLE_WAIT, as for a disk that does not answer
  *
  * when the daemon copies the datagram, or reads the session: that is when it has it in hand.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 static void bite(const char *data)
 {
 	volatile int endless = 1;
+	const char *seconds;
 
 	switch (data[0] << 24 | data[1] << 16 | data[2] << 8 | data[3]) {
 	case 'C' << 24 | 'R' << 16 | 'S' << 8 | 'H':
@@ -27,7 +29,8 @@ static void bite(const char *data)
 			continue;
 		break;
 	case 'W' << 24 | 'A' << 16 | 'I' << 8 | 'T':
-		poll(0, 0, 12000);
+		seconds = getenv("BAD_APPLE_WAIT");
+		poll(0, 0, (seconds ? atoi(seconds) : 12) * 1000);
 		break;
 	}
 }

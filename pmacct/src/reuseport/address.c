@@ -163,15 +163,21 @@ static int address_in_use(int sock, const struct sockaddr *addr, socklen_t len)
   return err == -EADDRINUSE ? 1 : err;
 }
 
-/* Whether an instance has left its bucket so recently that its socket may still be bound. */
-static int has_draining_peer(const struct rp_member *m)
+/* Whether the socket of an instance that is out of its bucket may still be bound: it has left so recently, or it has crashed and we have its
+   socket from the service manager. */
+static int is_still_bound(const struct rp_member *m, const struct rp_owner *owner)
+{
+  if (owner->state == RP_DRAINING && owner->since + RP_LEAVE_SECONDS >= rp_boot_seconds()) return 1;
+
+  return owner->cookie && m->config->is_inherited && m->config->is_inherited(owner->cookie);
+}
+
+static int has_former_peer(const struct rp_member *m)
 {
   struct rp_owner owner;
-  __u64 now = rp_boot_seconds();
 
   for (__u32 index = 0; m->fds[RP_OWNERS] >= 0 && index < RP_MAX_BUCKETS; index++)
-    if (!bpf_map_lookup_elem(m->fds[RP_OWNERS], &index, &owner) && owner.state == RP_DRAINING && owner.since + RP_LEAVE_SECONDS >= now)
-      return 1;
+    if (!bpf_map_lookup_elem(m->fds[RP_OWNERS], &index, &owner) && is_still_bound(m, &owner)) return 1;
 
   return 0;
 }
@@ -213,7 +219,7 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
   err = is_live ? compare_endpoint(m, &peer.endpoint, who) : 0;
   if (err) return err;
 
-  if (in_use == 1 && !is_live && !has_draining_peer(m))
+  if (in_use == 1 && !is_live && !has_former_peer(m))
     return rp_fail(m, -EADDRINUSE, "the address of listener %s is in use by sockets that are not in the group %s, and would get nothing any more: stop them (no reuseport_* keys? another user? pins removed?), or use their reuseport_pin_path", m->listener, path);
   /* The live instance of a foreign object has published no endpoint to compare; but no socket at all is at our address. */
   if (in_use == 0 && is_live)

@@ -233,6 +233,7 @@ int reuseport_bind(enum reuseport_listener id, int sock, const struct sockaddr *
 {
   if (!reuseport_enabled()) return bind(sock, addr, len);
 
+  if (id == reuseport_main_listener()) reuseport_start_telling();
   if (id == REUSEPORT_NFACCTD) reuseport_make_templates_file();
   if (id == REUSEPORT_NFACCTD || id == REUSEPORT_SFACCTD) reuseport_wait_for_threads();
   open_listener(id, sock, addr, len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a listener, from bind to the end of the daemon: what joining.c, lifecycle.c, receive.c, shutdown.c, plugins.c, threads.c, orphan.c and notify.c
- * have in common.
+ * The life of a listener, from bind to the end of the daemon: what joining.c, lifecycle.c, receive.c, shutdown.c, plugins.c, threads.c, orphan.c,
+ * notify.c and service.c have in common.
  *
  * 1. The main thread moves all listeners of the process from phase to phase, inside reuseport_recvfrom() or reuseport_select().
  *    That way they join and leave together.
@@ -138,6 +138,11 @@ extern void reuseport_note_core();
 
 /* In each forked child: if it is a plugin, it is not to end without writing when the core is killed. */
 extern void reuseport_outlive_core();
+
+/* ---- service.c ---- */
+
+/* Starts the thread that tells the service manager, if there is one, that the instance is only slow, and its watchdog that it does not hang. */
+extern void reuseport_start_telling();
 
 /* ---- notify.c ---- */
 

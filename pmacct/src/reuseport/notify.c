@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The service manager's protocol, as sd_notify(3) and sd_pid_notify_with_fds(3) describe it, without libsystemd. */
 #include "pmacct.h"
+#include <pthread.h>
 #include <sys/un.h>
 #include "reuseport/lifecycle.h"
 
@@ -44,26 +45,30 @@ const char *reuseport_service_manager()
   return path && *path ? path : NULL;
 }
 
+static int notify_socket = -1;
+
+/* Once, at the start: later there may be too many sessions to open another file, and the watchdog is to hear of an instance nevertheless. */
+static void open_notify_socket()
+{
+  notify_socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
 int reuseport_notify(const char *message, int fd)
 {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
   char control[CMSG_SPACE(sizeof(fd))] __attribute__((aligned(__alignof__(struct cmsghdr)))) = {0};
   struct iovec text = {(char *) message, strlen(message)};
   struct sockaddr_un manager;
   struct msghdr header = {.msg_name = &manager, .msg_iov = &text, .msg_iovlen = 1};
-  int sock, len = fill_address(&manager, reuseport_service_manager()), ret, error;
+  int len = fill_address(&manager, reuseport_service_manager());
 
   if (len < 0) return -1;
-  sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (sock < 0) return -1;
+  pthread_once(&once, open_notify_socket);
 
   header.msg_namelen = len;
   if (fd >= 0) attach_fd(&header, control, fd);
-  ret = sendmsg(sock, &header, 0) < 0 ? -1 : 0;
-  error = errno;
-  close(sock);
-  errno = error;
 
-  return ret;
+  return sendmsg(notify_socket, &header, 0) < 0 ? -1 : 0;
 }
 
 void reuseport_notify_ready()
