@@ -303,7 +303,7 @@ compare_commands() {
 	ctl --help >"$tmp/help"
 	is "help fits a terminal" "$(awk 'length > 90' "$tmp/help")" ""
 	commands_in_help >"$tmp/commands"
-	is "commands in the help" "$(wc -l <"$tmp/commands")" 15
+	is "commands in the help" "$(wc -l <"$tmp/commands")" 19
 	is "completion has the same commands" "$(proposed_commands)" "$(cat "$tmp/commands")"
 	is "the manual page has the same commands" \
 		"$(sed -nE '/^\.Sh DESCRIPTION/,/^\.Ss Options/s/^\.It Cm ([a-z]+( (add|delete|list|load))?).*/\1/p' "$manual" | sort)" "$(cat "$tmp/commands")"
@@ -325,7 +325,7 @@ compare_options() {
 }
 
 compare_arguments() {
-	is "completion knows what else there is" "$(proposed failover o | tr '\n' ' ')$(proposed re | tr '\n' ' ')" "on off resize reset "
+	is "completion knows what else there is" "$(proposed failover o | tr '\n' ' ')$(proposed re | tr '\n' ' ')" "on off resize reserve reset "
 	ctl --help | sed -n '/^Listeners:/,/^$/{s/^Listeners://;s/,//g;p}' | tr -s ' ' '\n' | grep . | sort >"$tmp/listeners"
 	is "completion knows the listeners" "$(proposed preload '' | grep -v '^-' | sort)" "$(cat "$tmp/listeners")"
 	is "the manual page knows the listeners" \
