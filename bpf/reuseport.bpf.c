@@ -3,9 +3,8 @@
  * The selector: hands each exporter's traffic to one fixed instance of a reuseport group.
  *
  * 1. The exporter is its source address; ports and transport do not matter.
- * 2. An override of the address names the bucket; without one, the placement table does: its slot
- *    hash % RP_SLOT_COUNT. Where no table was written, it is hash % size. An exporter that has
- * brought instances down is dropped for a while.
+ * 2. An override of the address names the bucket; without one, the placement table does, by the
+ *    hash of the address. An exporter that has brought instances down is dropped for a while.
  * 3. The socket in that bucket gets the datagram or SYN.
  * 4. If the bucket is empty, a live one gets it by failover, the same for UDP and TCP. With
  *    RP_NO_FAILOVER it is refused.
@@ -260,12 +259,12 @@ static __attribute__((noinline)) bool quarantined(__u64 first, __u64 second)
 }
 
 /*
- * The next three are global functions: the verifier walks each once, and not once for each path
+ * The next four are global functions: the verifier walks each once, and not once for each path
  * that leads to a call. Numbers are all that they take and return: for the context, the kernel
  * would need type information of its own (CONFIG_DEBUG_INFO_BTF).
  */
 
-/* Returns: the bucket of an exporter for which there is no placement table. */
+/* Returns: the bucket of an exporter where no placement table was written. */
 __attribute__((noinline)) __u32 bucket_by_size(__u64 hash)
 {
 	__u32 zero OWN_8_BYTES = 0;
@@ -282,9 +281,10 @@ __attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw)
 	return placed ? placed - 1 : bucket_by_size(redrawn);
 }
 
+/* By itself, as the verifier walks scan_bucket() more than once. */
 __attribute__((noinline)) __u32 shuffle(__u64 hash, __u32 i, __u32 n)
 {
-	return n ? rp_shuffle(hash, i, n) : 0;
+	return rp_shuffle(hash, i, n);
 }
 
 /*

@@ -27,6 +27,11 @@
 #define RP_UNROLL
 #endif
 
+/* Keeps a compiler from computing ahead, or from making a branch of what is none. */
+/* clang-format off */
+#define RP_OPAQUE(variable) __asm__ volatile("" : "+r"(variable))
+/* clang-format on */
+
 /* A source address in network order; IPv4 is ::ffff:a.b.c.d */
 union rp_addr {
   __u8 b[16];
@@ -122,14 +127,12 @@ static inline __u32 rp_shuffle(__u64 hash, __u32 i, __u32 n)
     __u32 partner, swaps;
 
     hash *= 0xda942042e4dd58b5ULL;
-    asm volatile(""
-                 : "+r"(hash));
+    RP_OPAQUE(hash);
     partner = (__u32) ((hash >> 32) * n >> 32) - i;
     partner += n & -(partner >> 31);
     /* the same for both of the pair */
     swaps = -((__u32) (hash >> 24) * (2 * i * partner + 1) >> 31);
-    asm volatile(""
-                 : "+r"(swaps));
+    RP_OPAQUE(swaps);
     i ^= (i ^ partner) & swaps;
   }
 
