@@ -220,7 +220,7 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placement selector state bad_apple.so held_lock.so next_minute.so wall_clock.so) bench/decision.o
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placement samples selector state bad_apple.so held_lock.so next_minute.so wall_clock.so) bench/decision.o
 
 vpath %.c tests/tools bench
 
@@ -254,8 +254,8 @@ check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 # Three at a time; those that are about traffic at full rate two at a time; those that make the machine busy, or are about what happens
 # within a second, one after the other. Each has namespaces of its own.
 T :=
-QUICK   := 00 10 11 12 13 16 17 18 27
-PAIRED  := 28 33 35 40 41 42 43 44 48 55
+QUICK   := 00 10 11 12 13 14 16 17 18 19 27
+PAIRED  := 28 33 35 40 41 42 43 44 48 55 62
 ALONE   := 24 49 50 57 59
 # Minutes with a systemd of its own: 'make check-systemd' runs it, and 'make check T=58'
 UNITS   := 58

@@ -179,63 +179,6 @@ delete_overrides() {
 	like "and the hash decides again" "$(ctl where 127.0.0.7)" "^127.0.0.7 .*hash$"
 }
 
-# ---- rebalance and exporters, without traffic to speak of ----
-
-# keep_what_rebalance_did: overrides as if by it, loaded; they are dropped when they have lost their sense
-keep_what_rebalance_did() {
-	local own
-	own=$(ctl --json -l listen_udp where 127.0.0.1 | jq '.[0].bucket')
-	cat >"$tmp/rebalanced" <<-END
-		127.0.0.1/32 $(((own + 1) % 3)) rebalanced
-		127.0.0.2/32 $(ctl --json -l listen_udp where 127.0.0.2 | jq '.[0].bucket') rebalanced
-		127.0.0.3/32 $(ctl --json -l listen_udp where 127.0.0.3 | jq '.[0].bucket')
-	END
-	says "overrides of rebalance are loaded" 0 "$pins: overrides: 3, 0 before" override load "$tmp/rebalanced"
-	is "listed as they were saved" "$(ctl override list)" "$(cat "$tmp/rebalanced")"
-	is "where tells them apart" "$(ctl --json -l listen_udp where 127.0.0.1 127.0.0.3 | jq -c 'map(.by)')" '["rebalance","override"]'
-	like "and the selector heeds them" "$(ctl --udp --from 127.0.0.1/32 --exporters 1 --ports 1 connect 127.0.0.1 5000)" "^1 exporters: bucket $(((own + 1) % 3)): 1; "
-	run resize 4
-	is "growing drops the one whose exporter is there anyway" "$out" "$pins: 4 buckets, 3 before
-1 override of 'rebalance' dropped, which had lost its sense"
-	is "and no other" "$(ctl override list)" "$(grep -v '^127.0.0.2/' "$tmp/rebalanced")"
-	echo "127.0.0.4/32 3 rebalanced" | ctl override load - >/dev/null
-	run resize 3
-	like "shrinking drops the one whose bucket is gone" "$out" "^1 override of 'rebalance' dropped"
-	is "nothing is left of them" "$(ctl override list)" ""
-}
-
-# talks ADDRESS SECONDS-AGO: as if 1000 samples of it had come in half a minute, the last one so long ago
-talks() {
-	# shellcheck disable=SC2016 # perl's
-	perl -MSocket -e '
-		my ($address, $ago) = @ARGV;
-		open(my $in, "<", "/proc/uptime") or die;
-		my $last = (split " ", <$in>)[0] - $ago;
-		die "this host was booted too late\n" if $last < 30;
-		print join " ", "key hex", map({sprintf "%02x", $_} unpack "C*", "\0" x 10 . "\xff\xff" . inet_aton($address)),
-			"value hex", map {sprintf "%02x", $_} unpack "C*", pack "Q5", 16000, 1600000, 1000, ($last - 30) * 1e9, $last * 1e9;' "$@" |
-		xargs bpftool map update pinned "$pins/listen_udp/talkers"
-}
-
-list_who_fell_silent() {
-	talks 198.51.100.1 150 && talks 198.51.100.2 1 || die "bpftool cannot write the map"
-	ctl --json exporters 198.51.100.1 198.51.100.2 >"$tmp/exporters"
-	is "who has sent nothing for minutes, other than before, fell silent" "$(jq -c '.exporters | map([.exporter, .silent]) | sort' "$tmp/exporters")" \
-		'[["198.51.100.1",true],["198.51.100.2",false]]'
-	is "rates before the silence, to one in a hundred" "$(jq -c '.exporters | map(.rate / 5.33 | round) | unique' "$tmp/exporters")" "[100]"
-	ctl --sort quiet --top 1 exporters >"$tmp/quiet"
-	like "--sort quiet has it first" "$(sed -n 2p "$tmp/quiet")" "^198\.51\.100\.1 .*, silent$"
-	like "and how many there are" "$(tail -n 1 "$tmp/quiet")" "^[1-9][0-9]* exporters, 1 silent; of 0 the group keeps"
-	says "an exporter that never sent" 1 "the group $pins knows nothing of 192.0.2.9: too little of what it sends has come to listener listen_udp" exporters 192.0.2.9
-}
-
-refuse_to_rebalance() {
-	says "too little traffic to rebalance" 1 "[0-9]+ samples of what comes to listener listen_udp in 1 s are too few, 1000 are needed: give more --seconds" --seconds 1 rebalance
-	says "another order" 2 "--sort takes datagrams, bytes or quiet, not 'name'" --sort name exporters
-	says "exporters: two ways to look twice" 2 "only one of --watch, --seconds and --openmetrics" --seconds 1 --watch exporters
-	says "the limit is a number" 2 "--limit takes a number from 1 to 65536, not '0'" --limit 0 rebalance
-}
-
 # ---- failover: $first and $second listen, bucket 2 is empty ----
 
 fail_over() {
@@ -257,7 +200,6 @@ fail_over() {
 	run status
 	like "and marks the bucket, exit status $status" "$status $out" "^! bucket 2 is empty \(listen_tcp, listen_udp\): its exporters fail over to live instances; start the instance with that index"
 	is "the exit status of status, for an empty bucket" "$status" 3
-	says "rebalance wants all instances" 1 "bucket 2 of listener listen_udp is empty: start its instance first, or shrink the group" rebalance
 }
 
 turn_failover_off() {
@@ -403,9 +345,6 @@ load_overrides
 refuse_overrides
 load_all_or_nothing
 delete_overrides
-keep_what_rebalance_did
-list_who_fell_silent
-refuse_to_rebalance
 fail_over
 turn_failover_off
 reset_dead_group

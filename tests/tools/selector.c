@@ -134,27 +134,6 @@ static void other_group(void)
 	   moved);
 }
 
-static int open_map(const char *name)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", g.pin_path, name);
-	fd = bpf_obj_get(path);
-	must(fd >= 0);
-
-	return fd;
-}
-
-static void set_u32(const char *name, __u32 value)
-{
-	__u32 zero = 0;
-	int fd = open_map(name);
-
-	must(!bpf_map_update_elem(fd, &zero, &value, BPF_ANY));
-	close(fd);
-}
-
 static void override(const union rp_addr *a, __u32 bits, __u32 bucket)
 {
 	struct rp_prefix key = {.bits = bits};
@@ -350,68 +329,6 @@ static void odd_datagrams(void)
 	close(sender);
 }
 
-#define IN_TURN 4
-
-/* Sends n datagrams from each of the first exporters, in turn. Nobody reads them: samples are taken
- * before. */
-static void send_in_turn(int n, size_t size)
-{
-	static const char payload[1400];
-	struct datagram datagrams[64];
-	struct mmsghdr messages[64] = {};
-	int sender = new_sender(1, SOCK_DGRAM);
-
-	for (int i = 0; i < 64; i++)
-		messages[i].msg_hdr =
-			address_datagram(&datagrams[i], &v4[i % IN_TURN], g.port, payload, size);
-	for (int sent = 0; sent < n; sent += 64 / IN_TURN)
-		must(sendmmsg(sender, messages, 64, 0) == 64);
-	close(sender);
-}
-
-/*
- * 160,000 datagrams of each: 5 % of them are 5.2 standard deviations, which chance exceeds once in
- * some million runs. One who took each 16th datagram would find two of the exporters, and no
- * others.
- */
-static void samples(void)
-{
-	int n = 160000, map, wrong = 0, wrong_bytes = 0, least = n * 2, most = 0, untimely = 0;
-	struct rp_talker t;
-
-	start_group(AF_INET, 1, 0, 0, RP_UNSET);
-	set_u32(RP_MAP_POLICY, RP_WATCHED);
-	send_in_turn(n, 100);
-	map = open_map("udp/" RP_MAP_TALKERS);
-	for (int i = 0; i < IN_TURN; i++) {
-		int found;
-
-		must(!bpf_map_lookup_elem(map, &v4[i], &t));
-		found = t.datagrams;
-		least = found < least ? found : least;
-		most = found > most ? found : most;
-		wrong += found < n - n / 20 || found > n + n / 20 || t.samples * 16 != t.datagrams;
-		wrong_bytes += t.bytes != t.datagrams * 108;
-		untimely += !t.first || t.last <= t.first;
-	}
-	ok(counted(RP_OWN) == IN_TURN * (__u64)n,
-	   "samples: %d exporters in turn send %d datagrams each", IN_TURN, n);
-	ok(!wrong, "each of them is found to send %d to %d, to 5 %% what it sent", least, most);
-	ok(!wrong_bytes && !untimely, "and 108 bytes with each; the last sample is later than the "
-				      "first");
-	ok(connects_to(&v4[9]) == 0 && bpf_map_lookup_elem(map, &v4[9], &t),
-	   "connections are no samples");
-	set_u32(RP_MAP_POLICY, 0);
-	must(!bpf_map_lookup_elem(map, &v4[0], &t));
-	least = t.samples;
-	send_in_turn(n, 100);
-	must(!bpf_map_lookup_elem(map, &v4[0], &t));
-	ok(t.samples - least > 500 && t.samples - least < 750,
-	   "unless a tool looks, one in %d is a sample: %d of %d", RP_SAMPLED,
-	   (int)t.samples - least, n);
-	close(map);
-}
-
 int main(int argc, char **argv)
 {
 	__u64 state = 7;
@@ -442,7 +359,6 @@ int main(int argc, char **argv)
 	few_live(16, 8);
 	few_live(127, 1);
 	odd_datagrams();
-	samples();
 
 	return tap_done();
 }

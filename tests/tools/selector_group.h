@@ -131,7 +131,7 @@ static int drain(int start, int end, int *got)
 /* Sends one datagram from each of n exporters. got[i]: the bucket that received it, or NO_BUCKET.
  * Returns how many arrived more than once, or with another content than was sent.
  */
-static int arrivals(const union rp_addr *from, int n, int *got)
+static inline int arrivals(const union rp_addr *from, int n, int *got)
 {
 	int sender = new_sender(rp_addr_is_v4(from), SOCK_DGRAM), odd = 0;
 
@@ -181,7 +181,7 @@ static int predict(const union rp_addr *a, __u32 size)
 	return g.udp[bucket] >= 0 ? (int)bucket : predict_failover(hash, size);
 }
 
-static int unlike_predicted(const union rp_addr *from, int n, const int *got, __u32 size)
+static inline int unlike_predicted(const union rp_addr *from, int n, const int *got, __u32 size)
 {
 	int differ = 0;
 
@@ -209,6 +209,28 @@ static __u64 counted(enum rp_outcome outcome)
 	close(fd);
 
 	return sum;
+}
+
+/* Opens a pinned map of the group */
+static int open_map(const char *name)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", g.pin_path, name);
+	fd = bpf_obj_get(path);
+	must(fd >= 0);
+
+	return fd;
+}
+
+static void set_u32(const char *name, __u32 value)
+{
+	__u32 zero = 0;
+	int fd = open_map(name);
+
+	must(!bpf_map_update_elem(fd, &zero, &value, BPF_ANY));
+	close(fd);
 }
 
 /* Which bucket's listener has a connection, and accepts it */

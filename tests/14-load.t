@@ -1,0 +1,90 @@
+#!/bin/sh
+# reuseportctl exporters and rebalance, and what rebalance leaves behind, without a daemon and without traffic to speak of.
+. "${0%/*}/lib/ctl.sh"
+need_root
+need jq perl bpftool
+[ -x "$reuseportctl" ] && [ -f "$object" ] || skip_all "not built: run make bpf"
+sandbox
+pins=$bpffs/pmacct
+
+# keep_what_rebalance_did: overrides as if by it, loaded; they are dropped when they have lost their sense
+keep_what_rebalance_did() {
+	local own
+	own=$(ctl --json -l listen_udp where 127.0.0.1 | jq '.[0].bucket')
+	cat >"$tmp/rebalanced" <<-END
+		127.0.0.1/32 $(((own + 1) % 3)) rebalanced
+		127.0.0.2/32 $(ctl --json -l listen_udp where 127.0.0.2 | jq '.[0].bucket') rebalanced
+		127.0.0.3/32 $(ctl --json -l listen_udp where 127.0.0.3 | jq '.[0].bucket')
+	END
+	says "overrides of rebalance are loaded" 0 "$pins: overrides: 3, 0 before" override load "$tmp/rebalanced"
+	is "listed as they were saved" "$(ctl override list)" "$(cat "$tmp/rebalanced")"
+	is "where tells them apart" "$(ctl --json -l listen_udp where 127.0.0.1 127.0.0.3 | jq -c 'map(.by)')" '["rebalance","override"]'
+	like "and the selector heeds them" "$(ctl --udp --from 127.0.0.1/32 --exporters 1 --ports 1 connect 127.0.0.1 5000)" "^1 exporters: bucket $(((own + 1) % 3)): 1; "
+	run resize 3
+	is "resize drops the one whose exporter is there anyway" "$out" "$pins: 3 buckets, 3 before
+1 override of 'rebalance' dropped, which had lost its sense"
+	is "and no other" "$(ctl override list)" "$(grep -v '^127.0.0.2/' "$tmp/rebalanced")"
+	ctl resize 4 >/dev/null
+	echo "127.0.0.4/32 3 rebalanced" | ctl override load - >/dev/null
+	run resize 3
+	like "shrinking drops the one whose bucket is gone" "$out" "^1 override of 'rebalance' dropped"
+	is "nothing is left of them" "$(ctl override list)" ""
+}
+
+# drop_by_drain: who drains an instance wants it empty; what an operator has put there stays
+drop_by_drain() {
+	printf '127.0.0.5 2 rebalanced\n127.0.0.6 2\n' | ctl override load - >/dev/null
+	run drain 2
+	like "draining a bucket drops what rebalance has put there" "$out" "^1 override of 'rebalance' dropped"
+	is "and nothing else" "$(ctl override list | grep -v '^drain')" "127.0.0.6/32 2"
+	ctl undrain 2 >/dev/null
+	: | ctl override load - >/dev/null
+}
+
+# talks ADDRESS SECONDS-AGO: as if 1000 samples of it had come in half a minute, the last one so long ago
+talks() {
+	# shellcheck disable=SC2016 # perl's
+	perl -MSocket -e '
+		my ($address, $ago) = @ARGV;
+		open(my $in, "<", "/proc/uptime") or die;
+		my $last = (split " ", <$in>)[0] - $ago;
+		die "this host was booted too late\n" if $last < 30;
+		print join " ", "key hex", map({sprintf "%02x", $_} unpack "C*", "\0" x 10 . "\xff\xff" . inet_aton($address)),
+			"value hex", map {sprintf "%02x", $_} unpack "C*", pack "Q5", 16000, 1600000, 1000, ($last - 30) * 1e9, $last * 1e9;' "$@" |
+		xargs bpftool map update pinned "$pins/listen_udp/talkers"
+}
+
+list_who_fell_silent() {
+	talks 198.51.100.1 150 && talks 198.51.100.2 1 || die "bpftool cannot write the map"
+	ctl --json exporters 198.51.100.1 198.51.100.2 >"$tmp/exporters"
+	is "who has sent nothing for minutes, other than before, fell silent" "$(jq -c '.exporters | map([.exporter, .silent]) | sort' "$tmp/exporters")" \
+		'[["198.51.100.1",true],["198.51.100.2",false]]'
+	is "rates before the silence, to one in a hundred" "$(jq -c '.exporters | map(.rate / 5.33 | round) | unique' "$tmp/exporters")" "[100]"
+	ctl --sort quiet --top 1 exporters >"$tmp/quiet"
+	like "--sort quiet has it first" "$(sed -n 2p "$tmp/quiet")" "^198\.51\.100\.1 .*, silent$"
+	like "and how many there are" "$(tail -n 1 "$tmp/quiet")" "^[1-9][0-9]* exporters, 1 silent; of 0 the group keeps"
+	says "an exporter that never sent" 1 "the group $pins knows nothing of 192.0.2.9: too little of what it sends has come to listener listen_udp" exporters 192.0.2.9
+}
+
+refuse_to_rebalance() {
+	says "too little traffic to rebalance" 1 "[0-9]+ samples of what comes to listener listen_udp in 1 s are too few, 1000 are needed: give more --seconds" --seconds 1 rebalance
+	says "another order" 2 "--sort takes datagrams, bytes or quiet, not 'name'" --sort name exporters
+	says "exporters: two ways to look twice" 2 "only one of --watch, --seconds and --openmetrics" --seconds 1 --watch exporters
+	says "the limit is a number" 2 "--limit takes a number from 1 to 65536, not '0'" --limit 0 rebalance
+}
+
+refuse_with_an_empty_bucket() {
+	ctl resize 4 >/dev/null
+	says "rebalance wants all instances" 1 "bucket 3 of listener listen_udp is empty: start its instance first, or shrink the group" rebalance
+	ctl reserve 3 >/dev/null
+	says "but not those of drained buckets" 1 "[0-9]+ samples .* are too few" --seconds 1 rebalance
+}
+
+listens --prog "$object" --count 3 listen 5000
+keep_what_rebalance_did
+drop_by_drain
+list_who_fell_silent
+refuse_to_rebalance
+refuse_with_an_empty_bucket
+ends "$pid"
+done_testing
