@@ -77,14 +77,11 @@ static time_t delay_of(const struct owner *owner)
   return MIN(RETURN_DELAY << doublings, RETURN_DELAY_MAX);
 }
 
-/* Takes note of an instance that is seen in its bucket for the first time. How long it has been there matters only if it ends soon, and
-   then a clock that was set meanwhile makes a delay of 5 s one of 10 s at worst, or the other way round. */
-static void begin_owner(struct owner *owner, const struct rp_bucket *bucket, time_t now)
+/* An instance that was there before this one counts as new: at worst it counts as one that has not lasted, once. */
+static void begin_owner(struct owner *owner, __u64 cookie, time_t now)
 {
-  time_t age = time(NULL) - (time_t) bucket->since;
-
-  owner->cookie = bucket->cookie;
-  owner->since = now - (age > 0 ? age : 0);
+  owner->cookie = cookie;
+  owner->since = now;
   owner->away = 0;
 }
 
@@ -110,7 +107,7 @@ static void look_at_owners(enum reuseport_listener id, time_t now)
     if (number < size) rp_read_bucket(member, number, &bucket);
     if (owner->cookie && bucket.cookie != owner->cookie) end_owner(owner, now);
     if (bucket.cookie && bucket.state == RP_READY) {
-      if (!owner->cookie) begin_owner(owner, &bucket, now);
+      if (!owner->cookie) begin_owner(owner, bucket.cookie, now);
       returning[id].live++;
     }
   }
