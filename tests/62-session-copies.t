@@ -87,24 +87,26 @@ closed_on_exec() {
 	is "of them, what it executes has" $((n - closed)) 0
 }
 
-# writes_a_dump INDEX: whether it has a process beside its plugin
+# writes_a_dump INDEX: whether a process of it waits for the lock of its dump; its pid is in $dump
 writes_a_dump() {
-	[ "$(pgrep -c -P "$(pid_of "live$1" "$1")")" -ge 2 ]
+	for dump in $(pgrep -P "$(pid_of "live$1" "$1")"); do
+		grep -q -- "-> POSIX .* $dump " /proc/locks && return
+	done
+	return 1
 }
 
 # die_beside_a_dump: the core of index 1 is killed while a process of it writes a dump
 die_beside_a_dump() {
-	local victim dumps
+	local victim dump
 	lock "$tmp/dump1"
 	touch "$tmp/minute"
 	ok "index 1 writes a dump, and does not come to an end" await 20 writes_a_dump 1
 	ok "sessions are held by the cores alone" await 5 are_read 0 1 2 || diag "$(cat "$tmp/sessions")"
 	victim=$(pid_of live1 1)
-	dumps=$(pgrep -P "$victim" | tail -n 1)
 	kill -KILL "$victim"
 	wait "$victim" 2>/dev/null || true
 	ok "its core is killed: its routers have sessions with the others" await 20 are_read 0 2 || diag "$(cat "$tmp/sessions")"
-	ok "while the dump is still written" not gone "$dumps"
+	ok "while the dump is still written" not gone "$dump"
 	let_go
 }
 
