@@ -79,7 +79,8 @@ closed_on_exec() {
 	local pid fd flags n=0 closed=0
 	pid=$(pid_of live0 0)
 	for fd in $(ss -Htnp state established sport = :1790 | sed -n "s/.*pid=$pid,fd=\([0-9]*\).*/\1/p"); do
-		flags=$(sed -n 's/^flags:[[:space:]]*//p' "/proc/$pid/fdinfo/$fd")
+		# one that failed over to it may return to its owner at this very moment
+		flags=$(sed -n 's/^flags:[[:space:]]*//p' "/proc/$pid/fdinfo/$fd" 2>/dev/null) || continue
 		n=$((n + 1))
 		[ $((flags & 02000000)) -eq 0 ] || closed=$((closed + 1))
 	done
