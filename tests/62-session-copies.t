@@ -98,9 +98,15 @@ writes_a_dump() {
 	return 1
 }
 
+# has_sessions INDEX: whether it has any
+has_sessions() {
+	[ -n "$(peers 1790 "$(pid_of "live$1" "$1")")" ]
+}
+
 # die_beside_a_dump: the core of index 1 is killed while a process of it writes a dump
 die_beside_a_dump() {
 	local victim dump
+	ok "index 1 has sessions" await 30 has_sessions 1
 	lock "$tmp/dump1"
 	touch "$tmp/minute"
 	ok "index 1 writes a dump, and does not come to an end" await 20 writes_a_dump 1
@@ -116,6 +122,7 @@ die_beside_a_dump() {
 # leave_before_the_plugin: index 2 stops, and its plugin cannot write yet
 leave_before_the_plugin() {
 	local pid
+	ok "index 2 has sessions" await 30 has_sessions 2
 	"$tools/exporter" netflow5 4 2100 exporters=30 ports=1 datagrams=4 rate=2000 >/dev/null
 	await 20 queues_empty 2100
 	lock "$tmp/live2-2.csv"
