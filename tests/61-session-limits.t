@@ -60,7 +60,7 @@ unset_max_peers() {
 	ok "20 routers: 4 of them have a session with each instance" await 20 has_sessions 1790 8 8
 	ok "the others are refused, again and again, by both" await 20 both_refuse
 	like "which their logs say" "$(cat "$tmp/few-0.log")" \
-		'^WARN.*: listener bmp has refused [0-9]+ more sessions, for bmp_daemon_max_peers is 4: set it'
+		'^WARN.*: listener bmp refuses sessions, [0-9]+ more by now, for bmp_daemon_max_peers is 4: set it'
 	ok "and that a failover brings more than there is room for" await 10 has_line "$tmp/few-0.log" \
 		'^WARN.*: listener bmp has 4 sessions with 2 instances live: if one of them ends, about 8 come to each other one, but bmp_daemon_max_peers is 4'
 	check_marks
@@ -100,7 +100,7 @@ few_descriptors() {
 	ok "60 routers: many are refused" await 20 refuses_more narrow 60
 	ok "there are sessions up to descriptor 1007: $room, but for the log and one more" await 20 has_sessions 1791 $((room - 3)) "$room"
 	like "which its log says" "$(cat "$tmp/narrow-0.log")" \
-		'^WARN.*: listener bmp has refused [0-9]+ more sessions, for it has no descriptor left for them below 1008: start more instances'
+		'^WARN.*: listener bmp refuses sessions, [0-9]+ more by now, for it has no descriptor left for them below 1008: start more instances'
 	is "those that it has are all read" "$(ss -Htn state established sport = :1791 | awk '$1 > 0' | wc -l)" 0
 	no_descriptors
 }

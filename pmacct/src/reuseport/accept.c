@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How sessions are accepted, refused and closed: see accept.h and reuseport.h. */
+#define _GNU_SOURCE /* accept4(), dup3() */
 #include "pmacct.h"
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -87,7 +88,7 @@ static void log_refused(enum reuseport_listener id, int by_peers)
 
   if (now < refused[id].next_ms) return;
 
-  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: listener %s has refused %u more sessions, for %s.\n", config.name, reuseport_listener_names[id].name,
+  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: listener %s refuses sessions, %u more by now, for %s.\n", config.name, reuseport_listener_names[id].name,
       refused[id].unlogged, say_why(id, by_peers, why, sizeof(why)));
   refused[id].unlogged = 0;
   refused[id].next_ms = now + LOG_MS;

@@ -213,21 +213,25 @@ static void say_goodbye(const struct bgp_peer *peer)
   if (len > 0) send(peer->fd, message, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* Returns: whether there was a session. fd: read once, because the main thread may be about to close it (PM_sigint_handler() in signals.c). */
+static int end_session(int fd, fd_set *fds)
+{
+  if (fd <= 0) return FALSE;
+  shutdown(fd, SHUT_RDWR);
+  FD_CLR(fd, fds);
+
+  return TRUE;
+}
+
 void reuseport_end_sessions(enum reuseport_listener id, fd_set *fds)
 {
   struct bgp_peer *peer;
   int idx, n = 0;
 
   for (idx = 0; (peer = peer_at(id, idx)); idx++) {
-    if (peer->fd <= 0) continue;
-
-    if (id == REUSEPORT_BGP && !config.bgp_xconnect_map) say_goodbye(peer);
-    shutdown(peer->fd, SHUT_RDWR);
-    FD_CLR(peer->fd, fds);
-    n++;
-    if (id != REUSEPORT_BGP || peer->xconnect_fd <= 0) continue;
-    shutdown(peer->xconnect_fd, SHUT_RDWR);
-    FD_CLR(peer->xconnect_fd, fds);
+    if (id == REUSEPORT_BGP && !config.bgp_xconnect_map && peer->fd > 0) say_goodbye(peer);
+    n += end_session(peer->fd, fds);
+    if (id == REUSEPORT_BGP) end_session(peer->xconnect_fd, fds);
   }
   Log(LOG_INFO, "INFO ( %s/core ): reuseport: listener %s has left, and ends its %d sessions.\n", config.name, reuseport_listener_names[id].name, n);
 }
