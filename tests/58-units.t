@@ -200,6 +200,22 @@ hang() {
 	stop_units hang 1
 }
 
+# metrics PIN-PATH: runs the unit for that group
+metrics() {
+	sed "s|@sbindir@/reuseportctl|& -p $1|; s|@sbindir@|$tmp/sbin|; s|=/run|=$XDG_RUNTIME_DIR|; /^User=/,\$d" "$root/systemd/reuseport-metrics.service.in" >"$tmp/units/metrics.service"
+	systemctl --user daemon-reload
+	systemctl --user start metrics
+}
+
+# The metrics of a group; and of none, when the old ones must not stay
+write_metrics() {
+	local dir="$XDG_RUNTIME_DIR/reuseport-metrics"
+	ok "metrics: of a group without a live instance" quietly metrics "$bpffs/hang"
+	is "metrics: what is written" "$(ls "$dir") $(grep -c '^reuseport_bucket_live.* 0$' "$dir/reuseport.prom")" "reuseport.prom 1"
+	ok "metrics: of no group: the unit fails" not metrics "$bpffs/none" 2>/dev/null
+	is "metrics: none are left" "$(ls "$dir") $(cat "$dir/reuseport.prom")" "reuseport.prom "
+}
+
 # A stop in the middle of an upgrade: nothing of the instance runs on
 stop_in_upgrade() {
 	local reload
@@ -223,5 +239,6 @@ kill_by_poison
 kill_beside_a_full_ring
 take_long
 hang
+write_metrics
 stop_in_upgrade
 done_testing
