@@ -76,7 +76,7 @@ _reuseportctl()
 
 	# shellcheck disable=SC2086 # words on purpose: all are literals of this file
 	case $command in
-	'') _reuseportctl_propose $commands ;;
+	'') _reuseportctl_propose $commands --version ;;
 	exporters) _reuseportctl_propose --json ;;
 	status) _reuseportctl_propose --listener --json --openmetrics --watch ;;
 	where) _reuseportctl_propose --listener --json --load ;;

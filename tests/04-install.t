@@ -5,7 +5,7 @@
 # shellcheck disable=SC2086 # words: $instance, $staged, $elsewhere
 . "${0%/*}/lib/daemons.sh"
 need_daemons
-need systemd-analyze perl
+need systemd-analyze perl readelf mandoc
 sandbox
 
 prefix=$tmp/prefix
@@ -57,7 +57,16 @@ check_files() {
 	is "bpftrace scripts" "$(cd "$tmp/stage/opt/pmacct/lib/pmacct" && find . -name '*.bt' -perm 755 | sort)" "$(cd "$root/bpftrace" && find . -name '*.bt' | sort)"
 	is "files that name the tree they were built in, where they were staged, or another prefix" \
 		"$(grep -rlF -e "$root" -e "$tmp" -e /usr/local "$tmp/stage")" ""
-	is "files in which a place for a path is left" "$(grep -rlE '@[a-z]+dir@' "$tmp/stage")" ""
+	is "files in which a place for a path, or the version, is left" "$(grep -rlE '@([a-z]+dir|version)@' "$tmp/stage")" ""
+}
+
+check_version() {
+	local version installed="$tmp/stage/opt/pmacct"
+	version=$(sed -n 's/^#define REUSEPORT_VERSION "\(.*\)"$/\1/p' "$root/pmacct/src/reuseport/reuseport_version.h")
+	like "the version" "$version" '^[0-9]+\.[0-9]+\.[0-9]+$'
+	is "the tool's version" "$("$installed/sbin/reuseportctl" --version)" "reuseportctl $version"
+	like "the object's version, beside its licence" "$(readelf -p license "$installed/lib/pmacct/reuseport.o" | tr -s ' \n' ' ')" "\] GPL .*\] pmacct-reuseport $version "
+	like "the manual page's version" "$(mandoc "$installed/share/man/man8/reuseportctl.8" | tail -n 1)" "^pmacct-reuseport $version "
 }
 
 check_examples() {
@@ -219,6 +228,7 @@ stop_instances() {
 }
 
 check_files
+check_version
 check_examples
 install_elsewhere
 uninstall
