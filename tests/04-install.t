@@ -44,9 +44,11 @@ files_and_modes() {
 		755 /opt/pmacct/sbin/reuseportctl
 		644 /opt/pmacct/share/bash-completion/completions/reuseportctl
 		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/flows.sql
+		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/grafana-dashboard.json
 		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/nfacctd-postgresql.conf
 		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/nfacctd.conf
 		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/pmbmpd.conf
+		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/prometheus-alerts.yml
 		644 /opt/pmacct/share/man/man8/reuseportctl.8
 	END
 }
@@ -82,9 +84,11 @@ check_examples() {
 files_elsewhere() {
 	cat <<-END
 		e/doc/examples/flows.sql
+		e/doc/examples/grafana-dashboard.json
 		e/doc/examples/nfacctd-postgresql.conf
 		e/doc/examples/nfacctd.conf
 		e/doc/examples/pmbmpd.conf
+		e/doc/examples/prometheus-alerts.yml
 		e/lib64/pmacct/reuseport.o
 		e/lib64/pmacct/scripts/instances
 		e/lib64/pmacct/scripts/lib/common.sh

@@ -12,6 +12,9 @@ ok "docs.pl, on this tree" perl tests/tools/docs.pl .
 ok "the README has at most 150 lines" [ "$(wc -l <README.md)" -le 150 ]
 is "documents of more than 400 lines" "$(wc -l docs/*.md | awk '$1 > 400 && $2 != "total" { print $2 }')" ""
 
+alerts=$(sed -n 's/^ *- alert: //p' examples/prometheus-alerts.yml)
+is "the alerts that docs/operations.md explains" "$(sed -n '/^## Alerts/,/^## [^A]/s/^| `\(Reuseport[A-Za-z]*\)` |.*/\1/p' docs/operations.md)" "$alerts"
+
 # A copy of what it reads, to spoil; what is only looked for is linked
 copy=$tmp/copy
 fresh() {
