@@ -20,7 +20,7 @@ copy=$tmp/copy
 fresh() {
 	rm -rf "$copy"
 	mkdir "$copy"
-	cp -R README.md CHANGELOG.md docs configure.ac.patch patches reuseportctl pmacct "$copy"
+	cp -R README.md CHANGELOG.md CONTRIBUTING.md docs configure.ac.patch patches reuseportctl pmacct "$copy"
 	for there in COPYING Makefile bench bpf bpftrace examples scripts systemd tests; do ln -s "$root/$there" "$copy"; done
 }
 
@@ -50,6 +50,7 @@ notices "a mark of status" "$lacks""%u buckets are blue" reuseportctl/diagnose.c
 
 # shellcheck disable=SC2016 # Markdown's code spans
 {
+	notices "a file, in CONTRIBUTING.md" "CONTRIBUTING.md: no such file: scripts/ci/dance" CONTRIBUTING.md 'Or `scripts/ci/dance`.'
 	notices "a line that no source has" "has, but no source: cannot load PATH: it is Monday" docs/messages.md '- `cannot load PATH: it is Monday`'
 	notices "a line, and a word more" "has, but no source: no random nonce today" docs/messages.md '- `no random nonce today (WHY)`'
 	notices "a command" "README.md: reuseportctl has no command repair" README.md 'Or `reuseportctl -p /sys/fs/bpf/x repair`.'
