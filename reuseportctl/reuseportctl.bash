@@ -76,7 +76,7 @@ _reuseportctl()
 
 	# shellcheck disable=SC2086 # words on purpose: all are literals of this file
 	case $command in
-	'') _reuseportctl_propose $commands --version ;;
+	'') _reuseportctl_propose $commands ;;
 	exporters) _reuseportctl_propose --json ;;
 	status) _reuseportctl_propose --listener --json --openmetrics --watch ;;
 	where) _reuseportctl_propose --listener --json --load ;;
@@ -89,5 +89,6 @@ _reuseportctl()
 	connect) _reuseportctl_propose --from --exporters --ports --tcp --udp ;;
 	esac
 	_reuseportctl_propose --pin-path --help
+	if [[ -z $command ]]; then _reuseportctl_propose --version; fi
 }
 complete -F _reuseportctl reuseportctl
