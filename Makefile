@@ -7,6 +7,7 @@ TREE    := build/pmacct-$(RELEASE)
 # Flags for pmacct's configure
 CONFIGURE ?= --enable-jansson --enable-gnutls --enable-pgsql --enable-zmq
 OVERLAY := pmacct/src/reuseport
+VERSION := $(shell sed -n 's/^\#define REUSEPORT_VERSION "\(.*\)"/\1/p' $(OVERLAY)/reuseport_version.h)
 
 CLANG      ?= clang
 PKG_CONFIG ?= pkg-config
@@ -172,7 +173,7 @@ build/ebpf-$(RELEASE)/.built: $(TREE)/.built
 
 # ---- installing ----
 
-# What is installed, as MODE:SOURCE:PATH. In a source that ends in .in, @sbindir@ and @pkglibdir@ become those directories.
+# What is installed, as MODE:SOURCE:PATH. In a source that ends in .in, @sbindir@ and @pkglibdir@ become those directories, @version@ the version.
 INSTALLED = \
 	644:bpf/reuseport.o:$(pkglibdir)/reuseport.o \
 	$(foreach script,$(wildcard bpftrace/*.bt),755:$(script):$(pkglibdir)/$(notdir $(script))) \
@@ -198,7 +199,7 @@ install: bpf
 		$(INSTALL) -d "$${path%/*}"; \
 		case $$source in \
 		*.in) rm -f "$$path"; \
-			sed 's|@sbindir@|$(sbindir)|g; s|@pkglibdir@|$(pkglibdir)|g' "$$source" >"$$path"; \
+			sed 's|@sbindir@|$(sbindir)|g; s|@pkglibdir@|$(pkglibdir)|g; s|@version@|$(VERSION)|g' "$$source" >"$$path"; \
 			chmod "$$mode" "$$path" ;; \
 		*) $(INSTALL) -m "$$mode" "$$source" "$$path" ;; \
 		esac; \

@@ -27,11 +27,15 @@
 #include <stddef.h>
 #include "reuseport_abi.h"
 #include "reuseport_hash.h"
+#include "reuseport_version.h"
 
 #define AF_INET	  2
 #define NO_BUCKET -1
 
 char _license[] SEC("license") = "GPL";
+/* For readelf -p license. Loaders read the first string alone; of a section of its own, libbpf
+ * would say that it does not know it. */
+char _version[] SEC("license") = "pmacct-reuseport " REUSEPORT_VERSION;
 
 /*
  * LIBBPF_PIN_BY_NAME is for loaders that leave pinning to libbpf, such as pmacct's own

@@ -127,6 +127,11 @@ const struct option_spec option_specs[] = {
 		.name = "help",
 		.help = "this text; after a command, that command's",
 	},
+	{
+		.id = VERSION,
+		.name = "version",
+		.help = "the version",
+	},
 	{},
 };
 

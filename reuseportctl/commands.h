@@ -16,6 +16,7 @@ enum option_id {
 	PIN_PATH = 'p',
 	LISTENER = 'l',
 	HELP = 'h',
+	VERSION = 'V',
 	JSON = 256,
 	OPENMETRICS,
 	WATCH,

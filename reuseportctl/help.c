@@ -46,7 +46,7 @@ static void print_takers(const struct option_spec *option)
 {
 	const char *before = " (";
 
-	if (option->id == PIN_PATH || option->id == HELP)
+	if (option->id == PIN_PATH || option->id == HELP || option->id == VERSION)
 		return;
 	for (const struct command *c = commands; c->name; c++) {
 		if (!takes_option(c, option->id))

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "commands.h"
+#include "reuseport_version.h"
 #include "text.h"
 
 static const struct option_spec *find_option(int id)
@@ -233,6 +234,10 @@ int main(int argc, char **argv)
 	argc -= optind;
 	if (given[find_option(HELP) - option_specs])
 		return show_help(argv);
+	if (given[find_option(VERSION) - option_specs]) {
+		printf("reuseportctl %s\n", REUSEPORT_VERSION);
+		return DONE;
+	}
 	if (!argc)
 		return report_error(NOT_UNDERSTOOD, "no command");
 	command = find_command(argv);

@@ -22,10 +22,7 @@ void write_json(json_t *value, int compact)
 /* The last fault of the bucket's instance */
 static json_t *fault_json(const struct rp_instance *r, __u64 boot_time)
 {
-	static const char *const names[] = {"", "crashed", "looped", "stuck", "stopped"};
-
-	return json_pack("{s:s, s:i, s:i, s:I}", "kind",
-			 names[r->fault <= RP_STOPPED ? r->fault : RP_NO_FAULT], "pid",
+	return json_pack("{s:s, s:i, s:i, s:I}", "kind", fault_name(r->fault), "pid",
 			 (int)r->fault_pid, "signal", (int)r->signal, "seconds_ago",
 			 (json_int_t)(boot_time - r->fault_at));
 }

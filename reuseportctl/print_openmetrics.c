@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include "openmetrics.h"
+#include "reuseport_version.h"
 #include "snapshot.h"
 #include "text.h"
 
@@ -99,6 +100,25 @@ static int value_drops(const struct listener *l, const struct bucket *b, double 
 	return b->sock != NULL;
 }
 
+/* Seconds since one of the times in the record of a live instance; milliseconds of CLOCK_MONOTONIC
+ */
+static int age(const struct listener *l, const struct bucket *b, __u64 then, double *value)
+{
+	*value = l->instances_read > then ? (l->instances_read - then) / 1e3 : 0;
+
+	return b->owner.cookie && then;
+}
+
+static int value_heartbeat(const struct listener *l, const struct bucket *b, double *value)
+{
+	return age(l, b, l->instances[b - l->bucket].alive, value);
+}
+
+static int value_read(const struct listener *l, const struct bucket *b, double *value)
+{
+	return age(l, b, l->instances[b - l->bucket].reads, value);
+}
+
 static const struct metric metrics[] = {
 	{"reuseport_bucket_live", "gauge", "Whether an instance owns the bucket.", value_live},
 	{"reuseport_bucket_ready", "gauge", "Whether that instance reads its socket.", value_ready},
@@ -123,6 +143,10 @@ static const struct metric metrics[] = {
 	 "Fill of the socket's receive buffer, or of its accept queue.", value_queue},
 	{"reuseport_socket_drops_total", "counter",
 	 "Datagrams or connections that the kernel dropped at the socket.", value_drops},
+	{"reuseport_instance_heartbeat_age_seconds", "gauge",
+	 "Since the thread that looks after the instance was last seen to run.", value_heartbeat},
+	{"reuseport_instance_read_age_seconds", "gauge",
+	 "Since the instance was last seen to come round for the next datagrams.", value_read},
 };
 
 const char *quoted(const char *text, char *to, size_t len)
@@ -161,6 +185,9 @@ static void print_state(const struct rp_state_changes *state, const char *group)
 	print_gauge("reuseport_exporter_state_ratio",
 		    "Fill of the map that keeps what exporters tell only now and then.", group,
 		    (double)state->pages / RP_STATE_PAGES);
+	print_gauge("reuseport_exporter_state_pages",
+		    "Pages of that map in use: one for most exporters, 64 at most.", group,
+		    state->pages);
 	print_of_group("reuseport_exporter_state_evicted_total", "counter",
 		       "Exporters that were forgotten because they were not seen for long.", group,
 		       state->evicted);
@@ -224,6 +251,62 @@ static void print_metric(const struct metric *metric, const struct snapshot *s, 
 	}
 }
 
+/* A sample of a listener, up to its further labels */
+static void print_sample(const char *name, const char *group, const struct listener *l)
+{
+	char text[2 * sizeof(l->name)];
+
+	printf("%s{group=\"%s\",listener=\"%s\"", name, group, quoted(l->name, text, sizeof(text)));
+}
+
+/* Which programs run: hosts that differ were not upgraded together */
+static void print_versions(const struct snapshot *s, const char *group)
+{
+	const char *build = "reuseport_build_info", *selector = "reuseport_selector_info";
+
+	print_metric_head(build, "gauge", "Version of reuseportctl.");
+	printf("%s{group=\"%s\",version=\"%s\"} 1\n", build, group, REUSEPORT_VERSION);
+	print_metric_head(selector, "gauge", "Tag that the kernel gives the selector in use.");
+	for (size_t n = 0; n < s->n_listeners; n++) {
+		if (!s->listeners[n]->tag[0])
+			continue;
+		print_sample(selector, group, s->listeners[n]);
+		printf(",tag=\"%s\"} 1\n", s->listeners[n]->tag);
+	}
+}
+
+static void print_unreadable(const struct snapshot *s, const char *group)
+{
+	const char *name = "reuseport_unreadable_total";
+
+	print_metric_head(name, "counter",
+			  "Datagrams or connections dropped, since they have no readable source.");
+	for (size_t n = 0; n < s->n_listeners; n++) {
+		if (!s->listeners[n]->has_counters)
+			continue;
+		print_sample(name, group, s->listeners[n]);
+		printf("} %llu\n", (unsigned long long)s->listeners[n]->unreadable);
+	}
+}
+
+static void print_faults(const struct snapshot *s, const char *group)
+{
+	const char *name = "reuseport_instance_fault_timestamp_seconds";
+	__u64 booted = (__u64)s->time - s->boot_time;
+
+	print_metric_head(name, "gauge", "When an instance of the bucket last had a fault.");
+	for (size_t n = 0; n < s->n_listeners; n++)
+		for (__u32 i = 0; i < RP_MAX_BUCKETS; i++) {
+			const struct rp_instance *r = &s->listeners[n]->instances[i];
+
+			if (r->fault == RP_NO_FAULT)
+				continue;
+			print_sample(name, group, s->listeners[n]);
+			printf(",bucket=\"%u\",kind=\"%s\"} %llu\n", i, fault_name(r->fault),
+			       (unsigned long long)(booted + r->fault_at));
+		}
+}
+
 void print_openmetrics(const struct snapshot *s)
 {
 	char path[4 * PATH_MAX], group[2 * sizeof(path)];
@@ -253,5 +336,8 @@ void print_openmetrics(const struct snapshot *s)
 		print_quarantine(s, group);
 	for (size_t k = 0; k < sizeof(metrics) / sizeof(metrics[0]); k++)
 		print_metric(&metrics[k], s, group);
+	print_unreadable(s, group);
+	print_faults(s, group);
+	print_versions(s, group);
 	printf("# EOF\n");
 }

@@ -95,5 +95,6 @@ _reuseportctl()
 	connect) _reuseportctl_propose --from --exporters --ports --tcp --udp ;;
 	esac
 	_reuseportctl_propose --pin-path --help
+	if [[ -z $command ]]; then _reuseportctl_propose --version; fi
 }
 complete -F _reuseportctl reuseportctl

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "overrides.h"
@@ -96,15 +97,36 @@ static void read_settings(struct snapshot *s, const struct rp_member *m)
 						 &s->n_overrides_beyond);
 }
 
+/* The tag of the selector that the instances have attached: it is the same for the same program */
+static void read_tag(const struct rp_member *m, char tag[2 * BPF_TAG_SIZE + 1])
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", m->config->pin_path, m->listener, RP_PROG);
+	fd = bpf_obj_get(path);
+	tag[0] = '\0';
+	if (fd < 0)
+		return;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &len))
+		for (int i = 0; i < BPF_TAG_SIZE; i++)
+			sprintf(&tag[2 * i], "%02x", info.tag[i]);
+	close(fd);
+}
+
 static struct listener *read_listener(const struct rp_member *m, __u32 size)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 	struct rp_counters no_bucket;
+	struct timespec now;
 
 	if (!l)
 		exit(report_error(FAILED, "no memory"));
 	printable(listener_name(m), l->name, sizeof(l->name));
 	l->protocol = m->protocol;
+	read_tag(m, l->tag);
 	l->has_counters = m->fds[RP_COUNTERS] >= 0;
 	l->counts_sessions = m->protocol == IPPROTO_TCP && m->fds[RP_INSTANCES] >= 0;
 	l->n_buckets = size;
@@ -125,6 +147,8 @@ static struct listener *read_listener(const struct rp_member *m, __u32 size)
 		if (i >= l->n_buckets)
 			l->n_buckets = i + 1;
 	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	l->instances_read = now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
 	read_counters(m->fds[RP_COUNTERS], RP_NO_BUCKET, &no_bucket);
 	l->unreadable = no_bucket.n[RP_UNREADABLE];
 	l->quarantined = no_bucket.n[RP_QUARANTINED];
@@ -292,6 +316,13 @@ double queue_fill(const struct sock *s)
 const char *unit_of(const struct listener *l)
 {
 	return l->protocol == IPPROTO_TCP ? "connections" : "datagrams";
+}
+
+const char *fault_name(__u32 fault)
+{
+	static const char *const names[] = {"", "crashed", "looped", "stuck", "stopped"};
+
+	return fault <= RP_STOPPED ? names[fault] : "";
 }
 
 int take_snapshot(struct snapshot *s, const struct options *o, const struct snapshot *before,

@@ -6,6 +6,7 @@
 #ifndef SNAPSHOT_H
 #define SNAPSHOT_H
 
+#include <linux/bpf.h>
 #include <netinet/in.h>
 #include "faults.h"
 #include "placement.h"
@@ -30,6 +31,8 @@ struct foreign_socket {
 struct listener {
 	char name[1024]; /* printable */
 	int protocol;
+	char tag[2 * BPF_TAG_SIZE +
+		 1];		     /* the kernel's hash of the selector; "": it cannot be told */
 	int has_counters;	     /* a foreign object has none */
 	int counts_sessions;	     /* the instances count those that they refuse */
 	struct rp_endpoint endpoint; /* of a live instance; port 0: unknown */
@@ -38,6 +41,7 @@ struct listener {
 	__u64 received, refused, unreadable, quarantined, disallowed, recent, recent_live;
 	struct bucket bucket[RP_MAX_BUCKETS];
 	struct rp_instance instances[RP_MAX_BUCKETS]; /* all zeroes: those of another listener */
+	__u64 instances_read;			      /* when: ms of CLOCK_MONOTONIC */
 	struct foreign_socket *foreign;
 	size_t n_foreign;
 };
@@ -103,6 +107,9 @@ double queue_fill(const struct sock *s);
 
 /* "connections" or "datagrams" */
 const char *unit_of(const struct listener *l);
+
+/* "crashed", "looped", "stuck", "stopped", or "" */
+const char *fault_name(__u32 fault);
 
 /* diagnose.c: adds a warning for each thing that is wrong */
 void diagnose(struct snapshot *s);

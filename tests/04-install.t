@@ -5,7 +5,7 @@
 # shellcheck disable=SC2086 # words: $instance, $staged, $elsewhere
 . "${0%/*}/lib/daemons.sh"
 need_daemons
-need systemd-analyze perl
+need systemd-analyze perl readelf mandoc
 sandbox
 
 prefix=$tmp/prefix
@@ -44,9 +44,11 @@ files_and_modes() {
 		755 /opt/pmacct/sbin/reuseportctl
 		644 /opt/pmacct/share/bash-completion/completions/reuseportctl
 		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/flows.sql
+		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/grafana-dashboard.json
 		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/nfacctd-postgresql.conf
 		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/nfacctd.conf
 		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/pmbmpd.conf
+		644 /opt/pmacct/share/doc/pmacct-reuseport/examples/prometheus-alerts.yml
 		644 /opt/pmacct/share/man/man8/reuseportctl.8
 	END
 }
@@ -57,7 +59,16 @@ check_files() {
 	is "bpftrace scripts" "$(cd "$tmp/stage/opt/pmacct/lib/pmacct" && find . -name '*.bt' -perm 755 | sort)" "$(cd "$root/bpftrace" && find . -name '*.bt' | sort)"
 	is "files that name the tree they were built in, where they were staged, or another prefix" \
 		"$(grep -rlF -e "$root" -e "$tmp" -e /usr/local "$tmp/stage")" ""
-	is "files in which a place for a path is left" "$(grep -rlE '@[a-z]+dir@' "$tmp/stage")" ""
+	is "files in which a place for a path, or the version, is left" "$(grep -rlE '@([a-z]+dir|version)@' "$tmp/stage")" ""
+}
+
+check_version() {
+	local version installed="$tmp/stage/opt/pmacct"
+	version=$(sed -n 's/^#define REUSEPORT_VERSION "\(.*\)"$/\1/p' "$root/pmacct/src/reuseport/reuseport_version.h")
+	like "the version" "$version" '^[0-9]+\.[0-9]+\.[0-9]+$'
+	is "the tool's version" "$("$installed/sbin/reuseportctl" --version)" "reuseportctl $version"
+	like "the object's version, beside its licence" "$(readelf -p license "$installed/lib/pmacct/reuseport.o" | tr -s ' \n' ' ')" "\] GPL .*\] pmacct-reuseport $version "
+	like "the manual page's version" "$(mandoc "$installed/share/man/man8/reuseportctl.8" | tail -n 1)" "^pmacct-reuseport $version "
 }
 
 check_examples() {
@@ -73,9 +84,11 @@ check_examples() {
 files_elsewhere() {
 	cat <<-END
 		e/doc/examples/flows.sql
+		e/doc/examples/grafana-dashboard.json
 		e/doc/examples/nfacctd-postgresql.conf
 		e/doc/examples/nfacctd.conf
 		e/doc/examples/pmbmpd.conf
+		e/doc/examples/prometheus-alerts.yml
 		e/lib64/pmacct/reuseport.o
 		e/lib64/pmacct/scripts/instances
 		e/lib64/pmacct/scripts/lib/common.sh
@@ -219,6 +232,7 @@ stop_instances() {
 }
 
 check_files
+check_version
 check_examples
 install_elsewhere
 uninstall

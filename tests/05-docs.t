@@ -12,12 +12,15 @@ ok "docs.pl, on this tree" perl tests/tools/docs.pl .
 ok "the README has at most 150 lines" [ "$(wc -l <README.md)" -le 150 ]
 is "documents of more than 400 lines" "$(wc -l docs/*.md | awk '$1 > 400 && $2 != "total" { print $2 }')" ""
 
+alerts=$(sed -n 's/^ *- alert: //p' examples/prometheus-alerts.yml)
+is "the alerts that docs/operations.md explains" "$(sed -n '/^## Alerts/,/^## [^A]/s/^| `\(Reuseport[A-Za-z]*\)` |.*/\1/p' docs/operations.md)" "$alerts"
+
 # A copy of what it reads, to spoil; what is only looked for is linked
 copy=$tmp/copy
 fresh() {
 	rm -rf "$copy"
 	mkdir "$copy"
-	cp -R README.md CHANGELOG.md docs configure.ac.patch patches reuseportctl pmacct "$copy"
+	cp -R README.md CHANGELOG.md CONTRIBUTING.md docs configure.ac.patch patches reuseportctl pmacct "$copy"
 	for there in COPYING Makefile bench bpf bpftrace examples scripts systemd tests; do ln -s "$root/$there" "$copy"; done
 }
 
@@ -47,6 +50,7 @@ notices "a mark of status" "$lacks""%u buckets are blue" reuseportctl/diagnose.c
 
 # shellcheck disable=SC2016 # Markdown's code spans
 {
+	notices "a file, in CONTRIBUTING.md" "CONTRIBUTING.md: no such file: scripts/ci/dance" CONTRIBUTING.md 'Or `scripts/ci/dance`.'
 	notices "a line that no source has" "has, but no source: cannot load PATH: it is Monday" docs/messages.md '- `cannot load PATH: it is Monday`'
 	notices "a line, and a word more" "has, but no source: no random nonce today" docs/messages.md '- `no random nonce today (WHY)`'
 	notices "a command" "README.md: reuseportctl has no command repair" README.md 'Or `reuseportctl -p /sys/fs/bpf/x repair`.'

@@ -324,7 +324,7 @@ compare_options() {
 	done <"$tmp/commands"
 	is "the manual page explains each option" \
 		"$(sed -n '/^\.Ss Options/,/^\.Sh/s/^\.It //p' "$manual" | grep -oE 'Fl -[a-z-]+' | sed 's/Fl /-/' | sort)" \
-		"$(sed -nE '/^Options:/,$s/^(  -[a-z], |      )(--[a-z-]+).*/\2/p' "$tmp/help" | sort)"
+		"$(sed -nE '/^Options:/,$s/^(  -[a-zA-Z], |      )(--[a-z-]+).*/\2/p' "$tmp/help" | sort)"
 }
 
 compare_arguments() {

@@ -186,7 +186,7 @@ sub check_path {
 }
 
 my ($calls_seen, $keys_seen, $links_seen, $paths_seen) = (0, 0, 0, 0);
-for my $file ('README.md', 'CHANGELOG.md', files('docs/*.md')) {
+for my $file ('README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', files('docs/*.md')) {
 	my $all = text_of($file);
 	my $prose = $all =~ s/^```.*?^```//msgr;
 	for my $link ($prose =~ /\]\(([^)\s]+)\)/g) {
