@@ -5,6 +5,7 @@
 #include <fnmatch.h>
 #include "reuseport/config.h"
 #include "reuseport/fd_store.h"
+#include "reuseport/room.h"
 
 struct rp_config reuseport_config = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET};
 
@@ -319,4 +320,5 @@ void reuseport_check_config(char *filename)
     listening[id] = listens(core, id);
     if (listening[id]) rehearse(filename, id);
   }
+  reuseport_check_max_peers(filename, core);
 }

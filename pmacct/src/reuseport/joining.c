@@ -3,6 +3,7 @@
 #include "pmacct.h"
 #include <fcntl.h>
 #include <pthread.h>
+#include "reuseport/accept.h"
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/faults.h"
@@ -44,6 +45,9 @@ static void set_socket_options(enum reuseport_listener id, int sock)
     setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     if (!(id == REUSEPORT_TELEMETRY_UDP ? config.telemetry_pipe_size : config.nfacctd_pipe_size)) reuseport_enlarge_buffer(sock);
   }
+  else
+    /* accept() holds a lock */
+    fcntl(sock, F_SETFL, fcntl(sock, F_GETFL) | O_NONBLOCK);
   fcntl(sock, F_SETFD, FD_CLOEXEC);
 }
 
@@ -90,6 +94,7 @@ void reuseport_join(enum reuseport_listener id)
   if (rp_join(member, listeners[id].sock, reuseport_is_reading() ? RP_READY : RP_STARTING)) refuse(member);
   listeners[id].phase = LISTENER_JOINED;
   listeners[id].joined_ms = reuseport_now_ms();
+  reuseport_forget_refused(id);
   reuseport_store_socket(id);
 
   for (number = 0; number < RP_MAX_BUCKETS; number++)

@@ -11,6 +11,7 @@
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
 #include "reuseport/receive.h"
+#include "reuseport/room.h"
 #include "reuseport/sessions.h"
 
 #define HOUSEKEEPING_MS 100   /* how often the main thread does its housekeeping */
@@ -126,7 +127,10 @@ static void housekeeping()
   pthread_mutex_unlock(&listeners_mutex);
 
   reuseport_tidy_exporter_state();
-  if (starts_reading) reuseport_notify_ready();
+  if (starts_reading) {
+    reuseport_check_room();
+    reuseport_notify_ready();
+  }
 }
 
 void reuseport_prepare_to_read()
@@ -168,6 +172,8 @@ static int close_sockets(enum reuseport_listener id, fd_set *fds)
   phase = listeners[id].phase;
   closed = close_left_listener(id, phase, fds);
   pthread_mutex_unlock(&listeners_mutex);
+
+  if (closed) reuseport_end_sessions(id, fds);
 
   return closed || (phase == LISTENER_JOINED && reuseport_return_sessions(id, fds));
 }

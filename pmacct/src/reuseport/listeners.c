@@ -2,6 +2,7 @@
 /* The table of this process's listeners: see listeners.h. */
 #include "pmacct.h"
 #include <poll.h>
+#include "reuseport/accept.h"
 #include "reuseport/fd_store.h"
 #include "reuseport/health.h"
 #include "reuseport/lifecycle.h"
@@ -114,6 +115,7 @@ static void after_fork()
 
 static void after_fork_in_child()
 {
+  reuseport_drop_sessions_in_child();
   close_listeners();
   reuseport_outlive_core();
   reuseport_release_signals();

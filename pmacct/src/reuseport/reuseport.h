@@ -61,6 +61,17 @@ extern ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, st
    any. If the socket is no UDP listener, this is recvfrom(). */
 extern ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
 
+/*
+ * In place of accept() for a session. One that would leave the process without descriptors, or have one that select() does not know, is closed,
+ * and counted as refused. Returns: as accept(); -1 if there is none, or it was refused.
+ */
+extern int reuseport_accept(enum reuseport_listener, int sock, struct sockaddr *, socklen_t *);
+
+/* In place of close(): for a session that is refused because the daemon has as many as it may; and for any session, so that it ends although a
+   child may have a copy. */
+extern void reuseport_refuse_session(enum reuseport_listener, int session);
+extern void reuseport_close_session(int session);
+
 /* In place of recv() on a session: if what it returns brings the daemon down, it is known whose it was. */
 extern ssize_t reuseport_recv(int sock, void *buf, size_t len, int flags);
 

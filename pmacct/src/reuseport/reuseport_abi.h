@@ -141,7 +141,7 @@ struct rp_instance {
   __u32 fault;    /* enum rp_fault, of the last one that had any */
   __u32 signal;   /* RP_CRASHED: which */
   __u32 reported; /* another instance has logged it */
-  __u32 reserved;
+  __u32 refused;  /* of each listener with sessions, not the main thread's alone: sessions that did not fit, since it joined */
 };
 
 /* Key of RP_MAP_STATE */

@@ -8,11 +8,14 @@
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/listeners.h"
+#include "reuseport/room.h"
 #include "reuseport/sessions.h"
 
-#define RETURN_INTERVAL 1  /* seconds between two looks at the sessions */
-#define RETURN_DELAY    5  /* seconds that a session stays after its owner is live again */
-#define RETURN_SPREAD   10 /* seconds over which sessions are closed, each router's at a moment of its own */
+#define RETURN_INTERVAL  1   /* seconds between two looks at the sessions */
+#define RETURN_DELAY     5   /* seconds that a session stays after its owner is live again */
+#define RETURN_DELAY_MAX 600 /* the same, if the owner has ended again and again: doubled each time */
+#define RETURN_RATE      20  /* sessions that return to an owner in a second, from all other instances together */
+#define FIRST_MINUTES    120 /* seconds: an owner that ends within them, after the delay, did not last */
 
 /* What is known of the session that a peer has */
 struct session {
@@ -20,10 +23,20 @@ struct session {
   u_int16_t port;     /* the session's source port: another one means another session */
 };
 
+/* What is known of the instance in a bucket */
+struct owner {
+  __u64 cookie; /* of its socket; 0: there is none that reads */
+  time_t since; /* seconds; since when it reads */
+  int failures; /* how many in a row, before it, did not last */
+  int away;     /* how many of its sessions this instance had at most, since then */
+};
+
 /* Each listener's, of its own thread: no lock */
-static struct {
+static struct returning {
   struct session *sessions; /* by the index of the peer; NULL: none yet, or no memory */
-  time_t next;              /* seconds; when to look again */
+  struct owner owners[RP_MAX_BUCKETS];
+  int live;    /* instances that read, this one included */
+  time_t next; /* seconds; when to look again */
 } returning[REUSEPORT_LISTENERS];
 
 /*
@@ -32,25 +45,16 @@ static struct {
  */
 static struct bgp_peer *peer_at(enum reuseport_listener id, int idx)
 {
+  if (idx >= reuseport_max_peers(id)) return NULL;
+
   switch (id) {
   case REUSEPORT_BGP:
-    return idx < config.bgp_daemon_max_peers ? &peers[idx] : NULL;
+    return &peers[idx];
   case REUSEPORT_BMP:
-    return idx < config.bmp_daemon_max_peers ? &bmp_peers[idx].self : NULL;
-  case REUSEPORT_TELEMETRY_TCP:
-    return idx < config.telemetry_max_peers ? &telemetry_peers[idx] : NULL;
+    return &bmp_peers[idx].self;
   default:
-    return NULL;
+    return &telemetry_peers[idx];
   }
-}
-
-static struct session *allocate_sessions(enum reuseport_listener id)
-{
-  int n = 0;
-
-  while (peer_at(id, n)) n++;
-
-  return calloc(n + 1, sizeof(struct session));
 }
 
 /* Reads the address that the selector sees: that of the packets, not the one that a proxy reports. Returns: whether there is one. */
@@ -62,30 +66,70 @@ static int read_exporter(int sock, union rp_addr *exporter)
   return !getpeername(sock, (struct sockaddr *) &peer, &len) && !rp_addr_from_sockaddr(exporter, (struct sockaddr *) &peer);
 }
 
-/* Returns: whether the exporter belongs to the bucket of another instance that is live and reads. */
-static int has_other_owner(const struct rp_member *member, const union rp_addr *exporter, __u32 *bucket)
+/* ---- owners ---- */
+
+/* Returns: for how many seconds the sessions of an owner stay after it is live again. One that has not lasted once may have been restarted by
+   hand. */
+static time_t delay_of(const struct owner *owner)
 {
-  struct rp_bucket owner;
+  int doublings = owner->failures > 1 ? MIN(owner->failures - 1, 10) : 0;
 
-  *bucket = rp_find_bucket(member, exporter);
-
-  return *bucket != reuseport_config.index && !rp_read_bucket(member, *bucket, &owner) && owner.cookie && owner.state == RP_READY;
+  return MIN(RETURN_DELAY << doublings, RETURN_DELAY_MAX);
 }
 
-/*
- * Returns: whether the session is to be closed now. The delay differs from router to router, so that an instance which comes
- * back does not get all its sessions at once.
- */
-static int is_due(struct session *session, const struct bgp_peer *peer, const union rp_addr *exporter, time_t now)
+/* An instance that was there before this one counts as new: at worst it counts as one that has not lasted, once. */
+static void begin_owner(struct owner *owner, __u64 cookie, time_t now)
 {
-  time_t delay = RETURN_DELAY + (time_t) (rp_hash(exporter, 0) % RETURN_SPREAD);
+  owner->cookie = cookie;
+  owner->since = now;
+  owner->away = 0;
+}
+
+static void end_owner(struct owner *owner, time_t now)
+{
+  int lasted = now - owner->since >= delay_of(owner) + FIRST_MINUTES;
+
+  owner->failures = lasted ? 0 : owner->failures + 1;
+  owner->cookie = 0;
+}
+
+static void look_at_owners(enum reuseport_listener id, time_t now)
+{
+  const struct rp_member *member = &listeners[id].member;
+  struct rp_bucket bucket;
+  __u32 number, size = rp_get_size(member);
+
+  returning[id].live = 0;
+  for (number = 0; number < RP_MAX_BUCKETS; number++) {
+    struct owner *owner = &returning[id].owners[number];
+
+    memset(&bucket, 0, sizeof(bucket));
+    if (number < size) rp_read_bucket(member, number, &bucket);
+    if (owner->cookie && bucket.cookie != owner->cookie) end_owner(owner, now);
+    if (bucket.cookie && bucket.state == RP_READY) {
+      if (!owner->cookie) begin_owner(owner, bucket.cookie, now);
+      returning[id].live++;
+    }
+  }
+}
+
+/* ---- sessions ---- */
+
+/*
+ * Returns: whether the session is to be closed now. Each router's has a moment of its own, and the more there are, the longer all of them
+ * take: an owner that comes back has to read the whole table of each.
+ */
+static int is_due(const struct returning *r, struct session *session, const struct owner *owner, const struct bgp_peer *peer,
+                  const union rp_addr *exporter, time_t now)
+{
+  __u32 spread = (__u32) owner->away * (r->live > 2 ? r->live - 1 : 1) / RETURN_RATE + 1;
 
   if (!session->owner_since || session->port != peer->tcp_port) {
     session->owner_since = now;
     session->port = peer->tcp_port;
   }
 
-  return now - session->owner_since >= delay;
+  return now - MAX(session->owner_since, owner->since) >= delay_of(owner) + (time_t) (rp_hash(exporter, 0) % spread);
 }
 
 static void close_session(enum reuseport_listener id, int idx, fd_set *fds)
@@ -119,32 +163,75 @@ static void log_return(enum reuseport_listener id, struct bgp_peer *peer, __u32 
 int reuseport_return_sessions(enum reuseport_listener id, fd_set *fds)
 {
   const struct rp_member *member = &listeners[id].member;
+  struct returning *r = &returning[id];
   time_t now = reuseport_now_ms() / 1000;
+  int away[RP_MAX_BUCKETS] = {0}, idx, n = 0, closed = FALSE;
   union rp_addr exporter;
   struct bgp_peer *peer;
-  int idx, closed = FALSE;
   __u32 bucket;
 
-  if (now < returning[id].next) return FALSE;
-  returning[id].next = now + RETURN_INTERVAL;
-  if (!returning[id].sessions) returning[id].sessions = allocate_sessions(id);
-  if (!returning[id].sessions || !rp_fails_over(member)) return FALSE;
+  if (now < r->next) return FALSE;
+  r->next = now + RETURN_INTERVAL;
+  if (!r->sessions) r->sessions = calloc(reuseport_max_peers(id), sizeof(struct session));
+  if (!r->sessions || !rp_fails_over(member)) return FALSE;
 
+  look_at_owners(id, now);
   for (idx = 0; (peer = peer_at(id, idx)); idx++) {
-    struct session *session = &returning[id].sessions[idx];
+    struct session *session = &r->sessions[idx];
+    struct owner *owner;
 
     if (peer->fd <= 0 || !read_exporter(peer->fd, &exporter)) continue;
-    if (!has_other_owner(member, &exporter, &bucket)) {
+    n++;
+    bucket = rp_find_bucket(member, &exporter);
+    if (bucket == reuseport_config.index || bucket >= RP_MAX_BUCKETS || !r->owners[bucket].cookie) {
       session->owner_since = 0;
       continue;
     }
-    if (!is_due(session, peer, &exporter, now)) continue;
+    owner = &r->owners[bucket];
+    away[bucket]++;
+    owner->away = MAX(owner->away, away[bucket]);
+    if (!is_due(r, session, owner, peer, &exporter, now)) continue;
 
     log_return(id, peer, bucket);
     close_session(id, idx, fds);
     session->owner_since = 0;
     closed = TRUE;
   }
+  reuseport_check_share(id, n, r->live);
 
   return closed;
+}
+
+/* ---- the end ---- */
+
+/* As PM_sigint_handler() does (signals.c), which comes to it when all is drained. */
+static void say_goodbye(const struct bgp_peer *peer)
+{
+  char message[BGP_MIN_NOTIFICATION_MSG_SIZE + BGP_NOTIFY_CEASE_SM_LEN + 1], why[] = "this collector stops, another one serves this router";
+  int len = bgp_write_notification_msg(message, sizeof(message), BGP_NOTIFY_CEASE, BGP_NOTIFY_CEASE_ADMIN_SHUTDOWN, why);
+
+  if (len > 0) send(peer->fd, message, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Returns: whether there was a session. fd: read once, because the main thread may be about to close it (PM_sigint_handler() in signals.c). */
+static int end_session(int fd, fd_set *fds)
+{
+  if (fd <= 0) return FALSE;
+  shutdown(fd, SHUT_RDWR);
+  FD_CLR(fd, fds);
+
+  return TRUE;
+}
+
+void reuseport_end_sessions(enum reuseport_listener id, fd_set *fds)
+{
+  struct bgp_peer *peer;
+  int idx, n = 0;
+
+  for (idx = 0; (peer = peer_at(id, idx)); idx++) {
+    if (id == REUSEPORT_BGP && !config.bgp_xconnect_map && peer->fd > 0) say_goodbye(peer);
+    n += end_session(peer->fd, fds);
+    if (id == REUSEPORT_BGP) end_session(peer->xconnect_fd, fds);
+  }
+  Log(LOG_INFO, "INFO ( %s/core ): reuseport: listener %s has left, and ends its %d sessions.\n", config.name, reuseport_listener_names[id].name, n);
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * BGP, BMP and telemetry sessions that failed over to this instance, and go back when their owner is live again.
+ * BGP, BMP and telemetry sessions that go to another instance: those that failed over to this one, when their owner is live again, and all of
+ * them when this instance leaves. Each thread with sessions calls this for its own listener.
  *
- * When an instance joins, its flows come to it at once, but sessions stay where they failed over to. Each thread with sessions
- * calls this for its own listener.
+ * 1. When an instance joins, its flows come to it at once, but sessions stay where they failed over to, until they are closed there.
+ * 2. That is 5 seconds later. If instances in that bucket have ended within two minutes twice in a row, it is 10 seconds, and twice as long each
+ *    further time, up to 10 minutes: one that crashes again and again does not have its routers send their tables each time.
+ * 3. They return at 20 a second, to one owner, so that the more there are, the longer it takes.
  */
 #ifndef REUSEPORT_SESSIONS_H
 #define REUSEPORT_SESSIONS_H
@@ -17,5 +20,11 @@
  * Returns: whether it has closed any.
  */
 extern int reuseport_return_sessions(enum reuseport_listener id, fd_set *fds);
+
+/*
+ * Shuts all sessions down, so that their routers connect again, to another instance, however long the plugins of this one write; removes them
+ * from fds. What routers have told stays, for the flows that are queued. The listener has left, and is closed.
+ */
+extern void reuseport_end_sessions(enum reuseport_listener id, fd_set *fds);
 
 #endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How sessions of BGP, BMP and telemetry come and go, beside what upstream does with them.
+ *
+ * 1. A session is its process's alone: no child has a copy, neither one that is forked nor one that is executed, and who closes it shuts it
+ *    down. A copy would keep it up, and the router would send into a socket that nobody reads.
+ * 2. Upstream waits by select(2), which knows descriptors below FD_SETSIZE, 1024. A session whose descriptor would be above, or leave none for
+ *    logs and brokers, is closed at once, and so is one for which accept(2) finds no descriptor: the router may try another time.
+ * 3. Sessions that are refused so, or by *_max_peers, are counted in the record of the instance (reuseport_abi.h), and logged once a minute.
+ */
+#ifndef REUSEPORT_ACCEPT_H
+#define REUSEPORT_ACCEPT_H
+
+#include "reuseport/listener_names.h"
+
+/* Returns: the first descriptor that no session may have. */
+extern int reuseport_first_unusable();
+
+/* Returns: what to do to have more of them, in words. */
+extern const char *reuseport_more_room();
+
+/* When a listener joins: none is refused yet. */
+extern void reuseport_forget_refused(enum reuseport_listener);
+
+/*
+ * In a forked child: puts /dev/null in the place of all sessions. Their numbers stay in use, because upstream goes by them in a process
+ * that writes a dump.
+ */
+extern void reuseport_drop_sessions_in_child();
+
+#endif
