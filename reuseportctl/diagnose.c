@@ -73,6 +73,11 @@ static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 
 		     l->protocol == IPPROTO_TCP ? "it accepts too slowly"
 						: "raise nfacctd_pipe_size and net.core.rmem_max, "
 						  "or the number of instances");
+	if (l->instances[i].refused)
+		warn(s,
+		     "%s has refused %u sessions for want of room: raise its *_max_peers, or the "
+		     "number of instances; its log has more",
+		     whose, l->instances[i].refused);
 }
 
 int refuses_now(const struct snapshot *s, const struct listener *l)

@@ -52,6 +52,9 @@ static json_t *bucket_json(const struct snapshot *s, const struct listener *l, _
 							 (json_int_t)b->sock->queue_max, "drops",
 							 (json_int_t)b->sock->drops));
 
+	if (l->counts_sessions)
+		json_object_set_new(object, "sessions_refused",
+				    json_integer(l->instances[i].refused));
 	if (l->instances[i].fault != RP_NO_FAULT)
 		json_object_set_new(object, "fault", fault_json(&l->instances[i], s->boot_time));
 

@@ -57,6 +57,13 @@ static int value_refused(const struct listener *l, const struct bucket *b, doubl
 	return l->has_counters;
 }
 
+static int value_sessions_refused(const struct listener *l, const struct bucket *b, double *value)
+{
+	*value = l->instances[b - l->bucket].refused;
+
+	return l->counts_sessions;
+}
+
 static int value_queue(const struct listener *l, const struct bucket *b, double *value)
 {
 	(void)l;
@@ -83,6 +90,9 @@ static const struct metric metrics[] = {
 	 "Datagrams or connections of exporters whose own bucket was empty.", value_failover},
 	{"reuseport_refused_total", "counter",
 	 "Datagrams or connections refused because the bucket was empty.", value_refused},
+	{"reuseport_sessions_refused_total", "counter",
+	 "Sessions that the bucket's instance closed at once, for want of room.",
+	 value_sessions_refused},
 	{"reuseport_queue_ratio", "gauge",
 	 "Fill of the socket's receive buffer, or of its accept queue.", value_queue},
 	{"reuseport_socket_drops_total", "counter",

@@ -101,6 +101,7 @@ static struct listener *read_listener(const struct rp_member *m, __u32 size)
 	snprintf(l->name, sizeof(l->name), "%s", listener_name(m));
 	l->protocol = m->protocol;
 	l->has_counters = m->fds[RP_COUNTERS] >= 0;
+	l->counts_sessions = m->protocol == IPPROTO_TCP && m->fds[RP_INSTANCES] >= 0;
 	l->n_buckets = size;
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++) {
 		struct bucket *b = &l->bucket[i];

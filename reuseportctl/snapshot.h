@@ -30,6 +30,7 @@ struct listener {
 	char name[64];
 	int protocol;
 	int has_counters;	     /* a foreign object has none */
+	int counts_sessions;	     /* the instances count those that they refuse */
 	struct rp_endpoint endpoint; /* of a live instance; port 0: unknown */
 	__u32 n_buckets;	     /* those to show: the group's, and live ones beyond */
 	__u32 n_live;
