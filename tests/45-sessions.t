@@ -1,7 +1,7 @@
 #!/bin/sh
 # 600 BMP sessions over 3 instances, of pmbmpd and of nfacctd: when an instance stops, its sessions go to the others; when it is
 # back, they return, after some seconds and not all at once; no other session is touched. Without failover no session is ever
-# closed.
+# closed. An instance that dies again and again gets its sessions back later.
 . "${0%/*}/lib/traffic.sh"
 need_traffic
 need jq
@@ -9,10 +9,10 @@ sandbox
 
 groups='pmbmpd nfacctd'
 
-# ---- three groups: NAME is that of its daemon; "off" is one of pmbmpd without failover ----
+# ---- four groups: NAME is that of its daemon; "off" is one of pmbmpd without failover, "loop" one with an instance that dies twice ----
 
 port_of() {
-	case $1 in pmbmpd) echo 1790 ;; nfacctd) echo 1791 ;; off) echo 1792 ;; esac
+	case $1 in pmbmpd) echo 1790 ;; nfacctd) echo 1791 ;; off) echo 1792 ;; loop) echo 1793 ;; esac
 }
 
 # configure NAME COUNT [LINE...]: a config for each index: $tmp/NAME-INDEX.conf
@@ -77,14 +77,18 @@ set_up() {
 	done
 	configure off 2 "reuseport_failover: false"
 	begin off 0 1
+	configure loop 2
+	begin loop 0 1
 	for group in $groups; do until_ready "$group" 0 1 2; done
 	until_ready off 0 1
+	until_ready loop 0 1
 }
 
 connect() {
 	local group
 	for group in $groups; do start_routers "$group" bmp "$(port_of "$group")" 300; done
 	start_routers off bmp "$(port_of off)" 30
+	start_routers loop bmp "$(port_of loop)" 30
 	for group in $groups; do
 		ok "$group: 600 sessions come up" await 60 routers_are_up "$group"
 		ok "$group: all have been read" await 10 have_begun "$group" 600
@@ -94,6 +98,56 @@ connect() {
 	done
 	ok "off: 60 sessions come up" await 60 routers_are_up off
 	ok "off: all have been read" await 10 have_begun off 60
+	ok "loop: 60 sessions come up" await 60 routers_are_up loop
+	ok "loop: all have been read" await 10 have_begun loop 60
+	peers "$(port_of loop)" "$(pid_of loop 1)" | sort >"$tmp/loop.owned"
+	at_least "loop: sessions of index 1" "$(wc -l <"$tmp/loop.owned")" 10
+	die_early
+}
+
+# die_early: index 1 of "loop" is killed, within two minutes
+die_early() {
+	kill -KILL "$(pid_of loop 1)"
+	wait "$(pid_of loop 1)" 2>/dev/null || true
+}
+
+start_again() {
+	begin loop 1
+	until_ready loop 1
+	started=$(date +%s%N)
+}
+
+# returns: how many sessions index 0 of "loop" has closed so that they return
+returns() {
+	grep -c 'closing its session with listener bmp' "$tmp/loop-0.log" || true
+}
+
+# die_again: when sessions begin to return to it after its third start, in milliseconds since then, will be in $tmp/returned
+die_again() {
+	local since before
+	# the other one looks once a second
+	await 60 eval "[ \$(ms_since $started) -ge 2500 ]"
+	die_early
+	before=$(returns)
+	since=$(date +%s%N)
+	begin loop 1
+	{
+		await 60 eval "[ \$(returns) -gt $before ]" && ms_since "$since" >"$tmp/returned"
+	} &
+	watcher=$!
+}
+
+check_late_return() {
+	wait "$watcher" || true
+	at_least "loop: milliseconds from the third start of index 1, which died twice within seconds, to the first session that returns" \
+		"$(cat "$tmp/returned")" 9000
+	ok "loop: its sessions return nevertheless" await 60 loop_returned
+	stop_routers loop
+}
+
+# loop_returned: whether index 1 of "loop" has the sessions that it had at first
+loop_returned() {
+	peers "$(port_of loop)" "$(pid_of loop 1)" | sort | cmp -s - "$tmp/loop.owned"
 }
 
 # resize_without_failover: a third of the sessions of "off" get another owner, which reads
@@ -122,8 +176,8 @@ stop_index_1() {
 	done
 }
 
-# return_to_index_1: each session is closed at a moment of its own, 5 to 15 seconds after index 1 reads; a slower machine only takes
-# longer
+# return_to_index_1: each session is closed at a moment of its own, 20 a second, 5 seconds after index 1 reads; a slower machine only
+# takes longer
 return_to_index_1() {
 	local group away since
 	since=$(date +%s%N)
@@ -189,6 +243,8 @@ check_without_failover() {
 
 stop_instances() {
 	local group i
+	for i in 0 1; do kill -INT "$(pid_of loop $i)"; done
+	for i in 0 1; do ok "loop: index $i exits with 0" exits_with_0 "$(pid_of loop $i)"; done
 	for group in $groups off; do
 		for i in 0 1 2; do kill -INT "$(pid_of "$group" $i)"; done
 	done
@@ -200,9 +256,12 @@ stop_instances() {
 set_up
 connect
 resize_without_failover
+start_again
 stop_index_1
+die_again
 return_to_index_1
 disconnect
 check_without_failover
+check_late_return
 stop_instances
 done_testing
