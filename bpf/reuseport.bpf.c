@@ -240,9 +240,9 @@ static __always_inline bool overridden(const union rp_addr *a, __u32 *bucket)
 	key.q[1] = rp_pair(a->w[1], a->w[2]);
 	key.q[2] = rp_pair(a->w[3], 0);
 	b = bpf_map_lookup_elem(&overrides, &key.prefix);
-	if (!b || (*b & RP_OVERRIDE_BUCKET) >= group_size(bucket))
+	if (!b || (*b & ~RP_REBALANCED) >= group_size(bucket))
 		return false;
-	*bucket = *b & RP_OVERRIDE_BUCKET;
+	*bucket = *b & ~RP_REBALANCED;
 
 	return true;
 }

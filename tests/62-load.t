@@ -83,7 +83,7 @@ check_that_it_is_alone() {
 }
 
 # compare_with_what_was_sent: of those that have sent more than a hundredth, since the start: chance leaves open 5 standard deviations of one
-# sample in 256 datagrams, although there were more while rebalance looked. tests/19-samples.t finds 5 % with more datagrams.
+# sample in 512 datagrams, although there were more while rebalance looked. tests/19-samples.t finds 5 % with more datagrams.
 compare_with_what_was_sent() {
 	ctl --json exporters | jq -r '.exporters[] | "\(.exporter) \(.datagrams)"' >"$tmp/estimates"
 	awk 'FILENAME ~ /estimates/ {found[$1] = $2; next} {sent[$1] += $3 / 1000; total += $3 / 1000}
@@ -93,7 +93,7 @@ compare_with_what_was_sent() {
 				n++
 				error = (found[e] - sent[e]) / sent[e]
 				if (error < 0) error = -error
-				if (error > 5 * sqrt(255 / sent[e])) wrong++
+				if (error > 5 * sqrt(511 / sent[e])) wrong++
 				if (e == "10.0.0.1") heaviest = error
 			}
 			printf "%d %d %d %.2f\n", total, n, wrong, 100 * heaviest
