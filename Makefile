@@ -253,7 +253,7 @@ check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 # Those that need a quiet machine, as they are about traffic at full rate or about what happens within a second, or make it busy, one after the
 # other; the others two at a time. Each has namespaces of its own.
 T :=
-QUICK   := 00 10 11 12 13 14 16 17 19 27
+QUICK   := 00 10 11 12 13 14 16 17 18 19 27
 ALONE   := 24 28 33 35 40 41 42 43 44 48 49 50 55 57 59 62
 # Minutes with a systemd of its own: 'make check-systemd' runs it, and 'make check T=58'
 UNITS   := 58
