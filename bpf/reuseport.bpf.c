@@ -153,14 +153,6 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } counters SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, union rp_addr);
-	__type(value, struct rp_talker);
-	__uint(max_entries, RP_MAX_TALKERS);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} talkers SEC(".maps");
-
 /*
  * One variable is the key of all look-ups, in 8 bytes of stack of its own. If the loader has no
  * CAP_PERFMON, the kernel makes the CPU wait after the first write to each part of the stack, which
@@ -254,9 +246,9 @@ static __always_inline bool overridden(const union rp_addr *a, __u32 *bucket)
 	key.q[1] = rp_pair(a->w[1], a->w[2]);
 	key.q[2] = rp_pair(a->w[3], 0);
 	b = bpf_map_lookup_elem(&overrides, &key.prefix);
-	if (!b || (*b & RP_OVERRIDE_BUCKET) >= group_size(bucket))
+	if (!b || (*b & ~RP_REBALANCED) >= group_size(bucket))
 		return false;
-	*bucket = *b & RP_OVERRIDE_BUCKET;
+	*bucket = *b & ~RP_REBALANCED;
 
 	return true;
 }
@@ -355,36 +347,7 @@ static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u6
 	return NO_BUCKET;
 }
 
-/* Whether this datagram is a sample: one in `every`, by a generator for each CPU and bucket, so
- * that no period of a sender can be in step with it. Source: Knuth's MMIX. */
-static __always_inline bool draws_sample(struct rp_counters *c, __u32 every)
-{
-	c->random = c->random * 6364136223846793005ULL + 1442695040888963407ULL;
-
-	return c->random >> 32 < (1ULL << 32) / every;
-}
-
-/* Notes a sample that stands for so many datagrams. Out of line, and it reads the address again, so
- * that the common path keeps no registers for it. */
-static __attribute__((noinline)) void note_talker(struct sk_reuseport_md *ctx, __u32 datagrams)
-{
-	struct rp_talker *known, new = {.datagrams = datagrams, .samples = 1};
-	union rp_addr source;
-
-	if (!read_source(ctx, &source))
-		return;
-	new.bytes = (__u64)ctx->len *datagrams;
-	new.first = new.last = bpf_ktime_get_ns();
-	known = bpf_map_lookup_elem(&talkers, &source);
-	if (!known) {
-		bpf_map_update_elem(&talkers, &source, &new, BPF_NOEXIST);
-		return;
-	}
-	__sync_fetch_and_add(&known->datagrams, datagrams);
-	__sync_fetch_and_add(&known->bytes, new.bytes);
-	__sync_fetch_and_add(&known->samples, 1);
-	known->last = new.last;
-}
+#include "reuseport_talkers.h"
 
 /* Counts an outcome, and takes samples of datagrams that were delivered; flags: of enum rp_policy.
  * If the loader has no CAP_PERFMON, a second look at whether c is NULL would make the CPU wait. */

@@ -65,7 +65,7 @@ void read_overrides(int map, struct overrides *all)
 	memset(all, 0, sizeof(*all));
 	while (!bpf_map_get_next_key(map, key, &one.prefix)) {
 		if (!bpf_map_lookup_elem(map, &one.prefix, &value)) {
-			one.bucket = value & RP_OVERRIDE_BUCKET;
+			one.bucket = value & ~RP_REBALANCED;
 			one.rebalanced = !!(value & RP_REBALANCED);
 			append_override(all, &one);
 		}

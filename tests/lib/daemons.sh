@@ -28,7 +28,7 @@ foreign_object() {
 		s/&quarantine,/\&quarantine2,/; s/^} quarantine/} quarantine2/; s/^} instances/} instances2/
 		s/^} group SEC/} group2 SEC/; s/^} exporter_state/} told/; s/^} state_changes/} told_changes/
 		s/^} owners/} owners2/; s/&counters/\&counters2/; s/^} counters/} counters2/
-		s/&talkers/\&talkers2/; s/^} talkers/} talkers2/'
+		s/^#include "reuseport_talkers.h"/#define talkers talkers2\n&/'
 }
 
 # ---- starting ----

@@ -37,7 +37,7 @@
 #define RP_MAP_POLICY    "policy"    /* ARRAY [0] -> u32: bits of enum rp_policy */
 #define RP_MAP_SLOTS     "slots"     /* ARRAY u32 slot -> u32: the bucket that has it, plus 1; 0: not set, then it is hash % size */
 #define RP_MAP_WEIGHTS   "weights"   /* ARRAY [0] -> struct rp_weights */
-#define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters, and flags above RP_OVERRIDE_BUCKET */
+#define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters, and perhaps RP_REBALANCED */
 
 #define RP_MAP_QUARANTINE "quarantine" /* HASH 16 bytes of an address -> struct rp_conviction: exporters that have brought instances down */
 
@@ -67,7 +67,7 @@
 #define RP_MAX_OVERRIDES   65536
 #define RP_MAX_CONVICTED   1024
 #define RP_MAX_TALKERS     32768
-#define RP_SAMPLED         256 /* one datagram in so many is a sample: a sample costs as much as several decisions */
+#define RP_SAMPLED         512 /* one datagram in so many is a sample: a sample costs as much as several decisions */
 #define RP_SAMPLED_WATCHED 16  /* the same with RP_WATCHED */
 #define RP_COMM_LEN        16
 
@@ -117,8 +117,7 @@ struct rp_talker {
   __u64 last;
 };
 
-#define RP_OVERRIDE_BUCKET 0xffffU    /* the bits of a value of RP_MAP_OVERRIDES that are the bucket */
-#define RP_REBALANCED      (1U << 16) /* the override is one of 'reuseportctl rebalance', not an operator's */
+#define RP_REBALANCED (1U << 16) /* in a value of RP_MAP_OVERRIDES: it is one of 'reuseportctl rebalance', not an operator's */
 
 #define RP_DEFAULT_WEIGHT 100
 #define RP_MAX_WEIGHT     1000

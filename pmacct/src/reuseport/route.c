@@ -40,7 +40,7 @@ static int find_override(const struct rp_member *m, const union rp_addr *exporte
   memcpy(key.addr, exporter->b, sizeof(key.addr));
 
   return rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 && !bpf_map_lookup_elem(m->fds[RP_OVERRIDES], &key, value) &&
-         (*value & RP_OVERRIDE_BUCKET) < size;
+         (*value & ~RP_REBALANCED) < size;
 }
 
 /* Finds the bucket, and why it is that. Returns: the hash by which failover draws another one. */
@@ -52,7 +52,7 @@ static __u64 find_bucket(const struct rp_member *m, const union rp_addr *exporte
   route->overridden = find_override(m, exporter, size, &value);
   route->rebalanced = route->overridden && value & RP_REBALANCED;
   if (route->overridden) {
-    route->bucket = value & RP_OVERRIDE_BUCKET;
+    route->bucket = value & ~RP_REBALANCED;
     return rp_hash_overridden(route->bucket, nonce);
   }
   hash = rp_hash(exporter, nonce);
