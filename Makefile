@@ -220,7 +220,7 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace selector state bad_apple.so held_lock.so) bench/decision.o
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placing selector state bad_apple.so held_lock.so) bench/decision.o
 
 vpath %.c tests/tools bench
 

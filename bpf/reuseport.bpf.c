@@ -3,8 +3,9 @@
  * The selector: hands each exporter's traffic to one fixed instance of a reuseport group.
  *
  * 1. The exporter is its source address; ports and transport do not matter.
- * 2. An override of the address names the bucket; without one, the hash does. An exporter that has
- *    brought instances down is dropped for a while.
+ * 2. An override of the address names the bucket, or several, over which its datagrams are spread;
+ *    without one, the hash does. An exporter that has brought instances down is dropped for a
+ * while. With RP_BY_AGENT, the agent that sFlow names is the exporter, whoever sends for it.
  * 3. The socket in that bucket gets the datagram or SYN.
  * 4. If the bucket is empty, a live one gets it by failover, the same for UDP and TCP. With
  *    RP_NO_FAILOVER it is refused.
@@ -26,6 +27,7 @@
 #include <stddef.h>
 #include "reuseport_abi.h"
 #include "reuseport_hash.h"
+#include "reuseport_spread.h"
 
 #define AF_INET	  2
 #define NO_BUCKET -1
@@ -200,22 +202,126 @@ static __always_inline void read_peer(const struct bpf_sock *sk, union rp_addr *
 	a->q[1] = rp_pair(sk->dst_ip6[2], sk->dst_ip6[3]);
 }
 
+/* ---- what is in a datagram; out of line, since few groups look at it ---- */
+
+#define PAYLOAD	     8 /* behind the header of UDP, at which the data of the context begins */
+#define SFLOW_AGENT  8 /* the address in sFlow, versions 2, 4 and 5; before it: version, type */
+#define SFLOW_SUB_V6 24
+#define V9_SOURCE_ID 16
+#define V5_ENGINE    20
+
+/* Returns: 4 or 16, the bytes of the agent's address in an sFlow datagram, or 0: it is none. */
+static __always_inline __u32 agent_length(__u32 version, __u32 type)
+{
+	if (version != bpf_htonl(5) && version != bpf_htonl(4) && version != bpf_htonl(2))
+		return 0;
+
+	return type == bpf_htonl(1) ? 4 : type == bpf_htonl(2) ? 16 : 0;
+}
+
+/* Returns: half 0 or 1 of the address of sFlow's agent. Both are 0 if the datagram names none. */
+static __attribute__((noinline)) __u64 read_agent(struct sk_reuseport_md *ctx, __u32 half)
+{
+	__u32 head[3];
+	__u64 address[2];
+
+	if (ctx->ip_protocol != IPPROTO_UDP || bpf_skb_load_bytes(ctx, PAYLOAD, head, sizeof(head)))
+		return 0;
+
+	switch (agent_length(head[0], head[1])) {
+	case 4:
+		/* as rp_addr_v4() */
+		return !half || !head[2] ? 0 : rp_pair(bpf_htonl(0xffff), head[2]);
+	case 16:
+		if (bpf_skb_load_bytes(ctx, PAYLOAD + SFLOW_AGENT, address, sizeof(address)))
+			return 0;
+		return half ? address[1] : address[0];
+	}
+
+	return 0;
+}
+
+/* The agent is the exporter of what its sender, such as a proxy, sends for it. Quarantine is the
+ * sender's. */
+static __always_inline void take_agent(struct sk_reuseport_md *ctx, union rp_addr *source)
+{
+	__u64 first = read_agent(ctx, 0), second = read_agent(ctx, 1);
+
+	if (first | second) {
+		source->q[0] = first;
+		source->q[1] = second;
+	}
+}
+
+static __always_inline __u32 read_number(struct sk_reuseport_md *ctx, __u32 offset)
+{
+	__u32 number;
+
+	return bpf_skb_load_bytes(ctx, offset, &number, sizeof(number)) ? 0 : bpf_ntohl(number);
+}
+
+/* Returns: the number within its exporter of what has sent a flow datagram, or 0. */
+static __attribute__((noinline)) __u32 read_domain(struct sk_reuseport_md *ctx)
+{
+	__u32 head[4];
+
+	if (bpf_skb_load_bytes(ctx, PAYLOAD, head, sizeof(head)))
+		return 0;
+
+	switch (bpf_ntohl(head[0]) >> 16) {
+	case 10:
+		return bpf_ntohl(head[3]);
+	case 9:
+		return read_number(ctx, PAYLOAD + V9_SOURCE_ID);
+	case 5:
+		return read_number(ctx, PAYLOAD + V5_ENGINE) >> 16;
+	}
+	if (head[0] != bpf_htonl(5)) /* sFlow of earlier versions has no sub-agents */
+		return 0;
+
+	return head[1] == bpf_htonl(2) ? read_number(ctx, PAYLOAD + SFLOW_SUB_V6)
+				       : bpf_ntohl(head[3]);
+}
+
+/* Returns: the bucket of a range for this datagram or SYN, or NO_BUCKET: the group does not have
+ * all of its buckets. */
+static __attribute__((noinline)) int spread(struct sk_reuseport_md *ctx, __u32 range, __u32 n)
+{
+	__u32 number = 0;
+
+	if (rp_range_by(range) == RP_SPREAD_NOT || rp_range_last(range) >= n)
+		return NO_BUCKET;
+	if (ctx->ip_protocol == IPPROTO_UDP)
+		number = rp_range_by(range) == RP_SPREAD_PORT ? read_number(ctx, 0) >> 16
+							      : read_domain(ctx);
+
+	return rp_range_place(range, number);
+}
+
 /* An override counts only if the group still has the bucket that it names. */
-static __always_inline bool overridden(const union rp_addr *a, __u32 n, __u32 *bucket)
+static __always_inline bool overridden(struct sk_reuseport_md *ctx, const union rp_addr *a, __u32 n,
+				       __u32 *bucket)
 {
 	union {
 		struct rp_prefix prefix;
 		__u64 q[3];
 	} key;
-	__u32 *b;
+	__u32 *b, value;
 
 	key.q[0] = rp_pair(128, a->w[0]);
 	key.q[1] = rp_pair(a->w[1], a->w[2]);
 	key.q[2] = rp_pair(a->w[3], 0);
 	b = bpf_map_lookup_elem(&overrides, &key.prefix);
-	if (!b || *b >= n)
+	if (!b)
 		return false;
-	*bucket = *b;
+	value = *b;
+	if (value >= n) {
+		value = spread(ctx, value, n);
+		if (value >= n)
+			return false;
+	}
+	ONE_STORE(value);
+	*bucket = value;
 
 	return true;
 }
@@ -309,7 +415,10 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 		return decide(ctx, migrating, &source, NO_BUCKET, &key, RP_QUARANTINED);
 	}
 
-	if (flags & RP_OVERRIDDEN && overridden(&source, n, &key)) {
+	if (flags & RP_BY_AGENT && !migrating)
+		take_agent(ctx, &source);
+
+	if (flags & RP_OVERRIDDEN && overridden(ctx, &source, n, &key)) {
 		hash = rp_hash_overridden(key, group_nonce);
 	} else {
 		hash = rp_hash(&source, group_nonce);

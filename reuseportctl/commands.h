@@ -29,6 +29,8 @@ enum option_id {
 	FROM,
 	EXPORTERS,
 	PORTS,
+	SPREAD,
+	BY,
 };
 
 /* An option; its letter, if it has one, is its id */
@@ -75,6 +77,7 @@ int command_override_load(struct options *o, char **arguments);
 int command_resize(struct options *o, char **arguments);
 int command_evict(struct options *o, char **arguments);
 int command_failover(struct options *o, char **arguments);
+int command_sflow(struct options *o, char **arguments);
 int command_reset(struct options *o, char **arguments);
 int command_preload(struct options *o, char **arguments);
 int command_listen(struct options *o, char **arguments);

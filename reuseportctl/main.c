@@ -101,6 +101,12 @@ static void take_option(struct options *o, int option)
 	case PORTS:
 		o->ports = number_or_exit(option, 1, 1000);
 		break;
+	case SPREAD:
+		o->spread = optarg;
+		break;
+	case BY:
+		o->by = optarg;
+		break;
 	}
 }
 

@@ -38,19 +38,44 @@ static int check_bucket(struct rp_member *m, const struct override *one)
 {
 	char text[64];
 
-	if (one->bucket < rp_get_size(m))
+	if (rp_range_last(one->bucket) < rp_get_size(m))
 		return 0;
 	prefix_text(&one->prefix, text, sizeof(text));
 
 	return rp_fail(m, -ERANGE,
 		       "bucket %u for %s is not one of the group %s, which has 0 to %u: nothing "
 		       "was changed",
-		       one->bucket, text, m->config->pin_path, rp_get_size(m) - 1);
+		       rp_range_last(one->bucket), text, m->config->pin_path, rp_get_size(m) - 1);
 }
 
-/* Returns 0, or a negative errno if the words are not an override; m takes the reason */
+/* "2-4", and "domain" or "port". Returns 0, or a negative errno; m takes the reason */
+static int parse_range(struct rp_member *m, const char *range, const char *by, __u32 *value)
+{
+	const char *dash = strchr(range, '-');
+	unsigned long first = 0, last = 0;
+	enum rp_spread spread = RP_SPREAD_DOMAIN;
+	char word[8];
+
+	snprintf(word, sizeof(word), "%.*s", dash ? (int)(dash - range) : 0, range);
+	if (!dash || !parse_number(word, 0, RP_MAX_BUCKETS - 1, &first) ||
+	    !parse_number(dash + 1, 0, RP_MAX_BUCKETS - 1, &last) || first >= last)
+		return rp_fail(m, -EINVAL,
+			       "'%s' is not a range of buckets like 2-4, between 0 and %d", range,
+			       RP_MAX_BUCKETS - 1);
+	while (spread_text(spread) && strcmp(by, spread_text(spread)))
+		spread++;
+	if (!spread_text(spread))
+		return rp_fail(m, -EINVAL, "an exporter is spread by 'domain' or 'port', not '%s'",
+			       by);
+	*value = rp_range(first, last, spread);
+
+	return 0;
+}
+
+/* by: "": to one bucket. Returns 0, or a negative errno if the words are not an override; m takes
+ * the reason */
 static int parse_override(struct rp_member *m, const char *prefix, const char *bucket,
-			  struct override *one)
+			  const char *by, struct override *one)
 {
 	unsigned long number = 0;
 
@@ -60,6 +85,8 @@ static int parse_override(struct rp_member *m, const char *prefix, const char *b
 			       "'%s' is not a prefix: give an address or ADDRESS/LENGTH with no "
 			       "bits set beyond the length",
 			       prefix);
+	if (*by)
+		return parse_range(m, bucket, by, &one->bucket);
 	if (!parse_number(bucket, 0, RP_MAX_BUCKETS - 1, &number))
 		return rp_fail(m, -EINVAL, "'%s' is not a bucket, 0 to %d", bucket,
 			       RP_MAX_BUCKETS - 1);
@@ -75,7 +102,11 @@ int command_override_add(struct options *o, char **arguments)
 	struct rp_member m;
 	int err;
 
-	if (parse_override(&m, arguments[0], arguments[1], &one))
+	if (!o->spread != !o->by || !o->spread == !arguments[1])
+		return report_error(NOT_UNDERSTOOD,
+				    "override add takes a bucket, or --spread and --by");
+	if (parse_override(&m, arguments[0], o->spread ? o->spread : arguments[1],
+			   o->by ? o->by : "", &one))
 		return report_error(NOT_UNDERSTOOD, "%s", m.error);
 	if (open_overrides(&m, o, &before))
 		return FAILED;
@@ -112,7 +143,7 @@ int command_override_delete(struct options *o, char **arguments)
 	struct rp_member m;
 	int err, released;
 
-	if (parse_override(&m, arguments[0], "0", &one))
+	if (parse_override(&m, arguments[0], "0", "", &one))
 		return report_error(NOT_UNDERSTOOD, "%s", m.error);
 	if (open_overrides(&m, o, &before))
 		return FAILED;
@@ -150,6 +181,15 @@ static void print_convict(const union rp_addr *exporter, const struct rp_convict
 	       until, c->times, c->times == 1 ? "" : "s", c->instance, c->signal);
 }
 
+static void print_override(const char *prefix, __u32 value)
+{
+	if (rp_range_by(value) == RP_SPREAD_NOT)
+		printf("%s %u\n", prefix, value);
+	else
+		printf("%s %u-%u %s\n", prefix, rp_range_first(value), rp_range_last(value),
+		       spread_text(rp_range_by(value)));
+}
+
 /* The group's maps are the same for each listener: the first one will do */
 static int print_overrides(struct rp_member *m, void *none)
 {
@@ -163,7 +203,7 @@ static int print_overrides(struct rp_member *m, void *none)
 	read_overrides(m->fds[RP_OVERRIDES], &all);
 	for (size_t i = 0; i < all.n; i++) {
 		prefix_text(&all.list[i].prefix, text, sizeof(text));
-		printf("%s %u\n", text, all.list[i].bucket);
+		print_override(text, all.list[i].bucket);
 	}
 	free(all.list);
 
@@ -182,24 +222,27 @@ int command_override_list(struct options *o, char **arguments)
 	return DONE;
 }
 
-/* The lines are "PREFIX BUCKET"; # begins a comment. m takes what is wrong with a word */
+/* The lines are "PREFIX BUCKET", or "PREFIX BUCKET-BUCKET domain|port"; # begins a comment. m takes
+ * what is wrong with a word */
 static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct overrides *all)
 {
-	char line[256], prefix[128], bucket[32], rest[2];
+	char line[256], prefix[128], bucket[32], by[8], rest[2];
 	struct override one;
 	int number = 0, words;
 
 	while (fgets(line, sizeof(line), file)) {
 		number++;
 		line[strcspn(line, "#\n")] = '\0';
-		words = sscanf(line, "%127s %31s %1s", prefix, bucket, rest);
+		by[0] = '\0';
+		words = sscanf(line, "%127s %31s %7s %1s", prefix, bucket, by, rest);
 		if (words <= 0)
 			continue;
-		if (words != 2)
+		if (words != (strchr(bucket, '-') ? 3 : 2))
 			return report_error(FAILED,
-					    "%s, line %d: not 'PREFIX BUCKET': nothing was changed",
+					    "%s, line %d: not 'PREFIX BUCKET', nor 'PREFIX "
+					    "BUCKET-BUCKET domain|port': nothing was changed",
 					    path, number);
-		if (parse_override(m, prefix, bucket, &one))
+		if (parse_override(m, prefix, bucket, by, &one))
 			return report_error(FAILED, "%s, line %d: %s: nothing was changed", path,
 					    number, m->error);
 		append_override(all, &one);

@@ -8,7 +8,7 @@
 
 struct override {
 	struct rp_prefix prefix;
-	__u32 bucket;
+	__u32 bucket; /* or several: see reuseport_spread.h */
 };
 
 /* In the order of their prefixes, once sort_overrides() has run */

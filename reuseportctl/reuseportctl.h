@@ -23,9 +23,10 @@ struct options {
 	int json, openmetrics, plain, has_index;
 	int watch;	  /* seconds between two snapshots; 0: take one only */
 	const char *from; /* prefix of the source addresses; NULL: chosen by the destination */
-	unsigned int exporters; /* number of source addresses */
-	unsigned int ports;	/* number of source ports of each */
-	int protocol;		/* IPPROTO_TCP, IPPROTO_UDP; 0: both */
+	unsigned int exporters;	 /* number of source addresses */
+	unsigned int ports;	 /* number of source ports of each */
+	const char *spread, *by; /* of override add; NULL: not given */
+	int protocol;		 /* IPPROTO_TCP, IPPROTO_UDP; 0: both */
 };
 
 /* Prints one line on stderr, after the name of the program. Returns status. */

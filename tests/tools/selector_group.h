@@ -130,7 +130,7 @@ static int drain(int start, int end, int *got)
 /* Sends one datagram from each of n exporters. got[i]: the bucket that received it, or NO_BUCKET.
  * Returns how many arrived more than once, or with another content than was sent.
  */
-static int arrivals(const union rp_addr *from, int n, int *got)
+static inline int arrivals(const union rp_addr *from, int n, int *got)
 {
 	int sender = new_sender(rp_addr_is_v4(from), SOCK_DGRAM), odd = 0;
 
@@ -180,7 +180,7 @@ static int predict(const union rp_addr *a, __u32 size)
 	return first_live(rp_hash(a, g.nonce), 0, size);
 }
 
-static int unlike_predicted(const union rp_addr *from, int n, const int *got, __u32 size)
+static inline int unlike_predicted(const union rp_addr *from, int n, const int *got, __u32 size)
 {
 	int differ = 0;
 
@@ -190,7 +190,7 @@ static int unlike_predicted(const union rp_addr *from, int n, const int *got, __
 	return differ;
 }
 
-static __u64 counted(enum rp_outcome outcome)
+static inline __u64 counted(enum rp_outcome outcome)
 {
 	static struct rp_counters per_cpu[1024];
 	char path[256];

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include "reuseport_abi.h"
 #include "reuseport_hash.h"
+#include "reuseport_spread.h"
 
 #define RP_DEFAULT_PIN_PATH "/sys/fs/bpf/pmacct"
 #define RP_LOCK_SECONDS     30 /* how long to wait for the group's lock */
@@ -205,8 +206,10 @@ int rp_fails_over(const struct rp_member *m);
 
 /* What the selector does with an exporter */
 struct rp_route {
-  __u32 bucket;   /* the bucket that it belongs to */
-  int overridden; /* by an override, not by the hash */
+  __u32 bucket;      /* the bucket that it belongs to */
+  int overridden;    /* by an override, not by the hash */
+  enum rp_spread by; /* of an override that spreads the exporter: bucket is one of the range, the first for TCP */
+  __u32 range;       /* how many buckets that has; otherwise 1 */
   int quarantined;
   __u32 receiver; /* the bucket that gets its traffic: the same, or another by failover; RP_NO_BUCKET: it is refused */
 };
@@ -214,7 +217,11 @@ struct rp_route {
 /* Finds out what the selector does with an exporter, by the settings and the buckets as they are now. Takes no lock. */
 void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route);
 
-/* Returns: the bucket that an exporter belongs to, empty or not, by the settings as they are now. Takes no lock. */
+/* The same for what goes to another bucket of an override's range: the number-th from its first on, below route->range. */
+void rp_find_route_in_range(const struct rp_member *m, const union rp_addr *exporter, __u32 number, struct rp_route *route);
+
+/* Returns: the bucket that an exporter belongs to, empty or not, by the settings as they are now; of a range, the first, which has its
+   sessions. Takes no lock. */
 __u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter);
 
 /* ---- address ---- */

@@ -27,7 +27,7 @@
 #define RP_MAP_SIZE      "size"      /* ARRAY [0] -> u32: buckets in use, 1..RP_MAX_BUCKETS; 0: not set yet */
 #define RP_MAP_NONCE     "nonce"     /* ARRAY [0] -> u32: nonce of the hash; 0: not set yet */
 #define RP_MAP_POLICY    "policy"    /* ARRAY [0] -> u32: bits of enum rp_policy */
-#define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters */
+#define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters, or a range: see reuseport_spread.h */
 
 #define RP_MAP_QUARANTINE "quarantine" /* HASH 16 bytes of an address -> struct rp_conviction: exporters that have brought instances down */
 
@@ -62,6 +62,7 @@ enum rp_policy {
   RP_NO_FAILOVER = 1 << 0, /* an empty bucket's exporters are refused */
   RP_OVERRIDDEN = 1 << 1,  /* RP_MAP_OVERRIDES has entries; without them the selector does not look */
   RP_QUARANTINES = 1 << 2, /* RP_MAP_QUARANTINE has exporters that are in quarantine; the same */
+  RP_BY_AGENT = 1 << 3,    /* the agent whose address is in an sFlow datagram is its exporter, not the sender */
 };
 
 /* What became of a datagram, or of a SYN */

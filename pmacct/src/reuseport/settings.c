@@ -96,7 +96,7 @@ int rp_reset_settings(struct rp_member *m)
   err = rp_set_setting(m, RP_SIZE, c->count);
   if (!err) err = rp_set_setting(m, RP_NONCE, nonce);
   /* quarantines stay in force: the exporter may have brought down the last instance */
-  if (!err) err = rp_set_setting(m, RP_POLICY, (rp_get_setting(m, RP_POLICY) & RP_QUARANTINES) | (c->failover == RP_FALSE ? RP_NO_FAILOVER : 0));
+  if (!err) err = rp_set_setting(m, RP_POLICY, (rp_get_setting(m, RP_POLICY) & (RP_QUARANTINES | RP_BY_AGENT)) | (c->failover == RP_FALSE ? RP_NO_FAILOVER : 0));
   if (!err) err = rp_visit_listeners(m, c, 0, reset_counters, NULL);
 
   return err;
