@@ -54,8 +54,10 @@ static int remove_group(struct rp_member *m)
 		snprintf(path, sizeof(path), "%s/%s", top, entry->d_name);
 		ret = remove_pins(m, path, listener_pins);
 		removed += ret > 0 ? ret : 0;
-		if (ret > 0 || reuseport_find_listener_name(entry->d_name))
+		if (ret > 0 || reuseport_find_listener_name(entry->d_name)) {
+			rp_remove_claims(path);
 			rmdir(path);
+		}
 	}
 	closedir(dir);
 	if (ret >= 0)

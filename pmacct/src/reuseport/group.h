@@ -135,6 +135,19 @@ int rp_rehearse(struct rp_member *m, const struct rp_config *config, const char 
 int rp_preload(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
 
 /*
+ * Chooses the index for an instance that does not number itself, under the group's lock: that of a socket which it has from a dead one, else
+ * the lowest whose bucket is empty in all listeners that uses() says it has, and which no other instance has claimed. listener: the one
+ * that the claim is kept with. Of config, pin_path, count and is_inherited alone matter; makes the group's directory and the listener's.
+ * m: empty, and closed again afterwards.
+ * Returns: the claim, a file descriptor, which the instance keeps open until it leaves its buckets, and no child of it; or a negative
+ * errno, -EBUSY: none is free.
+ */
+int rp_claim_index(struct rp_member *m, const struct rp_config *config, const char *listener, int (*uses)(const char *listener), __u32 *index);
+
+/* Removes what claims have left in a listener's directory. The caller holds the group's lock. */
+void rp_remove_claims(const char *listener_path);
+
+/*
  * Checks, before bind(), that the address which sock is going to have is the group's own. The caller holds the group's lock.
  * Returns: 0; -EADDRNOTAVAIL: live instances of the listener have another address; -EADDRINUSE: sockets outside the group have it,
  * and would get our selector; or another negative errno of socket() and bind().

@@ -17,6 +17,18 @@
 #define REUSEPORT_WAIT_MS    50 /* how long a thread waits for its sockets at most: a signal is answered within 150 ms */
 #define REUSEPORT_PLUGINS_MS 20 /* how often to look whether the plugins read, while they do not yet */
 
+/* ---- index.c ---- */
+
+/* Has the index that no other instance has, or exits; filename: of the config, for the error line. */
+extern void reuseport_claim_index(const char *filename);
+
+/* Puts the index into the values that reuseport_note_values() has found. */
+extern void reuseport_expand_values();
+
+/* Lets other instances claim the index; in a child: closes its copy of the claim. */
+extern void reuseport_release_index();
+extern void reuseport_close_claim();
+
 /* ---- joining.c, beside reuseport_bind() and reuseport_listen() ---- */
 
 /* Puts the listener's socket into its bucket, or exits. The caller holds listeners_mutex. */
