@@ -181,6 +181,7 @@ INSTALLED = \
 	644:reuseportctl/reuseportctl.bash:$(bashcompletiondir)/reuseportctl \
 	755:scripts/instances:$(pkglibdir)/scripts/instances \
 	755:scripts/run-instance:$(pkglibdir)/scripts/run-instance \
+	755:scripts/scale:$(pkglibdir)/scripts/scale \
 	644:scripts/lib/common.sh:$(pkglibdir)/scripts/lib/common.sh \
 	$(foreach unit,$(wildcard systemd/*.service.in),644:$(unit):$(systemdsystemunitdir)/$(basename $(notdir $(unit)))) \
 	$(foreach unit,$(wildcard systemd/*.timer systemd/*.target),644:$(unit):$(systemdsystemunitdir)/$(notdir $(unit))) \
@@ -256,7 +257,7 @@ T :=
 QUICK   := 00 10 11 12 13 16 17 27
 ALONE   := 24 28 33 35 40 41 42 43 44 48 49 50 55 57 59
 # Minutes with a systemd of its own: 'make check-systemd' runs it, and 'make check T=58'
-UNITS   := 58
+UNITS   := 58 61
 # The longest of the others begin, so that neither process is left with one of them at the end
 LONG    := 00 46 01 12 31 36
 CHOSEN   = $(sort $(wildcard $(T:%=tests/%*.t)))
