@@ -221,7 +221,7 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placing selector state bad_apple.so held_lock.so) bench/decision.o
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placement placing selector state bad_apple.so held_lock.so) bench/decision.o
 
 vpath %.c tests/tools bench
 
@@ -245,7 +245,7 @@ tests/bin/exporter: $(EXPORTER)
 	@mkdir -p tests/bin
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-tests/bin/cost: build/obj/tests/tools/cost.o build/obj/tests/tools/interpreter.o
+tests/bin/cost: build/obj/tests/tools/cost.o build/obj/tests/tools/interpreter.o $(GROUP)
 	@mkdir -p tests/bin
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(GROUP_LIBS) $(LDLIBS)
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Computes how evenly exporters are spread over buckets, and how many of them move when a bucket is
- * added or becomes empty: by the selector's hash ("ours"), by the same hash modulo the number of
- * buckets, and in the best case ("optimum"). Uses the header that kernel and daemons share, and
- * needs no daemon.
+ * added or becomes empty: by hash and placement table ("ours"), by the same hash modulo the number
+ * of buckets, and in the best case ("optimum"). Uses what kernel and daemons share, and needs no
+ * daemon.
  *
  * usage: balance ROUNDS
  *
@@ -12,7 +12,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "reuseport_abi.h"
+#include "placed.h"
 #include "tap.h"
 
 #define MOST 100000
@@ -20,6 +20,7 @@
 static const int exporters[] = {50, 1000, 10000, MOST};
 static const __u32 buckets[] = {2, 4, 8, 16, 32, 64, 128};
 static __u64 hashes[MOST];
+static __u32 nonce;
 
 /* Returns the bucket, of n, that receives an exporter; empty: the bucket that is empty, or n if
  * none is */
@@ -27,12 +28,16 @@ typedef __u32 select_bucket(__u64 hash, __u32 n, __u32 empty);
 
 static __u32 by_selector(__u64 hash, __u32 n, __u32 empty)
 {
-	__u32 bucket = rp_draw(hash, 0, n);
+	const __u32 *entries = placement_of(nonce, n);
+	__u32 bucket = bucket_in(entries, hash);
+	unsigned char live[RP_MAX_BUCKETS];
 
-	for (int draw = 1; bucket == empty && draw <= RP_FAILOVER_DRAWS; draw++)
-		bucket = rp_draw(hash, draw, n);
+	if (bucket != empty)
+		return bucket;
+	memset(live, 1, sizeof(live));
+	live[empty] = 0;
 
-	return bucket == empty ? (bucket + 1) % n : bucket;
+	return fails_over_to(entries, hash, live);
 }
 
 /* An empty bucket is removed from the list of buckets, as a load balancer does it. */
@@ -102,8 +107,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (int round = 1; round <= atoi(argv[1]); round++) {
-		__u32 nonce = next_random(&state);
-
+		nonce = next_random(&state);
 		/* consecutive addresses, as operators number the loopbacks of routers */
 		for (int i = 0; i < MOST; i++) {
 			union rp_addr a;

@@ -74,7 +74,7 @@ static const union rp_addr *next_exporter(struct setup *setup)
 
 	do
 		a = &exporters[setup->family][next_random(&setup->random) % EXPORTERS];
-	while (setup->empty && rp_draw(rp_hash(a, NONCE), 0, setup->n) != 1);
+	while (setup->empty && bucket_in(placement_of(NONCE, setup->n), rp_hash(a, NONCE)) != 1);
 
 	return a;
 }

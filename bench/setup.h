@@ -14,7 +14,7 @@
 #include <linux/capability.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include "reuseport_abi.h"
+#include "placed.h"
 #include "tap.h"
 
 #define OVERRIDES	    10000 /* of addresses that do not send */
@@ -89,6 +89,14 @@ static void set_u32_if_present(struct bpf_object *object, const char *name, __u3
 	__u32 zero = 0;
 
 	must(fd < 0 || !bpf_map_update_elem(fd, &zero, &value, BPF_ANY));
+}
+
+static void set_table(struct bpf_object *object, __u32 n)
+{
+	int fd = map_fd(object, RP_MAP_SLOTS);
+
+	for (__u32 i = 0; fd >= 0 && i < RP_SLOT_ENTRIES; i++)
+		must(!bpf_map_update_elem(fd, &i, &placement_of(NONCE, n)[i], BPF_ANY));
 }
 
 static void override_others(struct bpf_object *object)
@@ -193,6 +201,7 @@ static void open_setup(struct setup *setup, const char *file, int port)
 
 	set_u32_if_present(object, RP_MAP_SIZE, setup->n);
 	set_u32_if_present(object, RP_MAP_NONCE, NONCE);
+	set_table(object, setup->n);
 	if (setup->overrides)
 		override_others(object);
 

@@ -4,8 +4,9 @@
  *
  * 1. The exporter is its source address; ports and transport do not matter.
  * 2. An override of the address names the bucket, or several, over which its datagrams are spread;
- *    without one, the hash does. An exporter that has brought instances down is dropped for a
- * while. With RP_BY_AGENT, the agent that sFlow names is the exporter, whoever sends for it.
+ *    without one, the placement table does, by the hash of the address. An exporter that has
+ *    brought instances down is dropped for a while. With RP_BY_AGENT, the agent that sFlow names is
+ *    the exporter, whoever sends for it.
  * 3. The socket in that bucket gets the datagram or SYN.
  * 4. If the bucket is empty, a live one gets it by failover, the same for UDP and TCP. With
  *    RP_NO_FAILOVER it is refused.
@@ -60,6 +61,23 @@ char _license[] SEC("license") = "GPL";
 ARRAY_OF_ONE_U32(size);
 ARRAY_OF_ONE_U32(nonce);
 ARRAY_OF_ONE_U32(policy);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(max_entries, RP_SLOT_ENTRIES);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct rp_weights);
+	__uint(max_entries, 1);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weights SEC(".maps");
+
 SOCKET_PER_BUCKET(udp_balancing_targets);
 SOCKET_PER_BUCKET(tcp_balancing_targets);
 
@@ -137,12 +155,22 @@ struct {
  * already */
 #define ONE_STORE(variable) asm volatile("" : "+r"(variable))
 
-/* Returns: the group's setting, 0 if it is not set. *key is 0. */
-static __always_inline __u32 setting(void *map, const __u32 *key)
+/* Returns: an entry of a map, 0 if it is not set. */
+static __always_inline __u32 look_up(void *map, const __u32 *key)
 {
 	__u32 *value = bpf_map_lookup_elem(map, key);
 
 	return value ? *value : 0;
+}
+
+/* Returns: the number of buckets. *zero is 0. */
+static __always_inline __u32 group_size(const __u32 *zero)
+{
+	__u32 n = look_up(&size, zero);
+
+	/* 0, which wraps: a loader does not know the map. Then all buckets count, and failover
+	 * finds the live ones. */
+	return n - 1 >= RP_MAX_BUCKETS ? RP_MAX_BUCKETS : n;
 }
 
 static __always_inline void count(const __u32 *bucket, enum rp_outcome outcome)
@@ -285,11 +313,11 @@ static __attribute__((noinline)) __u32 read_domain(struct sk_reuseport_md *ctx)
 
 /* Returns: the bucket of a range for this datagram or SYN, or NO_BUCKET: the group does not have
  * all of its buckets. */
-static __attribute__((noinline)) int spread(struct sk_reuseport_md *ctx, __u32 range, __u32 n)
+static __attribute__((noinline)) int spread(struct sk_reuseport_md *ctx, __u32 range)
 {
-	__u32 number = 0;
+	__u32 zero OWN_8_BYTES = 0, number = 0;
 
-	if (rp_range_by(range) == RP_SPREAD_NOT || rp_range_last(range) >= n)
+	if (rp_range_by(range) == RP_SPREAD_NOT || rp_range_last(range) >= group_size(&zero))
 		return NO_BUCKET;
 	if (ctx->ip_protocol == IPPROTO_UDP)
 		number = rp_range_by(range) == RP_SPREAD_PORT ? read_number(ctx, 0) >> 16
@@ -298,8 +326,8 @@ static __attribute__((noinline)) int spread(struct sk_reuseport_md *ctx, __u32 r
 	return rp_range_place(range, number);
 }
 
-/* An override counts only if the group still has the bucket that it names. */
-static __always_inline bool overridden(struct sk_reuseport_md *ctx, const union rp_addr *a, __u32 n,
+/* An override counts only if the group still has the bucket that it names. *bucket is 0. */
+static __always_inline bool overridden(struct sk_reuseport_md *ctx, const union rp_addr *a,
 				       __u32 *bucket)
 {
 	union {
@@ -315,9 +343,9 @@ static __always_inline bool overridden(struct sk_reuseport_md *ctx, const union 
 	if (!b)
 		return false;
 	value = *b;
-	if (value >= n) {
-		value = spread(ctx, value, n);
-		if (value >= n)
+	if (value >= group_size(bucket)) {
+		value = spread(ctx, value);
+		if (value >= RP_MAX_BUCKETS)
 			return false;
 	}
 	ONE_STORE(value);
@@ -337,33 +365,83 @@ static __attribute__((noinline)) bool quarantined(__u64 first, __u64 second)
 	return c && c->active;
 }
 
-/* A global function: the verifier walks it once, not once for each path that leads to a call. */
-__attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw, __u32 n)
+/*
+ * The next four are global functions: the verifier walks each once, and not once for each path
+ * that leads to a call. Numbers are all that they take and return: for the context, the kernel
+ * would need type information of its own (CONFIG_DEBUG_INFO_BTF).
+ */
+
+/* Returns: the bucket of an exporter where no placement table was written. */
+__attribute__((noinline)) __u32 bucket_by_size(__u64 hash)
 {
-	return rp_draw(hash, draw, n);
+	__u32 zero OWN_8_BYTES = 0;
+
+	return hash % group_size(&zero);
+}
+
+/* Returns: the bucket of that draw of failover. */
+__attribute__((noinline)) __u32 draw_bucket(__u64 hash, __u32 draw)
+{
+	__u64 redrawn = rp_redraw(hash, draw);
+	__u32 key OWN_8_BYTES = rp_slot(redrawn), placed = look_up(&slots, &key);
+
+	return placed ? placed - 1 : bucket_by_size(redrawn);
+}
+
+/* By itself, as the verifier walks scan_bucket() more than once. */
+__attribute__((noinline)) __u32 shuffle(__u64 hash, __u32 i, __u32 n)
+{
+	return rp_shuffle(hash, i, n);
+}
+
+/*
+ * Returns: the bucket that comes i-th in the exporter's own order of all buckets: first those that
+ * take exporters, then the drained ones; RP_NO_BUCKET, which is always empty, after the last one.
+ */
+__attribute__((noinline)) __u32 scan_bucket(__u64 hash, __u32 i)
+{
+	__u32 key OWN_8_BYTES = RP_SLOT_TAKERS, takers = look_up(&slots, &key), placed;
+
+	if (!takers)
+		return shuffle(hash, i, RP_MAX_BUCKETS);
+	if (i < takers)
+		i = shuffle(hash, i, takers);
+	key = RP_SLOT_ORDER + i;
+	placed = look_up(&slots, &key);
+
+	return placed ? placed - 1 : RP_NO_BUCKET;
+}
+
+/*
+ * As select(), but without a look at the transport, which would have the verifier walk all that
+ * follows for each of the two: the kernel takes no socket that does not share this one's port.
+ */
+static __always_inline bool select_blindly(struct sk_reuseport_md *ctx, __u32 *bucket)
+{
+	return !bpf_sk_select_reuseport(ctx, &udp_balancing_targets, bucket, 0) ||
+	       !bpf_sk_select_reuseport(ctx, &tcp_balancing_targets, bucket, 0);
 }
 
 /* Selects a live bucket in place of an empty one. Returns: that bucket, or NO_BUCKET. Out of line,
  * so that the common path does not pay for its stack. */
-static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u64 hash, __u32 n)
+static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u64 hash)
 {
-	__u32 bucket OWN_8_BYTES = 0, i;
+	__u32 bucket OWN_8_BYTES, *key = &bucket, i;
 
+	asm volatile("" : "+r"(key)); /* Else clang computes it anew for each call. */
 	RP_UNROLL
 	for (i = 1; i <= RP_FAILOVER_DRAWS; i++) {
-		bucket = draw_bucket(hash, i, n);
-		if (select(ctx, &bucket))
-			return bucket;
+		*key = draw_bucket(hash, i);
+		if (select_blindly(ctx, key))
+			return *key;
 	}
 	RP_UNROLL
-	for (i = 1; i < RP_MAX_BUCKETS; i++) {
-		/* Without this, clang makes it one loop up to n, which it cannot unroll. */
-		asm volatile("" : "+r"(n));
-		if (i >= n)
+	for (i = 0; i < RP_MAX_BUCKETS; i++) {
+		*key = scan_bucket(hash, i);
+		if (i % 16 == 0 && *key == RP_NO_BUCKET)
 			break;
-		bucket = (bucket + 1) % n;
-		if (select(ctx, &bucket))
-			return bucket;
+		if (select_blindly(ctx, key))
+			return *key;
 	}
 
 	return NO_BUCKET;
@@ -390,17 +468,11 @@ static __always_inline int decide(struct sk_reuseport_md *ctx, const struct bpf_
  * that waits to be accepted, or NULL. */
 static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating)
 {
-	__u32 key OWN_8_BYTES = 0, n = setting(&size, &key), flags = setting(&policy, &key),
-		  group_nonce = setting(&nonce, &key), drawn;
+	__u32 key OWN_8_BYTES = 0, flags = look_up(&policy, &key),
+		  group_nonce = look_up(&nonce, &key), placed;
 	union rp_addr source;
 	int wanted, got;
 	__u64 hash;
-
-	/* 0, which wraps: a loader does not know the map. Then all buckets count, and failover
-	 * finds the live ones. */
-	if (n - 1 >= RP_MAX_BUCKETS)
-		n = RP_MAX_BUCKETS;
-	ONE_STORE(n);
 
 	if (!read_source(ctx, &source)) {
 		if (!migrating) {
@@ -418,23 +490,22 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	if (flags & RP_BY_AGENT && !migrating)
 		take_agent(ctx, &source);
 
-	if (flags & RP_OVERRIDDEN && overridden(ctx, &source, n, &key)) {
+	if (flags & RP_OVERRIDDEN && overridden(ctx, &source, &key)) {
 		hash = rp_hash_overridden(key, group_nonce);
 	} else {
 		hash = rp_hash(&source, group_nonce);
-		/* draw 0, which mostly needs no call */
-		drawn = rp_pick(hash, rp_fill(n - 1));
-		if (drawn >= n)
-			drawn = draw_bucket(hash, 0, n);
-		ONE_STORE(drawn);
-		key = drawn;
+		key = rp_slot(hash);
+		placed = look_up(&slots, &key);
+		placed = placed ? placed - 1 : bucket_by_size(hash);
+		ONE_STORE(placed);
+		key = placed;
 	}
 
 	wanted = key;
 	if (select(ctx, &key))
 		return decide(ctx, migrating, &source, wanted, &key, RP_OWN);
 
-	got = flags & RP_NO_FAILOVER ? NO_BUCKET : fail_over(ctx, hash, n);
+	got = flags & RP_NO_FAILOVER ? NO_BUCKET : fail_over(ctx, hash);
 	if (got == NO_BUCKET)
 		return decide(ctx, migrating, &source, wanted, &key, RP_REFUSED);
 

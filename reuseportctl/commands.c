@@ -145,7 +145,7 @@ const struct command commands[] = {
 	{
 		.name = "override list",
 		.handler = command_override_list,
-		.help = "the overrides, a line 'PREFIX BUCKET' each",
+		.help = "the overrides, a line 'PREFIX BUCKET' each, and the weights",
 		.details = "Exporters that have brought instances down come first, as comments.",
 	},
 	{
@@ -186,7 +186,8 @@ const struct command commands[] = {
 		.help = "the overrides in FILE (-: stdin) replace all others",
 		.details =
 			"FILE is as 'override list' prints it; '#' begins a comment. If it has a "
-			"mistake,\nnothing is changed.",
+			"mistake,\nnothing is changed. Lines 'weight BUCKET WEIGHT' or 'drain "
+			"BUCKET', if there are\nany, replace all weights.",
 	},
 	{
 		.name = "resize",
@@ -201,6 +202,46 @@ const struct command commands[] = {
 			   "configs of "
 			   "the\n"
 			   "others before they start again. With failover on, no datagram is lost.",
+	},
+	{
+		.name = "weight",
+		.arguments = "BUCKET WEIGHT",
+		.min_arguments = 2,
+		.max_arguments = 2,
+		.handler = command_weight,
+		.help = "a bucket's share of the exporters, 0 to 1000; by default 100",
+		.details = "In proportion to the others' weights. 0 is 'drain'.",
+	},
+	{
+		.name = "drain",
+		.arguments = "BUCKET",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.handler = command_drain,
+		.help = "its exporters go to the other buckets; it runs on",
+		.details = "It keeps those of overrides, and serves others by failover only if no "
+			   "other bucket\nis live. A bucket that the group does not have yet is "
+			   "drained when it gets it.",
+	},
+	{
+		.name = "reserve",
+		.arguments = "BUCKET",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.handler = command_drain,
+		.help = "the same, for an instance that is to serve overrides alone",
+		.details =
+			"To give an exporter an instance of its own in a group of four: reserve "
+			"4, resize 5,\nstart that instance, override add EXPORTER 4. No exporter "
+			"but that one moves.",
+	},
+	{
+		.name = "undrain",
+		.arguments = "BUCKET",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.handler = command_undrain,
+		.help = "a drained bucket takes exporters again, as before",
 	},
 	{
 		.name = "forget",

@@ -44,8 +44,33 @@ static void diagnose_empty(struct snapshot *s, __u32 i)
 				 : "failover is off, its exporters are refused");
 }
 
-/* mean: of what the live instances received lately */
-static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 i, __u64 mean)
+/* What a live bucket is to receive of what all live ones received lately: in proportion to its
+ * slots. Nothing if it is drained: then overrides alone count. */
+static double expected_by(const struct snapshot *s, const struct listener *l, __u32 bucket)
+{
+	__u32 slots = 0;
+
+	for (__u32 i = 0; i < l->n_buckets; i++)
+		slots += l->bucket[i].owner.cookie ? s->slots[i] : 0;
+	if (!slots)
+		return (double)l->recent_live / l->n_live;
+
+	return (double)l->recent_live * s->slots[bucket] / slots;
+}
+
+static void diagnose_load(struct snapshot *s, const struct listener *l, __u32 i, const char *whose)
+{
+	double expected = expected_by(s, l, i), times = l->bucket[i].recent / expected;
+
+	if (l->n_live < 2 || l->recent_live < ENOUGH || expected <= 0 || times < 2)
+		return;
+	warn(s,
+	     "%s gets %.1f times its share: move its heaviest exporters to another bucket by "
+	     "'reuseportctl override add'",
+	     whose, times);
+}
+
+static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 i)
 {
 	const struct bucket *b = &l->bucket[i];
 	char whose[192];
@@ -62,11 +87,7 @@ static void diagnose_bucket(struct snapshot *s, const struct listener *l, __u32 
 		     "%s is beyond the group's %u buckets and gets nothing: stop that instance, or "
 		     "resize",
 		     whose, s->size);
-	if (l->n_live > 1 && l->recent_live >= ENOUGH && b->recent >= 2 * mean)
-		warn(s,
-		     "%s gets %.1f times the mean: move its heaviest exporters to another bucket "
-		     "by 'reuseportctl override add'",
-		     whose, (double)b->recent / mean);
+	diagnose_load(s, l, i, whose);
 	if (b->recent_drops)
 		warn(s, "%s has dropped %llu %s at its socket: %s", whose,
 		     (unsigned long long)b->recent_drops, unit_of(l),
@@ -141,10 +162,8 @@ static void diagnose_fault(struct snapshot *s, const struct listener *l, __u32 i
 
 static void diagnose_listener(struct snapshot *s, const struct listener *l)
 {
-	__u64 mean = l->n_live ? l->recent_live / l->n_live : 0;
-
 	for (__u32 i = 0; i < l->n_buckets; i++)
-		diagnose_bucket(s, l, i, mean);
+		diagnose_bucket(s, l, i);
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
 		diagnose_fault(s, l, i);
 	if (l->refused && refuses_now(s, l))
@@ -186,6 +205,11 @@ void diagnose(struct snapshot *s)
 		     "the number of buckets is not set, so that all %d count: 'reuseportctl resize "
 		     "N', with the number of instances",
 		     RP_MAX_BUCKETS);
+	if (!s->is_placed)
+		warn(s,
+		     "the placement table is not the one that size, nonce and weights make: write "
+		     "it anew by 'reuseportctl resize %u'",
+		     s->size);
 	for (__u32 i = 0; i < RP_MAX_BUCKETS; i++)
 		diagnose_empty(s, i);
 	for (size_t n = 0; n < s->n_convicts; n++)

@@ -20,6 +20,9 @@ int close_live_group(struct rp_member *m, int err);
 /* The error of a group that has no such map; who: a live instance in words */
 int fail_no_map(struct rp_member *m, const char *map, const char *who);
 
+/* Refuses weights that would leave no bucket for the exporters. Returns 0 or a negative errno. */
+int check_weights(struct rp_member *m, const struct rp_weights *weights);
+
 /* Sets or clears one bit of enum rp_policy. Returns 0 or a negative errno. */
 int set_policy(struct rp_member *m, __u32 bit, int on);
 

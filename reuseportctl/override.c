@@ -9,6 +9,7 @@
 #include "faults.h"
 #include "live_group.h"
 #include "overrides.h"
+#include "placement.h"
 #include "text.h"
 
 /* Opens a live group's overrides to change them; before: takes them as they are */
@@ -190,6 +191,19 @@ static void print_override(const char *prefix, __u32 value)
 		       spread_text(rp_range_by(value)));
 }
 
+static void print_weights(const struct rp_member *m)
+{
+	struct rp_weights weights;
+
+	rp_read_weights(m, &weights);
+	for (__u32 bucket = 0; bucket < RP_MAX_BUCKETS; bucket++) {
+		if (weights.weight[bucket])
+			printf("weight %u %u\n", bucket, weights.weight[bucket]);
+		if (!rp_get_weight(&weights, bucket))
+			printf("drain %u\n", bucket);
+	}
+}
+
 /* The group's maps are the same for each listener: the first one will do */
 static int print_overrides(struct rp_member *m, void *none)
 {
@@ -198,6 +212,7 @@ static int print_overrides(struct rp_member *m, void *none)
 
 	(void)none;
 	rp_each_conviction(m, print_convict, NULL);
+	print_weights(m);
 	if (m->fds[RP_OVERRIDES] < 0)
 		return 1;
 	read_overrides(m->fds[RP_OVERRIDES], &all);
@@ -222,30 +237,55 @@ int command_override_list(struct options *o, char **arguments)
 	return DONE;
 }
 
-/* The lines are "PREFIX BUCKET", or "PREFIX BUCKET-BUCKET domain|port"; # begins a comment. m takes
- * what is wrong with a word */
-static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct overrides *all)
+/* What a file has */
+struct saved {
+	struct overrides overrides;
+	struct rp_weights weights;
+	int has_weights;
+};
+
+/* A line "weight BUCKET WEIGHT" or "drain BUCKET". Returns 0 if it is something else. */
+static int parse_weight(char words[3][128], int n, struct saved *saved)
 {
-	char line[256], prefix[128], bucket[32], by[8], rest[2];
+	unsigned long bucket, weight = 0;
+	int drains = n == 2 && !strcmp(words[0], "drain");
+
+	if (!drains && (n != 3 || strcmp(words[0], "weight")))
+		return 0;
+	if (!parse_number(words[1], 0, RP_MAX_BUCKETS - 1, &bucket))
+		return 0;
+	if (!drains && !parse_number(words[2], 1, RP_MAX_WEIGHT, &weight))
+		return 0;
+	rp_set_weight(&saved->weights, bucket, weight);
+	saved->has_weights = 1;
+
+	return 1;
+}
+
+/* The lines of overrides are "PREFIX BUCKET", or "PREFIX BUCKET-BUCKET domain|port"; # begins a
+ * comment. m takes what is wrong with a word */
+static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct saved *saved)
+{
+	char line[256], words[3][128], rest[2];
 	struct override one;
-	int number = 0, words;
+	int number = 0, n;
 
 	while (fgets(line, sizeof(line), file)) {
 		number++;
 		line[strcspn(line, "#\n")] = '\0';
-		by[0] = '\0';
-		words = sscanf(line, "%127s %31s %7s %1s", prefix, bucket, by, rest);
-		if (words <= 0)
+		n = sscanf(line, "%127s %127s %127s %1s", words[0], words[1], words[2], rest);
+		if (n <= 0 || parse_weight(words, n, saved))
 			continue;
-		if (words != (strchr(bucket, '-') ? 3 : 2))
+		if (n != (strchr(words[1], '-') ? 3 : 2) || !strcmp(words[0], "drain"))
 			return report_error(FAILED,
-					    "%s, line %d: not 'PREFIX BUCKET', nor 'PREFIX "
-					    "BUCKET-BUCKET domain|port': nothing was changed",
+					    "%s, line %d: not 'PREFIX BUCKET', 'PREFIX "
+					    "BUCKET-BUCKET domain|port', 'weight BUCKET WEIGHT' or "
+					    "'drain BUCKET': nothing was changed",
 					    path, number);
-		if (parse_override(m, prefix, bucket, by, &one))
+		if (parse_override(m, words[0], words[1], n == 3 ? words[2] : "", &one))
 			return report_error(FAILED, "%s, line %d: %s: nothing was changed", path,
 					    number, m->error);
-		append_override(all, &one);
+		append_override(&saved->overrides, &one);
 	}
 	if (ferror(file))
 		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
@@ -253,20 +293,9 @@ static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct
 	return DONE;
 }
 
-/* path: "-" is stdin */
-static int read_file(struct rp_member *m, const char *path, struct overrides *all)
+static int check_twice(struct overrides *all, const char *path)
 {
-	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	char prefix[64];
-	int status;
-
-	if (!file)
-		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
-	status = parse_lines(m, file, path, all);
-	if (file != stdin)
-		fclose(file);
-	if (status)
-		return status;
 
 	sort_overrides(all);
 	for (size_t i = 1; i < all->n; i++) {
@@ -279,22 +308,55 @@ static int read_file(struct rp_member *m, const char *path, struct overrides *al
 	return DONE;
 }
 
+/* path: "-" is stdin */
+static int read_file(struct rp_member *m, const char *path, struct saved *saved)
+{
+	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	int status;
+
+	if (!file)
+		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
+	status = parse_lines(m, file, path, saved);
+	if (file != stdin)
+		fclose(file);
+
+	return status ? status : check_twice(&saved->overrides, path);
+}
+
+/* Checks all before it changes something */
+static int load(struct rp_member *m, const struct overrides *before, const struct saved *after)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < after->overrides.n; i++)
+		err = check_bucket(m, &after->overrides.list[i]);
+	if (!err && after->has_weights && m->fds[RP_WEIGHTS] < 0)
+		err = fail_no_map(m, RP_MAP_WEIGHTS, "see 'reuseportctl status'");
+	if (!err && after->has_weights)
+		err = check_weights(m, &after->weights);
+	if (!err)
+		err = replace_overrides(m, before, &after->overrides);
+	if (!err && after->has_weights)
+		err = rp_place(m, rp_get_size(m), &after->weights);
+
+	return err;
+}
+
 int command_override_load(struct options *o, char **arguments)
 {
-	struct overrides before, after = {};
+	struct saved after = {};
+	struct overrides before;
 	struct rp_member m;
-	int err = 0;
+	int err;
 
 	if (read_file(&m, arguments[0], &after) || open_overrides(&m, o, &before))
 		return FAILED;
-	for (size_t i = 0; !err && i < after.n; i++)
-		err = check_bucket(&m, &after.list[i]);
+	err = load(&m, &before, &after);
 	if (!err)
-		err = replace_overrides(&m, &before, &after);
-	if (!err)
-		printf("%s: overrides: %zu, %zu before\n", o->config.pin_path, after.n, before.n);
+		printf("%s: overrides: %zu, %zu before\n", o->config.pin_path, after.overrides.n,
+		       before.n);
 	free(before.list);
-	free(after.list);
+	free(after.overrides.list);
 
 	return close_live_group(&m, err);
 }

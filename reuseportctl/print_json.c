@@ -32,7 +32,9 @@ static json_t *fault_json(const struct rp_instance *r, __u64 boot_time)
 static json_t *bucket_json(const struct snapshot *s, const struct listener *l, __u32 i)
 {
 	const struct bucket *b = &l->bucket[i];
-	json_t *object = json_pack("{s:i, s:b}", "bucket", (int)i, "live", b->owner.cookie != 0);
+	json_t *object =
+		json_pack("{s:i, s:b, s:i, s:i}", "bucket", (int)i, "live", b->owner.cookie != 0,
+			  "weight", (int)rp_get_weight(&s->weights, i), "slots", (int)s->slots[i]);
 
 	if (b->owner.pid)
 		json_object_update_new(

@@ -153,6 +153,20 @@ static void print_quarantine(const struct snapshot *s, const char *group)
 		       group, dropped);
 }
 
+static double weight_of(const struct snapshot *s, __u32 bucket)
+{
+	return rp_get_weight(&s->weights, bucket);
+}
+
+/* A gauge of each of the group's buckets, whatever the listener */
+static void print_of_buckets(const char *name, const char *help, const struct snapshot *s,
+			     const char *group, double (*value)(const struct snapshot *, __u32))
+{
+	printf("# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
+	for (__u32 i = 0; i < s->size && i < RP_MAX_BUCKETS; i++)
+		printf("%s{group=\"%s\",bucket=\"%u\"} %.17g\n", name, group, i, value(s, i));
+}
+
 static void print_metric(const struct metric *metric, const struct snapshot *s, const char *group)
 {
 	char name[256];
@@ -189,6 +203,10 @@ void print_openmetrics(const struct snapshot *s)
 		    s->n_overrides);
 	print_gauge("reuseport_group_foreign_sockets",
 		    "Sockets outside the group that take its traffic.", group, takers);
+	print_of_buckets("reuseport_bucket_weight", "Weight of the bucket, 0 if it is drained.", s,
+			 group, weight_of);
+	print_of_buckets("reuseport_bucket_slots_ratio", "Share that the bucket has of the slots.",
+			 s, group, slots_share);
 	if (s->keeps_exporters)
 		print_state(&s->state, group);
 	if (s->has_quarantine)

@@ -99,6 +99,33 @@ static void print_listener(const struct snapshot *s, const struct listener *l,
 		printf("        refused so far: %s\n", scaled(l->refused, text));
 }
 
+/* The buckets that have another weight than usual, and their share of the slots */
+static void print_weights(const struct snapshot *s)
+{
+	int used = 0;
+	char text[64];
+
+	for (__u32 i = 0; i < s->size && i < RP_MAX_BUCKETS; i++) {
+		__u32 weight = rp_get_weight(&s->weights, i);
+
+		if (weight == RP_DEFAULT_WEIGHT)
+			continue;
+		if (weight)
+			snprintf(text, sizeof(text), "%u has %u (%.1f%%)", i, weight,
+				 100 * slots_share(s, i));
+		else
+			snprintf(text, sizeof(text), "%u is drained", i);
+		if (!used)
+			used = printf("weights: bucket %s", text);
+		else if (used + strlen(text) + 2 <= 79)
+			used += printf(", %s", text);
+		else
+			used = printf(",\n%s", text);
+	}
+	if (used)
+		printf("\n");
+}
+
 void print_table(const struct snapshot *s, double seconds)
 {
 	int on_terminal = isatty(STDOUT_FILENO);
@@ -112,6 +139,7 @@ void print_table(const struct snapshot *s, double seconds)
 	       s->options->config.pin_path, s->size, s->size == 1 ? "" : "s", s->nonce,
 	       s->failover ? "on" : "off", s->n_overrides, s->n_overrides == 1 ? "" : "s",
 	       s->by_agent ? ", sFlow by agent" : "");
+	print_weights(s);
 	if (s->keeps_exporters && s->state.pages)
 		printf("exporter state: %llu of %d pages; 'reuseportctl exporters' lists it\n",
 		       (unsigned long long)s->state.pages, RP_STATE_PAGES);

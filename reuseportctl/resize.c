@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "live_group.h"
 #include "overrides.h"
+#include "placement.h"
 #include "text.h"
 
 /* Refuses a group without a size, and a size that cuts off a live instance */
@@ -56,8 +57,26 @@ static int check_overrides(struct rp_member *m, __u32 size)
 	return err;
 }
 
+/* Forgets the weights of the buckets from that size on, and refuses to leave drained ones alone */
+static int cut_weights(struct rp_member *m, __u32 size, __u32 before, struct rp_weights *weights)
+{
+	rp_read_weights(m, weights);
+	for (__u32 bucket = size; bucket < before && bucket < RP_MAX_BUCKETS; bucket++) {
+		rp_undrain(weights, bucket);
+		weights->weight[bucket] = 0;
+	}
+	if (!rp_all_drained(weights, size))
+		return 0;
+
+	return rp_fail(m, -EBUSY,
+		       "cannot resize the group %s to %u buckets: all of them are drained; "
+		       "'reuseportctl undrain' one of them first",
+		       m->config->pin_path, size);
+}
+
 int command_resize(struct options *o, char **arguments)
 {
+	struct rp_weights weights;
 	char who[160];
 	struct rp_member m;
 	unsigned long size;
@@ -75,7 +94,9 @@ int command_resize(struct options *o, char **arguments)
 	if (!err)
 		err = check_overrides(&m, size);
 	if (!err)
-		err = rp_set_setting(&m, RP_SIZE, size);
+		err = cut_weights(&m, size, before, &weights);
+	if (!err)
+		err = rp_place(&m, size, &weights);
 	if (!err)
 		printf("%s: %lu buckets, %u before\n", o->config.pin_path, size, before);
 

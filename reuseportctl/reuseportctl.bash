@@ -43,7 +43,7 @@ _reuseportctl_prefixes()
 _reuseportctl()
 {
 	local prev=${COMP_WORDS[COMP_CWORD - 1]} word command='' pin_path=/sys/fs/bpf/pmacct i
-	local commands='status where exporters override resize forget failover sflow evict preload reset listen connect'
+	local commands='status where exporters override resize weight drain reserve undrain forget failover sflow evict preload reset listen connect'
 	local listeners='nfacctd nfacctd_templates nfacctd_dtls sfacctd bgp bmp telemetry_tcp telemetry_udp'
 
 	for ((i = 1; i < COMP_CWORD; i++)); do

@@ -81,6 +81,9 @@ static void read_settings(struct snapshot *s, const struct rp_member *m)
 {
 	s->size = rp_get_setting(m, RP_SIZE);
 	s->nonce = rp_get_setting(m, RP_NONCE);
+	rp_read_weights(m, &s->weights);
+	rp_count_slots(m, s->slots);
+	s->is_placed = rp_is_placed(m);
 	s->failover = rp_fails_over(m);
 	s->by_agent = !!(rp_get_setting(m, RP_POLICY) & RP_BY_AGENT);
 	read_state_changes(s, m);
@@ -264,6 +267,11 @@ static const struct listener *find_before(const struct snapshot *before, size_t 
 double share_of(const struct listener *l, const struct bucket *b)
 {
 	return l->recent ? (double)b->recent / l->recent : 0;
+}
+
+double slots_share(const struct snapshot *s, __u32 bucket)
+{
+	return s->slots[bucket] / (double)RP_SLOT_COUNT;
 }
 
 double queue_fill(const struct sock *s)

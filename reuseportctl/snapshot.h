@@ -8,6 +8,7 @@
 
 #include <netinet/in.h>
 #include "faults.h"
+#include "placement.h"
 #include "reuseportctl.h"
 #include "sockets.h"
 
@@ -50,6 +51,9 @@ struct snapshot {
 	const struct options *options;
 	double time; /* seconds since the epoch */
 	__u32 size, nonce, n_overrides;
+	struct rp_weights weights;
+	__u32 slots[RP_MAX_BUCKETS];   /* of each bucket; all 0: there is no placement table */
+	int is_placed;		       /* that table is the one that the settings make */
 	int keeps_exporters;	       /* the object has the maps for that */
 	struct rp_state_changes state; /* how much that is */
 	__u64 boot_time;	       /* seconds of CLOCK_BOOTTIME */
@@ -87,6 +91,9 @@ int fail_no_listener(struct rp_member *m, const struct options *o);
 /* What a bucket has received, and its share of what the listener has, 0 to 1 */
 __u64 received_by(const struct bucket *b);
 double share_of(const struct listener *l, const struct bucket *b);
+
+/* The share that a bucket has of the slots, 0 to 1 */
+double slots_share(const struct snapshot *s, __u32 bucket);
 
 /* How full the queue of a socket is, 0 to 1 */
 double queue_fill(const struct sock *s);

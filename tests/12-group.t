@@ -197,7 +197,7 @@ take_foreign_objects() {
 	stop "$pid"
 	theirs=$(foreign_object)
 	joins "one without our own maps is taken, and what it lacks is named" \
-		"^joined index 0 of 2 .*failover off lacks policy, overrides, quarantine, exporter_state, state_changes, instances, owners, counters" "$theirs" "$bpffs/foreign" 2 0
+		"^joined index 0 of 2 .*failover off lacks policy, slots, weights, overrides, quarantine, exporter_state, state_changes, instances, owners, counters" "$theirs" "$bpffs/foreign" 2 0
 	live=$pid
 	refused_as_rehearsed "in use, by a process that left no name" \
 		"in use in $bpffs/foreign by a process that left no name at index 0" "$theirs" "$bpffs/foreign" 2 0

@@ -16,7 +16,7 @@ say_what_it_lacks() {
 	local i
 	for i in 0 1 2; do
 		is "instance $i: one WARN line, and what it lacks" "$(grep WARN "$tmp/other-$i.log")" \
-			"WARN ( default/core ): reuseport: $foreign lacks the maps policy, overrides, quarantine, exporter_state, state_changes, instances, owners, counters, and does no failover, and keeps neither templates nor sampling rates: use reuseport.o to have what they are for."
+			"WARN ( default/core ): reuseport: $foreign lacks the maps policy, slots, weights, overrides, quarantine, exporter_state, state_changes, instances, owners, counters, and does no failover, and keeps neither templates nor sampling rates: use reuseport.o to have what they are for."
 	done
 }
 

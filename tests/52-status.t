@@ -108,7 +108,7 @@ move_the_heaviest() {
 	heavy=$(jq -r '.[0].exporter' "$tmp/where") at=$(jq -r '.[0].bucket' "$tmp/where")
 	to=$(((at + 1) % 3))
 	send 2000 10 1
-	marked "bucket $at of nfacctd \(pid $(pid_of live "$at")\) gets 2\.[0-9] times the mean: move its heaviest exporters to another bucket by 'reuseportctl override add'"
+	marked "bucket $at of nfacctd \(pid $(pid_of live "$at")\) gets 2\.[0-9] times its share: move its heaviest exporters to another bucket by 'reuseportctl override add'"
 	ok "its bucket by override" ctl override add "$heavy" $to
 	before=$(of_bucket $to received)
 	send 10 10 1

@@ -51,7 +51,7 @@ check_start() {
 		*) keeps=', and keeps neither templates nor sampling rates' ;;
 		esac
 		is "$1: ${log##*/}: one WARN line, and what it lacks" "$(grep -E 'WARN|ERROR' "$log" | sed 's/.*: reuseport: //')" \
-			"$2 lacks the maps policy, overrides, quarantine, exporter_state, state_changes, instances, owners, counters, and does no failover$keeps: use reuseport.o to have what they are for."
+			"$2 lacks the maps policy, slots, weights, overrides, quarantine, exporter_state, state_changes, instances, owners, counters, and does no failover$keeps: use reuseport.o to have what they are for."
 	done
 	is "$1: pinned is what belongs to the group, where it belongs" "$(cd "$bpffs" && find . -type f ! -name '*.debug' | sort | tr '\n' ' ')" \
 		"$(for pin in bmp/_selector bmp/tcp_balancing_targets nfacctd/_selector nfacctd/udp_balancing_targets nonce size; do

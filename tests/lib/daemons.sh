@@ -23,6 +23,7 @@ variant() {
 # foreign_object: one without the maps that are our own, and with the section name of others; prints its path
 foreign_object() {
 	variant foreign 's,SEC("sk_reuseport"),SEC("sk_reuseport/selector"),
+		s/&slots,/\&slots2,/; s/^} slots/} slots2/; s/^} weights/} weights2/
 		s/(policy)/(policy2)/; s/&policy,/\&policy2,/; s/&overrides/\&overrides2/; s/^} overrides/} overrides2/
 		s/&quarantine,/\&quarantine2,/; s/^} quarantine/} quarantine2/; s/^} instances/} instances2/
 		s/^} exporter_state/} told/; s/^} state_changes/} told_changes/

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* How evenly exporters spread over buckets, and how many move when a bucket is added. */
+/* How evenly exporters spread over buckets, and fail over, and how many move when a bucket is
+ * added. */
 #include <arpa/inet.h>
 #include <endian.h>
 #include <string.h>
-#include "reuseport_abi.h"
+#include "placed.h"
 #include "tap.h"
 
 #define EXPORTERS 20000
@@ -64,7 +65,7 @@ static __u32 nonce_of(int k)
 
 static __u32 bucket_of(int i, int k, __u32 n)
 {
-	__u32 bucket = rp_draw(rp_hash(&exporters[i], nonce_of(k)), 0, n);
+	__u32 bucket = bucket_in(placement_of(nonce_of(k), n), rp_hash(&exporters[i], nonce_of(k)));
 
 	digest = rp_mix(digest + bucket);
 
@@ -133,27 +134,77 @@ static void spread(const char *name, void (*make)(int, __u64 *))
 	   fullest(128));
 }
 
-/* With bucket 1 of 4 empty: which buckets get its exporters */
-static void failover(void)
-{
-	int load[4] = {0}, n = 0;
+/* ---- failover ---- */
 
+/* Which buckets get the exporters of those that are empty; live[]: which are not. Returns the chi
+ * square of the numbers, or -1 if one gets none. */
+static double failover_chi(__u32 n, const unsigned char *live, int *sent)
+{
+	const __u32 *entries = placement_of(nonce_of(0), n);
+	int got[RP_MAX_BUCKETS] = {0}, m = 0;
+	double chi = 0;
+
+	*sent = 0;
 	for (int i = 0; i < EXPORTERS; i++) {
 		__u64 hash = rp_hash(&exporters[i], nonce_of(0));
-		__u32 bucket = rp_draw(hash, 0, 4);
 
-		if (bucket != 1)
+		if (live[bucket_in(entries, hash)])
 			continue;
-		n++;
-		for (int draw = 1; draw <= RP_FAILOVER_DRAWS && bucket == 1; draw++)
-			bucket = rp_draw(hash, draw, 4);
-		load[bucket]++;
+		got[fails_over_to(entries, hash, live)]++;
+		++*sent;
 	}
-	ok(load[0] * 3 < n * 1.1 && load[2] * 3 < n * 1.1 && load[3] * 3 < n * 1.1,
-	   "the %d exporters of an empty bucket spread over the three others (%d, %d, %d)", n,
-	   load[0], load[2], load[3]);
-	ok(load[1] < n / 1000, "eight draws find a live one for nearly all of them (not for %d)",
-	   load[1]);
+	for (__u32 b = 0; b < n; b++)
+		m += live[b];
+	for (__u32 b = 0; b < n; b++) {
+		double off = got[b] - (double)*sent / m;
+
+		if (live[b])
+			chi += off * off * m / *sent;
+	}
+
+	return chi;
+}
+
+static void failover(void)
+{
+	static const struct {
+		__u32 n, live, step;
+	} cases[] = {{4, 3, 1},	   {128, 2, 1},	  {128, 2, 64}, {128, 3, 31}, {128, 16, 1},
+		     {128, 16, 8}, {128, 127, 1}, {100, 5, 20}, {65, 64, 1}};
+
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		unsigned char live[RP_MAX_BUCKETS] = {0};
+		double chi;
+		int sent;
+
+		for (__u32 i = 0; i < cases[c].live; i++)
+			live[i * cases[c].step] = 1;
+		chi = failover_chi(cases[c].n, live, &sent);
+		ok(sent && is_chance(chi, cases[c].live - 1),
+		   "%u of %u buckets live: %d exporters of the others spread evenly over them (chi "
+		   "square %.1f)",
+		   cases[c].live, cases[c].n, sent, chi);
+	}
+}
+
+/* What another bucket's end changes for exporters that have failed over */
+static void failover_stays(void)
+{
+	const __u32 *entries = placement_of(nonce_of(0), RP_MAX_BUCKETS);
+	unsigned char live[RP_MAX_BUCKETS] = {0}, fewer[RP_MAX_BUCKETS] = {0};
+	int moved = 0, strays = 0;
+
+	for (__u32 b = 0; b < 16; b++)
+		live[b * 8] = fewer[b * 8] = 1;
+	fewer[40] = 0;
+	for (int i = 0; i < EXPORTERS; i++) {
+		__u64 hash = rp_hash(&exporters[i], nonce_of(0));
+		__u32 to = fails_over_to(entries, hash, live);
+
+		moved += fails_over_to(entries, hash, fewer) != to;
+		strays += fails_over_to(entries, hash, fewer) != to && to != 40;
+	}
+	ok(moved && !strays, "one of these 16 dies: its %d exporters move, no others", moved);
 }
 
 static void v4_mapped(void)
@@ -171,7 +222,9 @@ static void v4_mapped(void)
 
 int main(void)
 {
+	__u64 hash;
 	union rp_addr v4;
+	__u32 bucket;
 
 	spread("random IPv4", random_v4);
 	spread("sequential IPv4", sequential_v4);
@@ -179,14 +232,15 @@ int main(void)
 	spread("sequential IPv6", sequential_v6);
 	spread("IPv6 permutations of the same words", permuted_v6);
 	failover();
+	failover_stays();
 	v4_mapped();
 
 	/* These never change: hosts of different byte order and version must agree */
 	rp_addr_v4(&v4, htonl(0xc0000201));
-	ok(rp_hash(&v4, 1) == 0x852e53a66187fe2eULL && rp_draw(rp_hash(&v4, 1), 0, 128) == 48,
-	   "192.0.2.1 with nonce 1 hashes to %#llx, bucket %u of 128", rp_hash(&v4, 1),
-	   rp_draw(rp_hash(&v4, 1), 0, 128));
-
+	hash = rp_hash(&v4, 1);
+	bucket = bucket_in(placement_of(1, 128), hash);
+	ok(hash == 0x852e53a66187fe2eULL && bucket == 22,
+	   "192.0.2.1 with nonce 1 hashes to %#llx, bucket %u of 128", hash, bucket);
 	printf("# digest of all buckets: %016llx\n", digest);
 
 	return tap_done();

@@ -12,11 +12,11 @@
 
 /* What one run took, and what became of it */
 struct run {
-	unsigned instructions, calls; /* calls: of helpers */
+	unsigned instructions;
 	unsigned selects, loads, lookups;
-	unsigned lookups_of[8]; /* by the index in maps */
-	long long verdict;	/* what the program returned */
-	int bucket;		/* whose socket was selected; -1: none */
+	unsigned lookups_of[16]; /* by the index in maps */
+	long long verdict;	 /* what the program returned */
+	int bucket;		 /* whose socket was selected; -1: none */
 };
 
 /* A map that the program may look into; its order is the caller's */

@@ -171,7 +171,7 @@ static void overrides(void)
 
 	leave(1);
 	must(!arrivals(net, 300, after));
-	ok(after[7] == first_live(rp_hash_overridden(1, g.nonce), 1, 4) && after[8] == after[7],
+	ok(after[7] == predict_failover(rp_hash_overridden(1, g.nonce), 4) && after[8] == after[7],
 	   "their bucket dies: both addresses, which may be one router's, fail over together");
 }
 
@@ -198,17 +198,106 @@ static void quarantine(void)
 	close(sender);
 }
 
-static void unset_size(void)
+/* As a loader leaves the map that does not know it */
+static void clear_slots(void)
+{
+	int map = open_map(RP_MAP_SLOTS);
+	__u32 none = 0;
+
+	for (__u32 i = 0; i < RP_SLOT_ENTRIES; i++)
+		must(!bpf_map_update_elem(map, &i, &none, BPF_ANY));
+	close(map);
+}
+
+static void no_table(void)
 {
 	static int got[1000];
-	int lost = 0;
+	int wrong = 0, strays = 0, lost = 0;
 
 	start_group(AF_INET6, 4, 0, 3, RP_UNSET);
+	clear_slots();
+	must(!arrivals(v6, 1000, got));
+	for (int i = 0; i < 1000; i++)
+		wrong += got[i] != (int)(rp_hash(&v6[i], g.nonce) % 4);
+	ok(!wrong, "no placement table, as of a loader that knows size alone: hash modulo size");
+
+	leave(1);
+	must(!arrivals(v6, 1000, got));
+	for (int i = 0; i < 1000; i++) {
+		__u32 bucket = rp_hash(&v6[i], g.nonce) % 4;
+
+		strays += bucket != 1 && got[i] != (int)bucket;
+		lost += got[i] == NO_BUCKET;
+	}
+	ok(!strays && !lost, "its bucket dies: only its exporters move, and all arrive");
+
 	set_u32(RP_MAP_SIZE, 0);
 	must(!arrivals(v6, 1000, got));
 	for (int i = 0; i < 1000; i++)
 		lost += got[i] == NO_BUCKET;
-	ok(!lost, "size not set, as by a loader that does not know it: all arrive");
+	ok(!lost, "size not set either: all arrive");
+}
+
+/* What the drained bucket 2 of 4 gets while others die */
+static void drained(void)
+{
+	static int got[1000];
+	struct rp_member m;
+	struct rp_weights weights = {};
+	int n = 0, lost = 0;
+
+	start_group(AF_INET6, 4, 0, 3, RP_UNSET);
+	rp_init(&m);
+	must(!rp_open_settings(&m, &g.config));
+	rp_set_weight(&weights, 2, 0);
+	must(!rp_place(&m, 4, &weights));
+	rp_close(&m);
+	leave(1);
+	leave(3);
+	must(!arrivals(v6, 1000, got));
+	for (int i = 0; i < 1000; i++)
+		n += got[i] == 0;
+	ok(n == 1000, "bucket 2 is drained, 1 and 3 are dead: all arrive at bucket 0 (%d)", n);
+	leave(0);
+	must(!arrivals(v6, 1000, got));
+	for (int i = 0; i < 1000; i++)
+		lost += got[i] != 2;
+	ok(!lost, "no other is live: they arrive at the drained one");
+}
+
+/* Joins by the map alone, which is quicker */
+static int put_socket(__u32 bucket)
+{
+	int map = open_map("udp/" RP_MAP_UDP), sock = new_socket(SOCK_DGRAM);
+	__u64 value = sock;
+
+	must(!bpf_map_update_elem(map, &bucket, &value, BPF_NOEXIST));
+	close(map);
+
+	return sock;
+}
+
+/* The exporters of those that are dead, when so many of 128 buckets are live: 0, s, 2s ... */
+static void few_live(int live, int step)
+{
+	static int got[EXPORTERS];
+	int in[RP_MAX_BUCKETS] = {}, lost = 0;
+	double mean = (double)EXPORTERS / live, chi = 0;
+
+	start_group(AF_INET6, RP_MAX_BUCKETS, 0, 0, RP_UNSET);
+	for (int i = 1; i < live; i++)
+		g.udp[i * step] = put_socket(i * step);
+	must(!arrivals(v6, EXPORTERS, got));
+	for (int i = 0; i < EXPORTERS; i++) {
+		lost += got[i] == NO_BUCKET;
+		in[got[i] == NO_BUCKET ? 0 : got[i]]++;
+	}
+	for (int i = 0; i < live; i++)
+		chi += (in[i * step] - mean) * (in[i * step] - mean) / mean;
+	ok(!lost && !unlike_predicted(v6, EXPORTERS, got, RP_MAX_BUCKETS),
+	   "%d of 128 buckets live: %d exporters arrive, where user space predicts", live,
+	   EXPORTERS);
+	ok(is_chance(chi, live - 1), "evenly, to within what chance allows (chi square %.1f)", chi);
 }
 
 /* What no exporter sends, but a network may deliver */
@@ -260,7 +349,12 @@ int main(int argc, char **argv)
 	refusal();
 	overrides();
 	quarantine();
-	unset_size();
+	no_table();
+	drained();
+	few_live(2, 1);
+	few_live(16, 1);
+	few_live(16, 8);
+	few_live(127, 1);
 	odd_datagrams();
 
 	return tap_done();

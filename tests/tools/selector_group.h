@@ -14,6 +14,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "group.h"
+#include "placed.h"
 #include "senders.h"
 
 #define BATCH	  50 /* fits any receive buffer */
@@ -157,27 +158,27 @@ static inline int arrivals(const union rp_addr *from, int n, int *got)
 	return odd;
 }
 
-/* The first live bucket that the draws from `draw` on find, or the scan after them */
-static int first_live(__u64 hash, __u32 draw, __u32 size)
+/* Where user space says that an exporter of that hash fails over to, given which buckets are live
+ */
+static int predict_failover(__u64 hash, __u32 size)
 {
-	__u32 bucket = 0;
+	unsigned char live[RP_MAX_BUCKETS];
+	__u32 bucket;
 
-	for (; draw <= RP_FAILOVER_DRAWS; draw++) {
-		bucket = rp_draw(hash, draw, size);
-		if (g.udp[bucket] >= 0)
-			return bucket;
-	}
-	for (__u32 i = 1; i < size; i++)
-		if (g.udp[(bucket + i) % size] >= 0)
-			return (bucket + i) % size;
+	for (int i = 0; i < RP_MAX_BUCKETS; i++)
+		live[i] = g.udp[i] >= 0;
+	bucket = fails_over_to(placement_of(g.nonce, size), hash, live);
 
-	return NO_BUCKET;
+	return bucket == RP_NO_BUCKET ? NO_BUCKET : (int)bucket;
 }
 
-/* Where user space says that an exporter arrives, given which buckets are live */
+/* Where it says that an exporter arrives */
 static int predict(const union rp_addr *a, __u32 size)
 {
-	return first_live(rp_hash(a, g.nonce), 0, size);
+	__u64 hash = rp_hash(a, g.nonce);
+	__u32 bucket = bucket_in(placement_of(g.nonce, size), hash);
+
+	return g.udp[bucket] >= 0 ? (int)bucket : predict_failover(hash, size);
 }
 
 static inline int unlike_predicted(const union rp_addr *from, int n, const int *got, __u32 size)

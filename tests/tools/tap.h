@@ -44,6 +44,14 @@ static inline int tap_done(void)
 	return tap_failed != 0;
 }
 
+/* Whether a chi square of so many degrees of freedom is within seven standard deviations */
+static inline int is_chance(double chi_square, int degrees)
+{
+	double beyond = chi_square - degrees;
+
+	return beyond <= 0 || beyond * beyond < 49.0 * 2 * degrees;
+}
+
 /* The same sequence in every run, so that a failure can be reproduced */
 static inline __u64 next_random(__u64 *state)
 {

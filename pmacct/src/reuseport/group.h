@@ -29,6 +29,8 @@ enum rp_map_id {
   RP_SIZE,
   RP_NONCE,
   RP_POLICY,
+  RP_SLOTS,
+  RP_WEIGHTS,
   RP_OVERRIDES,
   RP_QUARANTINE,
   RP_STATE, /* what exporters tell only now and then: see state_pages.h */
@@ -76,7 +78,7 @@ struct rp_member {
   int prog;                     /* fd of the selector, once loaded, or -1 */
   int fds[RP_MAPS];             /* fds of the maps, once loaded; -1: none */
   __u32 nonce;                  /* in force since rp_open() */
-  char missing[128];            /* names of the optional maps that the object lacks, or "" */
+  char missing[160];            /* names of the optional maps that the object lacks, or "" */
   char error[1024];
 };
 

@@ -6,6 +6,7 @@
  *   object             the BPF object: read, checked, loaded
  *   address, route     where a listener is bound; which bucket receives an exporter
  *   settings           count, nonce and policy of the group
+ *   placement          which bucket has which slots
  *   inspect            who is in which bucket of which listener
  *   pins               the group's directory and the files in it
  *   privileges         what this process may do, and why not
@@ -112,7 +113,7 @@ int rp_find_live_bucket(struct rp_member *m, __u32 from, struct rp_bucket *bucke
 
 /* ---- settings ---- */
 
-/* Writes the settings of m->config, clears overrides and counters. For a group without a live instance; the caller holds the lock. */
+/* Writes the settings of m->config, clears overrides, weights and counters. For a group without a live instance; the caller holds the lock. */
 int rp_reset_settings(struct rp_member *m);
 
 /* Checks that the settings of m->config are those in force. live: a live instance in words. */

@@ -27,6 +27,8 @@
 #define RP_MAP_SIZE      "size"      /* ARRAY [0] -> u32: buckets in use, 1..RP_MAX_BUCKETS; 0: not set yet */
 #define RP_MAP_NONCE     "nonce"     /* ARRAY [0] -> u32: nonce of the hash; 0: not set yet */
 #define RP_MAP_POLICY    "policy"    /* ARRAY [0] -> u32: bits of enum rp_policy */
+#define RP_MAP_SLOTS     "slots"     /* ARRAY u32 slot -> u32: the bucket that has it, plus 1; 0: not set, then it is hash % size */
+#define RP_MAP_WEIGHTS   "weights"   /* ARRAY [0] -> struct rp_weights */
 #define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters, or a range: see reuseport_spread.h */
 
 #define RP_MAP_QUARANTINE "quarantine" /* HASH 16 bytes of an address -> struct rp_conviction: exporters that have brought instances down */
@@ -46,8 +48,13 @@
 /* Of the debug build, not pinned: each loaded program has one of its own */
 #define RP_MAP_DEBUG "debug_text"
 
-#define RP_MAX_BUCKETS   128
-#define RP_NO_BUCKET     RP_MAX_BUCKETS /* the entry of RP_MAP_COUNTERS for traffic for which no bucket was found */
+#define RP_MAX_BUCKETS 128
+#define RP_NO_BUCKET   RP_MAX_BUCKETS /* the entry of RP_MAP_COUNTERS for traffic for which no bucket was found */
+#define RP_SLOT_COUNT  4096           /* of the placement table */
+/* In RP_MAP_SLOTS, after the slots: how many buckets are not drained; all buckets of the group, plus 1, the drained ones last */
+#define RP_SLOT_TAKERS   RP_SLOT_COUNT
+#define RP_SLOT_ORDER    (RP_SLOT_COUNT + 1)
+#define RP_SLOT_ENTRIES  (RP_SLOT_ORDER + RP_MAX_BUCKETS)
 #define RP_MAX_OVERRIDES 65536
 #define RP_MAX_CONVICTED 1024
 #define RP_COMM_LEN      16
@@ -77,6 +84,15 @@ enum rp_outcome {
 
 struct rp_counters {
   __u64 n[RP_OUTCOMES];
+};
+
+#define RP_DEFAULT_WEIGHT 100
+#define RP_MAX_WEIGHT     1000
+
+/* What share of the slots each bucket has, in proportion to the others */
+struct rp_weights {
+  __u64 drained[RP_MAX_BUCKETS / 64]; /* a bit for each bucket that has none, whatever its weight: it serves overrides alone */
+  __u16 weight[RP_MAX_BUCKETS];       /* 0: not set, RP_DEFAULT_WEIGHT; else 1..RP_MAX_WEIGHT */
 };
 
 /* Key of RP_MAP_OVERRIDES */

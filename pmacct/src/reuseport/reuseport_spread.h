@@ -19,22 +19,22 @@ enum rp_spread {
 
 static inline __u32 rp_range(__u32 first, __u32 last, enum rp_spread by)
 {
-  return first | last << 8 | by << 16;
+  return first | last << 8 | (__u32) by << 24;
 }
 
 static inline enum rp_spread rp_range_by(__u32 value)
 {
-  return (enum rp_spread)(value >> 16 & 3);
+  return (enum rp_spread)(value >> 24 & 3);
 }
 
 static inline __u32 rp_range_first(__u32 value)
 {
-  return rp_range_by(value) == RP_SPREAD_NOT ? value : value & 0xff;
+  return rp_range_by(value) == RP_SPREAD_NOT ? value & 0xffff : value & 0xff;
 }
 
 static inline __u32 rp_range_last(__u32 value)
 {
-  return rp_range_by(value) == RP_SPREAD_NOT ? value : value >> 8 & 0xff;
+  return rp_range_by(value) == RP_SPREAD_NOT ? value & 0xffff : value >> 8 & 0xff;
 }
 
 /* Returns: the bucket of a range, whose last is not below its first, for a domain or a port. Numbers that count from 0 by 1, by 16 or by

@@ -4,6 +4,34 @@
 #include "faults.h"
 #include "group_internal.h"
 
+static __u32 read_entry(const struct rp_member *m, __u32 key)
+{
+  __u32 value = 0;
+
+  if (m->fds[RP_SLOTS] >= 0) bpf_map_lookup_elem(m->fds[RP_SLOTS], &key, &value);
+
+  return value;
+}
+
+static __u32 find_in_table(const struct rp_member *m, __u64 hash, __u32 size)
+{
+  __u32 placed = read_entry(m, rp_slot(hash));
+
+  return placed ? placed - 1 : hash % size;
+}
+
+/* Returns: the bucket that comes i-th when all are tried, or RP_NO_BUCKET. */
+static __u32 scan_bucket(const struct rp_member *m, __u64 hash, __u32 i)
+{
+  __u32 takers = read_entry(m, RP_SLOT_TAKERS), placed;
+
+  if (!takers) return rp_shuffle(hash, i, RP_MAX_BUCKETS);
+
+  placed = read_entry(m, RP_SLOT_ORDER + (i < takers ? rp_shuffle(hash, i, takers) : i));
+
+  return placed ? placed - 1 : RP_NO_BUCKET;
+}
+
 /* Returns: whether an override has the exporter, whose buckets the group has; value: what it says. */
 static int find_override(const struct rp_member *m, const union rp_addr *exporter, __u32 size, __u32 *value)
 {
@@ -25,7 +53,7 @@ static __u64 find_bucket(const struct rp_member *m, const union rp_addr *exporte
   route->range = 1;
   route->overridden = find_override(m, exporter, size, &value);
   if (!route->overridden) {
-    route->bucket = rp_draw(hash, 0, size);
+    route->bucket = find_in_table(m, hash, size);
     return hash;
   }
   route->by = rp_range_by(value);
@@ -50,10 +78,13 @@ void rp_find_route_in_range(const struct rp_member *m, const union rp_addr *expo
   route->quarantined = rp_is_quarantined(m, exporter);
   route->receiver = route->quarantined ? RP_NO_BUCKET : route->bucket;
   if (route->quarantined) return;
-  for (__u32 draw = 1; draw <= RP_FAILOVER_DRAWS + RP_MAX_BUCKETS; draw++) {
+  if (!is_empty(m, route->receiver)) return;
+  for (__u32 i = 1; rp_fails_over(m) && i <= RP_FAILOVER_DRAWS + RP_MAX_BUCKETS; i++) {
+    if (i <= RP_FAILOVER_DRAWS)
+      route->receiver = find_in_table(m, rp_redraw(hash, i), size);
+    else
+      route->receiver = scan_bucket(m, hash, i - RP_FAILOVER_DRAWS - 1);
     if (!is_empty(m, route->receiver)) return;
-    if (!rp_fails_over(m)) break;
-    route->receiver = draw <= RP_FAILOVER_DRAWS ? rp_draw(hash, draw, size) : (route->receiver + 1) % size;
   }
   route->receiver = RP_NO_BUCKET;
 }

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 #include "group_internal.h"
+#include "placement.h"
 
 static const __u32 zero;
 
@@ -85,6 +86,7 @@ static void delete_overrides(struct rp_member *m)
 
 int rp_reset_settings(struct rp_member *m)
 {
+  static const struct rp_weights all_the_same;
   const struct rp_config *c = m->config;
   __u32 nonce = c->nonce;
   int err;
@@ -93,8 +95,8 @@ int rp_reset_settings(struct rp_member *m)
     if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return rp_fail(m, -errno, "no random nonce (%s)", strerror(errno));
 
   delete_overrides(m);
-  err = rp_set_setting(m, RP_SIZE, c->count);
-  if (!err) err = rp_set_setting(m, RP_NONCE, nonce);
+  err = rp_set_setting(m, RP_NONCE, nonce);
+  if (!err) err = rp_place(m, c->count, &all_the_same);
   /* quarantines stay in force: the exporter may have brought down the last instance */
   if (!err) err = rp_set_setting(m, RP_POLICY, (rp_get_setting(m, RP_POLICY) & (RP_QUARANTINES | RP_BY_AGENT)) | (c->failover == RP_FALSE ? RP_NO_FAILOVER : 0));
   if (!err) err = rp_visit_listeners(m, c, 0, reset_counters, NULL);
