@@ -23,13 +23,13 @@ is_scaled() {
 
 # scales N REGEX...: asserts that it gets so many instances, and that it says each of these
 scales() {
-	local before says count="$1"
+	local before says instances="$1"
 	before=$(date +%s%N)
 	shift
-	ok "scale to $count" scale "$count" || diag "$(cat "$tmp/scale")"
-	diag "$count instances after $(ms_since "$before") ms"
-	for says; do like "scale to $count says it" "$(cat "$tmp/scale")" "$says"; done
-	is_scaled "$count"
+	ok "scale to $instances" scale "$instances" || diag "$(cat "$tmp/scale")"
+	diag "$instances instances after $(ms_since "$before") ms"
+	for says; do like "scale to $instances says it" "$(cat "$tmp/scale")" "$says"; done
+	is_scaled "$instances"
 	sleep 2
 }
 
