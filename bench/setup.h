@@ -170,7 +170,7 @@ static void describe_program(const struct setup *setup, const char *verifier_log
 /* Loads the setup's program from the file, and no other one */
 static struct bpf_object *load_program(struct setup *setup, const char *file)
 {
-	static char verifier_log[4096];
+	static char verifier_log[1 << 16]; /* it names each call of a global function */
 	struct bpf_object *object = bpf_object__open(file);
 	struct bpf_program *p;
 	struct bpf_map *map;

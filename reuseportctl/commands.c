@@ -209,8 +209,8 @@ const struct command commands[] = {
 		.min_arguments = 2,
 		.max_arguments = 2,
 		.handler = command_weight,
-		.help = "a bucket's share of the exporters, 0 to 1000; by default 100",
-		.details = "In proportion to the others' weights. 0 is 'drain'.",
+		.help = "a bucket's share of the exporters, by default 100",
+		.details = "0 to 1000, in proportion to the others' weights. 0 is 'drain'.",
 	},
 	{
 		.name = "drain",

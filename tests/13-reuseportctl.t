@@ -333,7 +333,7 @@ compare_options() {
 }
 
 compare_arguments() {
-	is "completion knows what else there is" "$(proposed failover o | tr '\n' ' ')$(proposed re | tr '\n' ' ')" "on off resize reset "
+	is "completion knows what else there is" "$(proposed failover o | tr '\n' ' ')$(proposed re | tr '\n' ' ')" "on off resize reserve reset "
 	ctl --help | sed -n '/^Listeners:/,/^$/{s/^Listeners://;s/,//g;p}' | tr -s ' ' '\n' | grep . | sort >"$tmp/listeners"
 	is "completion knows the listeners" "$(proposed preload '' | grep -v '^-' | sort)" "$(cat "$tmp/listeners")"
 	is "the manual page knows the listeners" \

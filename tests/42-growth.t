@@ -1,6 +1,6 @@
 #!/bin/sh
-# The group grows from 2 to 3 and 4 instances and shrinks back under load: nothing is lost, and no more exporters move
-# than have to. The nonce is fixed, since 200 exporters scatter by more than the tenth that is allowed here.
+# The group grows from 2 to 3 and 4 instances and shrinks back under load, and one of the 4 is drained meanwhile: nothing is lost, and no
+# more exporters move than have to. The nonce is fixed, since 200 exporters scatter by more than the tenth that is allowed here.
 . "${0%/*}/lib/traffic.sh"
 need_traffic
 sandbox
@@ -47,6 +47,27 @@ refuse_to_shrink() {
 		"cannot shrink .* to 3 buckets: a bucket beyond is in use by nfacctd.* pid $(pid_of live 3) at index 3"
 }
 
+# drain_and_undrain: index 1, which runs on
+drain_and_undrain() {
+	ok "index 1 is drained" quietly "$reuseportctl" --pin-path "$bpffs/live" drain 1
+	quiet_second
+	ok "and undrained" quietly "$reuseportctl" --pin-path "$bpffs/live" undrain 1
+	quiet_second
+}
+
+# check_drain BEFORE DURING AFTER: who moved when index 1 was drained
+check_drain() {
+	places_in "$1" >"$tmp/before"
+	places_in "$2" >"$tmp/during"
+	places_in "$3" >"$tmp/after"
+	is "drained: all exporters are seen before and meanwhile" \
+		"$(cut -d' ' -f1 "$tmp/before" "$tmp/during" | sort | uniq -d | wc -l)" 200
+	at_least "index 1 had exporters" "$(grep -c ' 1$' "$tmp/before")" 20
+	is "and has none" "$(grep -c ' 1$' "$tmp/during" || true)" 0
+	is "those of the others stay where they are" "$(comm -23 "$tmp/before" "$tmp/during" | cut -d' ' -f2 | sort -u)" 1
+	ok "undrained: every exporter is where it was" diff "$tmp/before" "$tmp/after"
+}
+
 # check_move FROM BEFORE AFTER: who moved when FROM buckets became one more, between these two seconds
 check_move() {
 	local n=$(($1 + 1)) moved
@@ -64,8 +85,9 @@ check_moves() {
 	received_by_period live >"$tmp/received"
 	check_move 2 "$1" "$2"
 	check_move 3 "$2" "$3"
+	check_drain "$3" "$4" "$5"
 	places_in "$1" >"$tmp/before"
-	places_in "$5" >"$tmp/after"
+	places_in "$7" >"$tmp/after"
 	ok "at the end every exporter is where it was at the start" diff "$tmp/before" "$tmp/after"
 }
 
@@ -77,6 +99,7 @@ quiet_second
 grow_to 3
 grow_to 4
 refuse_to_shrink
+drain_and_undrain
 shrink_to 3
 shrink_to 2
 stop_traffic

@@ -102,9 +102,14 @@ has_session() {
 	peers 1790 "$(pid_of live "$1")" | grep -qx "$2"
 }
 
+# has_session_alone INDEX EXPORTER: whether it is there, and no other is
+has_session_alone() {
+	[ "$(peers 1790 "$(pid_of live "$1")")" = "$2" ]
+}
+
 # move_the_heaviest: the exporter $heavy, from the bucket $at to the bucket $to
 move_the_heaviest() {
-	local before
+	local before there
 	heavy=$(jq -r '.[0].exporter' "$tmp/where") at=$(jq -r '.[0].bucket' "$tmp/where")
 	to=$(((at + 1) % 3))
 	send 2000 10 1
@@ -114,9 +119,13 @@ move_the_heaviest() {
 	send 10 10 1
 	is "effective at once" "$(of_bucket $to received)" $((before + n))
 	ok "its BMP session follows" await 25 has_session $to "$heavy"
+	there=$(peers 1790 "$(pid_of live $to)" | wc -l)
+	ok "a bucket is drained" quietly ctl drain $to
+	ok "its other sessions go, to the others, and that of the override stays" await 25 has_session_alone $to "$heavy"
+	ok "it is undrained" quietly ctl undrain $to
 	kill $routers
 	wait $routers || true
-	is "no other session ended" "$(awk '/ended/ {print $1}' "$tmp/routers")" 1
+	is "no session ended but that one and the $((there - 1)) others" "$(awk '/ended/ {print $1}' "$tmp/routers")" "$there"
 	ok "override delete" ctl override delete "$heavy"
 }
 
