@@ -182,6 +182,7 @@ INSTALLED = \
 	644:reuseportctl/reuseportctl.bash:$(bashcompletiondir)/reuseportctl \
 	755:scripts/instances:$(pkglibdir)/scripts/instances \
 	755:scripts/run-instance:$(pkglibdir)/scripts/run-instance \
+	755:scripts/scale:$(pkglibdir)/scripts/scale \
 	644:scripts/lib/common.sh:$(pkglibdir)/scripts/lib/common.sh \
 	$(foreach unit,$(wildcard systemd/*.service.in),644:$(unit):$(systemdsystemunitdir)/$(basename $(notdir $(unit)))) \
 	$(foreach unit,$(wildcard systemd/*.timer systemd/*.target),644:$(unit):$(systemdsystemunitdir)/$(notdir $(unit))) \
@@ -221,7 +222,7 @@ build/.deps-%: scripts/deps
 demo: build build/.deps-demo
 	scripts/demo
 
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placement samples selector state bad_apple.so held_lock.so next_minute.so wall_clock.so) bench/decision.o
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placement placing samples selector state bad_apple.so held_lock.so next_minute.so wall_clock.so) bench/decision.o
 
 vpath %.c tests/tools bench
 
@@ -259,7 +260,7 @@ QUICK   := 00 10 11 12 13 14 16 17 18 19 27
 PAIRED  := 28 33 35 40 41 42 43 44 48 55 62
 ALONE   := 24 49 50 57 59
 # Minutes with a systemd of its own: 'make check-systemd' runs it, and 'make check T=58'
-UNITS   := 58
+UNITS   := 58 61
 # The longest of the others begin, so that neither process is left with one of them at the end
 LONG    := 00 46 01 12 31 36
 CHOSEN   = $(sort $(wildcard $(T:%=tests/%*.t)))

@@ -3,8 +3,10 @@
  * The selector: hands each exporter's traffic to one fixed instance of a reuseport group.
  *
  * 1. The exporter is its source address; ports and transport do not matter.
- * 2. An override of the address names the bucket; without one, the placement table does, by the
- *    hash of the address. An exporter that has brought instances down is dropped for a while.
+ * 2. An override of the address names the bucket, or several, over which its datagrams are spread;
+ *    without one, the placement table does, by the hash of the address. An exporter that has
+ *    brought instances down is dropped for a while. With RP_BY_AGENT, the agent that sFlow names is
+ *    the exporter, whoever sends for it.
  * 3. The socket in that bucket gets the datagram or SYN.
  * 4. If the bucket is empty, a live one gets it by failover, the same for UDP and TCP. With
  *    RP_NO_FAILOVER it is refused.
@@ -27,6 +29,7 @@
 #include <stddef.h>
 #include "reuseport_abi.h"
 #include "reuseport_hash.h"
+#include "reuseport_spread.h"
 #include "reuseport_version.h"
 
 #define AF_INET	  2
@@ -193,62 +196,33 @@ static __always_inline int try_bucket(struct sk_reuseport_md *ctx, __u32 *bucket
 	return bpf_sk_select_reuseport(ctx, targets, bucket, 0);
 }
 
+#include "reuseport_datagram.h"
 #include "reuseport_trace.h"
 
-/* Reads relative to the network header, since ctx->data starts at the transport header. */
-static __always_inline bool read_source(struct sk_reuseport_md *ctx, union rp_addr *a)
-{
-	union rp_addr buffer; /* *a itself can stay in registers */
-
-	switch (ctx->eth_protocol) {
-	case bpf_htons(ETH_P_IP):
-		if (bpf_skb_load_bytes_relative(ctx, offsetof(struct iphdr, saddr), buffer.w,
-						sizeof(buffer.w[0]), BPF_HDR_START_NET))
-			return false;
-		rp_addr_v4(a, buffer.w[0]);
-		return true;
-	case bpf_htons(ETH_P_IPV6):
-		if (bpf_skb_load_bytes_relative(ctx, offsetof(struct ipv6hdr, saddr), buffer.q,
-						sizeof(buffer.q), BPF_HDR_START_NET))
-			return false;
-		*a = buffer;
-		return true;
-	}
-
-	return false;
-}
-
-/*
- * A connection that waits to be accepted comes without a packet. The address of an IPv4 one that is
- * only half open may be missing here: it goes to any bucket, and the daemon there closes it so that
- * the router connects to its owner.
- */
-static __always_inline void read_peer(const struct bpf_sock *sk, union rp_addr *a)
-{
-	if (sk->family == AF_INET) {
-		rp_addr_v4(a, sk->dst_ip4);
-		return;
-	}
-	a->q[0] = rp_pair(sk->dst_ip6[0], sk->dst_ip6[1]);
-	a->q[1] = rp_pair(sk->dst_ip6[2], sk->dst_ip6[3]);
-}
-
 /* An override counts only if the group still has the bucket that it names. *bucket is 0. */
-static __always_inline bool overridden(const union rp_addr *a, __u32 *bucket)
+static __always_inline bool overridden(struct sk_reuseport_md *ctx, const union rp_addr *a,
+				       __u32 *bucket)
 {
 	union {
 		struct rp_prefix prefix;
 		__u64 q[3];
 	} key;
-	__u32 *b;
+	__u32 *b, value;
 
 	key.q[0] = rp_pair(128, a->w[0]);
 	key.q[1] = rp_pair(a->w[1], a->w[2]);
 	key.q[2] = rp_pair(a->w[3], 0);
 	b = bpf_map_lookup_elem(&overrides, &key.prefix);
-	if (!b || (*b & ~RP_REBALANCED) >= group_size(bucket))
+	if (!b)
 		return false;
-	*bucket = *b & ~RP_REBALANCED;
+	value = *b & ~RP_REBALANCED;
+	if (value >= group_size(bucket)) {
+		value = spread(ctx, value);
+		if (value >= RP_MAX_BUCKETS)
+			return false;
+	}
+	ONE_STORE(value);
+	*bucket = value;
 
 	return true;
 }
@@ -407,7 +381,10 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 		return decide(ctx, migrating, &source, NO_BUCKET, &key, flags, RP_QUARANTINED);
 	}
 
-	if (flags & RP_OVERRIDDEN && overridden(&source, &key)) {
+	if (flags & RP_BY_AGENT && !migrating)
+		take_agent(ctx, &source);
+
+	if (flags & RP_OVERRIDDEN && overridden(ctx, &source, &key)) {
 		hash = rp_hash_overridden(key, group_nonce);
 	} else {
 		hash = rp_hash(&source, group_nonce);

@@ -41,6 +41,20 @@ const struct option_spec option_specs[] = {
 		.help = "read addresses from FILE, one a line; -: stdin",
 	},
 	{
+		.id = SPREAD,
+		.name = "spread",
+		.value = "N-N",
+		.help = "the first and the last of several buckets",
+	},
+	{
+		.id = BY,
+		.name = "by",
+		.value = "WHAT",
+		.help = "domain (NetFlow v9: source id; IPFIX: observation\n"
+			"domain; sFlow: sub-agent; NetFlow v5: engine)\n"
+			"or port (source port)",
+	},
+	{
 		.id = PROG,
 		.name = "prog",
 		.value = "FILE",
@@ -174,12 +188,22 @@ const struct command commands[] = {
 	{
 		.section = "Change a group while it runs",
 		.name = "override add",
-		.arguments = "PREFIX BUCKET",
-		.min_arguments = 2,
+		.arguments = "PREFIX [BUCKET]",
+		.min_arguments = 1,
 		.max_arguments = 2,
+		.options = {SPREAD, BY},
 		.handler = command_override_add,
 		.help = "these exporters belong to that bucket, at once",
-		.details = "The longest prefix that has an exporter decides. ::/0 has IPv4 too.",
+		.details =
+			"The longest prefix that has an exporter decides. ::/0 has IPv4 too.\n"
+			"With --spread and --by, an exporter that sends more than one instance "
+			"bears has\nseveral. By domain, templates stay with their data; an "
+			"exporter "
+			"with one domain is\nnot spread. By port is for what needs no templates, "
+			"such "
+			"as NetFlow v5 and sFlow.\nBGP, BMP and telemetry sessions go to the first "
+			"bucket: instances of the others\nhave no routes of that router, so that "
+			"what they take from BGP or BMP is missing in\nthe flows that they count.",
 	},
 	{
 		.name = "override delete",
@@ -285,6 +309,21 @@ const struct command commands[] = {
 		.max_arguments = 1,
 		.handler = command_failover,
 		.help = "whether live instances serve an empty bucket's exporters",
+	},
+	{
+		.name = "sflow",
+		.arguments = "agent|sender",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.handler = command_sflow,
+		.help = "by whose address sFlow is placed; sender, at first",
+		.details = "sfacctd takes the agent whose address is in the datagram for the "
+			   "exporter, "
+			   "whoever\nhas sent it. Where the two differ, place it by the agent: "
+			   "then it "
+			   "meets the BGP or\nBMP session of the router with that address. It "
+			   "lasts until "
+			   "the host reboots.",
 	},
 	{
 		.name = "evict",

@@ -35,6 +35,8 @@ enum option_id {
 	SECONDS,
 	LIMIT,
 	APPLY,
+	SPREAD,
+	BY,
 };
 
 /* An option; its letter, if it has one, is its id */
@@ -85,6 +87,7 @@ int command_undrain(struct options *o, char **arguments);
 int command_resize(struct options *o, char **arguments);
 int command_evict(struct options *o, char **arguments);
 int command_failover(struct options *o, char **arguments);
+int command_sflow(struct options *o, char **arguments);
 int command_reset(struct options *o, char **arguments);
 int command_preload(struct options *o, char **arguments);
 int command_listen(struct options *o, char **arguments);

@@ -126,6 +126,12 @@ static void take_option(struct options *o, int option)
 	case APPLY:
 		o->apply = 1;
 		break;
+	case SPREAD:
+		o->spread = optarg;
+		break;
+	case BY:
+		o->by = optarg;
+		break;
 	}
 }
 

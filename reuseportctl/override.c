@@ -30,19 +30,44 @@ static int check_bucket(struct rp_member *m, const struct override *one)
 {
 	char text[64];
 
-	if (one->bucket < rp_get_size(m))
+	if (rp_range_last(one->bucket) < rp_get_size(m))
 		return 0;
 	prefix_text(&one->prefix, text, sizeof(text));
 
 	return rp_fail(m, -ERANGE,
 		       "bucket %u for %s is not one of the group %s, which has 0 to %u: nothing "
 		       "was changed",
-		       one->bucket, text, m->config->pin_path, rp_get_size(m) - 1);
+		       rp_range_last(one->bucket), text, m->config->pin_path, rp_get_size(m) - 1);
 }
 
-/* Returns 0, or a negative errno if the words are not an override; m takes the reason */
+/* "2-4", and "domain" or "port". Returns 0, or a negative errno; m takes the reason */
+static int parse_range(struct rp_member *m, const char *range, const char *by, __u32 *value)
+{
+	const char *dash = strchr(range, '-');
+	unsigned long first = 0, last = 0;
+	enum rp_spread spread = RP_SPREAD_DOMAIN;
+	char word[8];
+
+	snprintf(word, sizeof(word), "%.*s", dash ? (int)(dash - range) : 0, range);
+	if (!dash || !parse_number(word, 0, RP_MAX_BUCKETS - 1, &first) ||
+	    !parse_number(dash + 1, 0, RP_MAX_BUCKETS - 1, &last) || first >= last)
+		return rp_fail(m, -EINVAL,
+			       "'%s' is not a range of buckets like 2-4, between 0 and %d", range,
+			       RP_MAX_BUCKETS - 1);
+	while (spread_text(spread) && strcmp(by, spread_text(spread)))
+		spread++;
+	if (!spread_text(spread))
+		return rp_fail(m, -EINVAL, "an exporter is spread by 'domain' or 'port', not '%s'",
+			       by);
+	*value = rp_range(first, last, spread);
+
+	return 0;
+}
+
+/* by: "": to one bucket. Returns 0, or a negative errno if the words are not an override; m takes
+ * the reason */
 static int parse_override(struct rp_member *m, const char *prefix, const char *bucket,
-			  struct override *one)
+			  const char *by, struct override *one)
 {
 	unsigned long number = 0;
 
@@ -52,6 +77,8 @@ static int parse_override(struct rp_member *m, const char *prefix, const char *b
 			       "'%s' is not a prefix: give an address or ADDRESS/LENGTH with no "
 			       "bits set beyond the length",
 			       prefix);
+	if (*by)
+		return parse_range(m, bucket, by, &one->bucket);
 	if (!parse_number(bucket, 0, RP_MAX_BUCKETS - 1, &number))
 		return rp_fail(m, -EINVAL, "'%s' is not a bucket, 0 to %d", bucket,
 			       RP_MAX_BUCKETS - 1);
@@ -67,7 +94,11 @@ int command_override_add(struct options *o, char **arguments)
 	struct rp_member m;
 	int err;
 
-	if (parse_override(&m, arguments[0], arguments[1], &one))
+	if (!o->spread != !o->by || !o->spread == !arguments[1])
+		return report_error(NOT_UNDERSTOOD,
+				    "override add takes a bucket, or --spread and --by");
+	if (parse_override(&m, arguments[0], o->spread ? o->spread : arguments[1],
+			   o->by ? o->by : "", &one))
 		return report_error(NOT_UNDERSTOOD, "%s", m.error);
 	if (open_overrides(&m, o, &before))
 		return FAILED;
@@ -104,7 +135,7 @@ int command_override_delete(struct options *o, char **arguments)
 	struct rp_member m;
 	int err, released;
 
-	if (parse_override(&m, arguments[0], "0", &one))
+	if (parse_override(&m, arguments[0], "0", "", &one))
 		return report_error(NOT_UNDERSTOOD, "%s", m.error);
 	if (open_overrides(&m, o, &before))
 		return FAILED;
@@ -142,6 +173,17 @@ static void print_convict(const union rp_addr *exporter, const struct rp_convict
 	       until, c->times, c->times == 1 ? "" : "s", c->instance, c->signal);
 }
 
+static void print_override(const char *prefix, const struct override *one)
+{
+	__u32 value = one->bucket;
+
+	if (rp_range_by(value) == RP_SPREAD_NOT)
+		printf("%s %u%s\n", prefix, value, one->rebalanced ? " rebalanced" : "");
+	else
+		printf("%s %u-%u %s\n", prefix, rp_range_first(value), rp_range_last(value),
+		       spread_text(rp_range_by(value)));
+}
+
 static void print_weights(const struct rp_member *m)
 {
 	struct rp_weights weights;
@@ -169,8 +211,7 @@ static int print_overrides(struct rp_member *m, void *none)
 	read_overrides(m->fds[RP_OVERRIDES], &all);
 	for (size_t i = 0; i < all.n; i++) {
 		prefix_text(&all.list[i].prefix, text, sizeof(text));
-		printf("%s %u%s\n", text, all.list[i].bucket,
-		       all.list[i].rebalanced ? " rebalanced" : "");
+		print_override(text, &all.list[i]);
 	}
 	free(all.list);
 
@@ -214,13 +255,13 @@ static int parse_weight(char words[3][128], int n, struct saved *saved)
 	return 1;
 }
 
-/* Overrides are "PREFIX BUCKET", or "PREFIX BUCKET rebalanced"; # begins a comment. m takes what is
- * wrong with a word */
+/* The lines of overrides are "PREFIX BUCKET", "PREFIX BUCKET rebalanced" or "PREFIX BUCKET-BUCKET
+ * domain|port"; # begins a comment. m takes what is wrong with a word */
 static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct saved *saved)
 {
 	char line[256], words[3][128], rest[2];
+	int number = 0, rebalanced, is_range, n;
 	struct override one;
-	int number = 0, n;
 
 	while (fgets(line, sizeof(line), file)) {
 		number++;
@@ -228,16 +269,18 @@ static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct
 		n = sscanf(line, "%127s %127s %127s %1s", words[0], words[1], words[2], rest);
 		if (n <= 0 || parse_weight(words, n, saved))
 			continue;
-		if (!(n == 2 || (n == 3 && !strcmp(words[2], "rebalanced"))) ||
-		    !strcmp(words[0], "drain"))
+		is_range = n > 1 && strchr(words[1], '-');
+		rebalanced = n == 3 && !is_range && !strcmp(words[2], "rebalanced");
+		if (n != (is_range || rebalanced ? 3 : 2) || !strcmp(words[0], "drain"))
 			return report_error(FAILED,
-					    "%s, line %d: not 'PREFIX BUCKET', 'weight BUCKET "
-					    "WEIGHT' or 'drain BUCKET': nothing was changed",
+					    "%s, line %d: not 'PREFIX BUCKET', 'PREFIX "
+					    "BUCKET-BUCKET domain|port', 'weight BUCKET WEIGHT' or "
+					    "'drain BUCKET': nothing was changed",
 					    path, number);
-		if (parse_override(m, words[0], words[1], &one))
+		if (parse_override(m, words[0], words[1], is_range ? words[2] : "", &one))
 			return report_error(FAILED, "%s, line %d: %s: nothing was changed", path,
 					    number, m->error);
-		one.rebalanced = n == 3;
+		one.rebalanced = rebalanced;
 		append_override(&saved->overrides, &one);
 	}
 	if (ferror(file))

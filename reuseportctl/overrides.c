@@ -16,7 +16,8 @@ __u32 count_overrides(int map, __u32 size, __u32 *beyond)
 
 	*beyond = 0;
 	while (map >= 0 && n < RP_MAX_OVERRIDES && !bpf_map_get_next_key(map, before, &key)) {
-		*beyond += !bpf_map_lookup_elem(map, &key, &bucket) && bucket >= size;
+		*beyond +=
+			!bpf_map_lookup_elem(map, &key, &bucket) && rp_range_last(bucket) >= size;
 		before = &key;
 		n++;
 	}

@@ -8,7 +8,7 @@
 
 struct override {
 	struct rp_prefix prefix;
-	__u32 bucket;
+	__u32 bucket;	/* or several: see reuseport_spread.h */
 	int rebalanced; /* by 'rebalance', not by an operator */
 };
 

@@ -140,11 +140,11 @@ void print_json(const struct snapshot *s)
 		json_array_append_new(listeners, listener_json(s, s->listeners[i]));
 	for (size_t i = 0; i < s->n_warnings; i++)
 		json_array_append_new(warnings, json_string(s->warnings[i]));
-	object =
-		json_pack("{s:f, s:s, s:I, s:I, s:b, s:I, s:o, s:o}", "time", s->time, "pin_path",
-			  s->options->config.pin_path, "size", (json_int_t)s->size, "nonce",
-			  (json_int_t)s->nonce, "failover", s->failover, "overrides",
-			  (json_int_t)s->n_overrides, "listeners", listeners, "warnings", warnings);
+	object = json_pack("{s:f, s:s, s:I, s:I, s:b, s:b, s:I, s:o, s:o}", "time", s->time,
+			   "pin_path", s->options->config.pin_path, "size", (json_int_t)s->size,
+			   "nonce", (json_int_t)s->nonce, "failover", s->failover, "sflow_by_agent",
+			   s->by_agent, "overrides", (json_int_t)s->n_overrides, "listeners",
+			   listeners, "warnings", warnings);
 	if (s->keeps_exporters)
 		json_object_set_new(object, "exporter_state", state_json(&s->state));
 	if (s->has_quarantine)

@@ -68,9 +68,11 @@ static int remove_listener(struct rp_member *m, int top, const char *name)
 	if (dir < 0)
 		return 0;
 	removed = remove_pins(m, dir, name, listener_pins);
-	close(dir);
-	if (removed > 0 || reuseport_find_listener_name(name))
+	if (removed > 0 || reuseport_find_listener_name(name)) {
+		rp_remove_claims(dir);
 		unlinkat(top, name, AT_REMOVEDIR);
+	}
+	close(dir);
 
 	return removed;
 }

@@ -43,7 +43,7 @@ static int check_overrides(struct rp_member *m, __u32 size)
 	if (m->fds[RP_OVERRIDES] >= 0)
 		read_overrides(m->fds[RP_OVERRIDES], &all);
 	for (size_t i = 0; !err && i < all.n; i++) {
-		if (all.list[i].bucket < size || all.list[i].rebalanced)
+		if (rp_range_last(all.list[i].bucket) < size || all.list[i].rebalanced)
 			continue;
 		prefix_text(&all.list[i].prefix, text, sizeof(text));
 		err = rp_fail(
@@ -51,7 +51,7 @@ static int check_overrides(struct rp_member *m, __u32 size)
 			"cannot shrink the group %s to %u buckets: an override has %s in "
 			"bucket %u; give it another bucket by 'reuseportctl override add', or "
 			"delete it",
-			m->config->pin_path, size, text, all.list[i].bucket);
+			m->config->pin_path, size, text, rp_range_last(all.list[i].bucket));
 	}
 	free(all.list);
 

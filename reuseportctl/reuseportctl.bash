@@ -44,7 +44,7 @@ _reuseportctl_prefixes()
 _reuseportctl()
 {
 	local prev=${COMP_WORDS[COMP_CWORD - 1]} word command='' pin_path=/sys/fs/bpf/pmacct i
-	local commands='status where exporters override rebalance resize weight drain reserve undrain forget failover evict preload reset listen connect'
+	local commands='status where exporters override rebalance resize weight drain reserve undrain forget failover sflow evict preload reset listen connect'
 	local listeners='nfacctd nfacctd_templates nfacctd_dtls sfacctd bgp bmp telemetry_tcp telemetry_udp'
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -63,6 +63,10 @@ _reuseportctl()
 	case $prev in
 	-p | --pin-path)
 		_reuseportctl_files -d
+		return
+		;;
+	--by)
+		_reuseportctl_propose domain port
 		return
 		;;
 	--load | --prog)
@@ -87,9 +91,11 @@ _reuseportctl()
 	status) _reuseportctl_propose --listener --json --openmetrics --watch ;;
 	where) _reuseportctl_propose --listener --json --load ;;
 	override) _reuseportctl_propose add delete list load ;;
+	'override add') _reuseportctl_propose --spread --by ;;
 	'override delete') _reuseportctl_prefixes "$pin_path" ;;
 	'override load') _reuseportctl_files -f ;;
 	failover) _reuseportctl_propose on off ;;
+	sflow) _reuseportctl_propose agent sender ;;
 	preload) _reuseportctl_propose $listeners --prog ;;
 	listen) _reuseportctl_propose --prog --count --index --plain --tcp --udp ;;
 	connect) _reuseportctl_propose --from --exporters --ports --tcp --udp ;;

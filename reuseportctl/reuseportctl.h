@@ -24,13 +24,14 @@ struct options {
 	int json, openmetrics, plain, has_index;
 	int watch;	  /* seconds between two snapshots; 0: take one only */
 	const char *from; /* prefix of the source addresses; NULL: chosen by the destination */
-	unsigned int exporters; /* number of source addresses */
-	unsigned int ports;	/* number of source ports of each */
-	int protocol;		/* IPPROTO_TCP, IPPROTO_UDP; 0: both */
-	const char *sort;	/* by what exporters are sorted; NULL: datagrams */
-	unsigned int top;	/* show as many exporters; 0: all */
-	unsigned int seconds;	/* between two looks at what exporters send; 0: one look */
-	unsigned int limit;	/* rebalance moves at most so many */
+	unsigned int exporters;	 /* number of source addresses */
+	unsigned int ports;	 /* number of source ports of each */
+	const char *spread, *by; /* of override add; NULL: not given */
+	int protocol;		 /* IPPROTO_TCP, IPPROTO_UDP; 0: both */
+	const char *sort;	 /* by what exporters are sorted; NULL: datagrams */
+	unsigned int top;	 /* show as many exporters; 0: all */
+	unsigned int seconds;	 /* between two looks at what exporters send; 0: one look */
+	unsigned int limit;	 /* rebalance moves at most so many */
 	int apply;
 };
 

@@ -67,7 +67,7 @@ struct snapshot {
 	struct convict *convicts;      /* also those whose quarantine is over */
 	size_t n_convicts;
 	__u32 n_live; /* of all listeners, shown or not */
-	int failover;
+	int failover, by_agent;
 	__u32 n_overrides_beyond; /* those whose bucket the group does not have */
 	struct listener **listeners;
 	size_t n_listeners;

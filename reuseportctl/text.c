@@ -124,6 +124,11 @@ void endpoint_text(const __u8 addr[16], __u32 port, char *text, size_t len)
 	snprintf(text, len, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, port);
 }
 
+const char *spread_text(__u32 by)
+{
+	return by == RP_SPREAD_DOMAIN ? "domain" : by == RP_SPREAD_PORT ? "port" : NULL;
+}
+
 const char *protocol_text(int protocol)
 {
 	return protocol == IPPROTO_TCP ? "tcp" : "udp";

@@ -33,6 +33,9 @@ void prefix_text(const struct rp_prefix *prefix, char *text, size_t len);
 /* "192.0.2.1:2100" or "[2001:db8::1]:2100" */
 void endpoint_text(const __u8 addr[16], __u32 port, char *text, size_t len);
 
+/* "domain" or "port"; NULL: the number is neither */
+const char *spread_text(__u32 by);
+
 /* "tcp" or "udp" */
 const char *protocol_text(int protocol);
 

@@ -2,6 +2,7 @@
 /* where: the bucket and the instance that the selector chooses for an exporter now. Takes no lock
  * and writes nothing. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include "commands.h"
@@ -15,6 +16,18 @@ struct query {
 	json_t *answers; /* NULL: print a table */
 	int n_answers, n_refused;
 };
+
+/* Whether the address counts that an sFlow datagram names, and not its sender's */
+static int is_by_agent(const struct rp_member *m)
+{
+	return rp_get_setting(m, RP_POLICY) & RP_BY_AGENT && !strcmp(listener_name(m), "sfacctd");
+}
+
+/* Whether the datagrams go to several buckets, and not to this one alone */
+static int is_spread(const struct rp_member *m, const struct rp_route *route)
+{
+	return route->by && m->protocol == IPPROTO_UDP;
+}
 
 static json_t *answer_json(const struct query *q, const struct rp_member *m,
 			   const struct rp_route *route, const struct rp_bucket *owner)
@@ -32,6 +45,10 @@ static json_t *answer_json(const struct query *q, const struct rp_member *m,
 			   : route->overridden ? "override"
 					       : "hash",
 			   "live", live);
+	if (is_spread(m, route))
+		json_object_set_new(answer, "spread_by", json_string(spread_text(route->by)));
+	if (is_by_agent(m))
+		json_object_set_new(answer, "as_agent", json_true());
 	if (live)
 		json_object_update_new(answer, json_pack("{s:i, s:b, s:i, s:s}", "served_by",
 							 (int)route->receiver, "failover",
@@ -63,28 +80,42 @@ static void print_answer(const struct query *q, const struct rp_member *m,
 		snprintf(how, sizeof(how), "failover for %u", route->bucket);
 	else
 		snprintf(how, sizeof(how), "%s", by);
-	printf("%-25s %6u  %-13s %-18s %s\n", exporter, live ? route->receiver : route->bucket,
-	       printable(listener_name(m), name, sizeof(name)), instance, how);
+	printf("%-25s %6u  %-13s %-18s %s%s%s%s\n", exporter,
+	       live ? route->receiver : route->bucket,
+	       printable(listener_name(m), name, sizeof(name)), instance, how,
+	       is_spread(m, route) ? ", spread by " : "",
+	       is_spread(m, route) ? spread_text(route->by) : "",
+	       is_by_agent(m) ? ", as sFlow's agent" : "");
 }
 
-static int ask_listener(struct rp_member *m, void *arg)
+static void answer(struct query *q, const struct rp_member *m, const struct rp_route *route)
 {
 	struct rp_bucket owner = {};
+
+	q->n_answers++;
+	if (route->receiver == RP_NO_BUCKET)
+		q->n_refused++;
+	else
+		rp_read_bucket(m, route->receiver, &owner);
+	if (q->answers)
+		json_array_append_new(q->answers, answer_json(q, m, route, &owner));
+	else
+		print_answer(q, m, route, &owner);
+}
+
+/* An answer for each bucket, if an override spreads the exporter's datagrams over several */
+static int ask_listener(struct rp_member *m, void *arg)
+{
 	struct query *q = arg;
 	struct rp_route route;
+	__u32 number = 0;
 
 	if (!is_asked_for(q->options, m))
 		return 0;
-	q->n_answers++;
-	rp_find_route(m, &q->exporter, &route);
-	if (route.receiver == RP_NO_BUCKET)
-		q->n_refused++;
-	else
-		rp_read_bucket(m, route.receiver, &owner);
-	if (q->answers)
-		json_array_append_new(q->answers, answer_json(q, m, &route, &owner));
-	else
-		print_answer(q, m, &route, &owner);
+	do {
+		rp_find_route_in_range(m, &q->exporter, number, &route);
+		answer(q, m, &route);
+	} while (is_spread(m, &route) && ++number < route.range);
 
 	return 0;
 }

@@ -146,6 +146,7 @@ change_file_names() {
 		is "$path" "$(instance 1 'plugins: print' "logfile: $path")" "plugins: print|logfile: $wanted"
 	done <<-'END'
 	/dev/stdout>/dev/stdout
+	/run/$index/x.log>/run/$index/x.log
 	/proc/self/fd/2>/proc/self/fd/2
 	/dev/shm/x.log>/dev/shm/x-1.log
 	/etc/pmacct.d/log>/etc/pmacct.d/log-1

@@ -34,6 +34,7 @@ files_and_modes() {
 		755 /opt/pmacct/lib/pmacct/scripts/instances
 		644 /opt/pmacct/lib/pmacct/scripts/lib/common.sh
 		755 /opt/pmacct/lib/pmacct/scripts/run-instance
+		755 /opt/pmacct/lib/pmacct/scripts/scale
 		644 /opt/pmacct/lib/systemd/system/nfacctd@.service
 		644 /opt/pmacct/lib/systemd/system/pmacct-reuseport.target
 		644 /opt/pmacct/lib/systemd/system/pmbmpd@.service
@@ -93,6 +94,7 @@ files_elsewhere() {
 		e/lib64/pmacct/scripts/instances
 		e/lib64/pmacct/scripts/lib/common.sh
 		e/lib64/pmacct/scripts/run-instance
+		e/lib64/pmacct/scripts/scale
 		e/man/man8/reuseportctl.8
 		e/sbin/reuseportctl
 		e/units/nfacctd@.service

@@ -114,11 +114,12 @@ add_overrides() {
 	ok "override add" quietly "$reuseportctl" override add 127.0.0.0/24 1
 	ok "a longer prefix" quietly "$reuseportctl" override add 127.0.0.7 2
 	ok "an IPv6 prefix" quietly "$reuseportctl" override add 2001:db8::/65 0
+	ok "a range" quietly "$reuseportctl" override add 192.0.2.7 --spread 0-2 --by domain
 	like "effective at once, the longest prefix holds" "$(ctl connect 127.0.0.1 5000)" "^20 exporters: bucket 1: 114; bucket 2: 6; split over buckets: 0$"
 	like "IPv6 too" "$(ctl --from 2001:db8::/64 connect ::1 5000)" "^20 exporters: bucket 0: 120; split"
 	like "where says why" "$(ctl where 127.0.0.7 2001:db8:1::)" "^127.0.0.7 +2  listen_tcp +reuseportctl $pid +override$"
 	like "and in JSON" "$(ctl --json where 127.0.0.7 | jq -c '.[0]')" '"bucket":2,"by":"override","live":true,"served_by":2,"failover":false'
-	is "override list shows them" "$(overrides)" "127.0.0.0/24 1;127.0.0.7/32 2;2001:db8::/65 0;"
+	is "override list shows them" "$(overrides)" "127.0.0.0/24 1;127.0.0.7/32 2;192.0.2.7/32 0-2 domain;2001:db8::/65 0;"
 	ctl override list >"$tmp/saved"
 }
 
@@ -129,23 +130,25 @@ load_overrides() {
 
 		::/0 1 # all others
 	END
-	says "override load: a file replaces them" 0 "$pins: overrides: 2, 3 before" override load "$tmp/more"
+	says "override load: a file replaces them" 0 "$pins: overrides: 2, 4 before" override load "$tmp/more"
 	is "by what is in it" "$(overrides)" "::/0 1;10.0.0.0/8 2;"
 	like "::/0 is IPv4 too" "$(ctl where 127.0.0.7)" "^127.0.0.7 +1  listen_tcp .*override$"
 }
 
 refuse_overrides() {
 	local bad why
-	for bad in "10.0.0.1/8 1" "10.0.0.0/33 1" "10.0.0.0/8" "10.0.0.0/8 x" "10.0.0.0/8 1 2" "10.0.0.0/8 128"; do
+	for bad in "10.0.0.1/8 1" "10.0.0.0/33 1" "10.0.0.0/8" "10.0.0.0/8 x" "10.0.0.0/8 1 2" "10.0.0.0/8 1-2" "10.0.0.0/8 2-1 port" "10.0.0.0/8 128"; do
 		printf '10.1.0.0/16 0\n%s\n' "$bad" >"$tmp/bad"
 		case $bad in
 		10.0.0.1/8* | */33*) why="'${bad% *}' is not a prefix: .*" ;;
+		*port) why="'2-1' is not a range of buckets like 2-4, between 0 and 127" ;;
 		*x | *128) why="'${bad#* }' is not a bucket, 0 to 127" ;;
 		*) why="not 'PREFIX BUCKET'.*" ;;
 		esac
 		says "a file with '$bad': refused" 1 "$tmp/bad, line 2: $why: nothing was changed$" override load "$tmp/bad"
 	done
 	printf '10.1.0.0/16 0\n10.2.0.0/16 3\n' >"$tmp/bad"
+	says "a range that the group has not" 1 "bucket 3 for 192.0.2.1/32 is not one of the group" override add 192.0.2.1 --spread 2-3 --by domain
 	says "a bucket that the group has not" 1 "bucket 3 for 10.2.0.0/16 is not one of the group $pins, which has 0 to 2: nothing was changed" override load "$tmp/bad"
 	printf '10.1.0.0/16 0\n::ffff:10.1.0.0/112 1\n' >"$tmp/bad"
 	says "a prefix twice" 1 "$tmp/bad has 10.1.0.0/16 twice: nothing was changed" override load "$tmp/bad"
@@ -165,7 +168,7 @@ load_all_or_nothing() {
 		quietly "$reuseportctl" override load "$tmp/more"
 	done
 	says "as many as there is room for" 0 "$pins: overrides: 65536, 2 before" override load - <"$tmp/all"
-	says "back to what was saved" 0 "$pins: overrides: 3, 65536 before" override load "$tmp/saved"
+	says "back to what was saved" 0 "$pins: overrides: 4, 65536 before" override load "$tmp/saved"
 	is "is as it was" "$(ctl override list)" "$(cat "$tmp/saved")"
 }
 
@@ -175,7 +178,7 @@ delete_overrides() {
 	says "shrinking past an override" 1 "cannot shrink the group $pins to 2 buckets: (an override has 127.0.0.7/32 in bucket 2|a bucket beyond)" resize 2
 	says "a bucket that is not there" 1 "bucket 9 for 10.0.0.0/8 is not one of the group" override add 10.0.0.0/8 9
 	: >"$tmp/none"
-	says "an empty file takes all away" 0 "$pins: overrides: 0, 2 before" override load "$tmp/none"
+	says "an empty file takes all away" 0 "$pins: overrides: 0, 3 before" override load "$tmp/none"
 	like "and the hash decides again" "$(ctl where 127.0.0.7)" "^127.0.0.7 .*hash$"
 }
 
@@ -258,7 +261,12 @@ refuse_other_words() {
 	says "an unknown second word" 2 "unknown command 'override move'" override move
 	says "help for an unknown command" 2 "unknown command 'stat'" stat --help
 	says "an option of another command" 2 "override add does not take --json" --json override add 10.0.0.0/8 1
-	says "too few words" 2 "wrong number of arguments: override add takes PREFIX BUCKET" override add 10.0.0.0/8
+	says "too few words" 2 "wrong number of arguments: override add takes PREFIX \[BUCKET\]" override add
+	says "a prefix alone" 2 "override add takes a bucket, or --spread and --by" override add 10.0.0.0/8
+	says "a bucket and a range" 2 "override add takes a bucket, or --spread and --by" override add 10.0.0.0/8 1 --spread 1-2 --by port
+	says "a range of one" 2 "'1-1' is not a range of buckets like 2-4, between 0 and 127" override add 10.0.0.0/8 --spread 1-1 --by port
+	says "by nothing that there is" 2 "an exporter is spread by 'domain' or 'port', not 'colour'" override add 10.0.0.0/8 --spread 1-2 --by colour
+	says "sflow: neither agent nor sender" 2 "sflow takes 'agent' or 'sender', not 'proxy'" sflow proxy
 	says "too many" 2 "wrong number of arguments: status takes none" status now
 	says "the commands' names of earlier versions" 2 "unknown command 'pins'" pins
 	says "not a prefix" 2 "'10.0.0.1/8' is not a prefix: .* no bits set beyond the length" override add 10.0.0.1/8 1
@@ -275,7 +283,7 @@ refuse_other_words() {
 
 # commands_in_help: a line each
 commands_in_help() {
-	sed -n '1,/^Options:/s/^  \([a-z][a-z ]*[a-z]\)\( [^ a-z].*\|  .*\| on|off.*\)$/\1/p' "$tmp/help" | sort
+	sed -n '1,/^Options:/s/^  \([a-z][a-z ]*[a-z]\)\( [^ a-z].*\|  .*\| on|off.*\| agent|sender.*\)$/\1/p' "$tmp/help" | sort
 }
 
 # options_in_help COMMAND...: those that its own help has, a line each

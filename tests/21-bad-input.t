@@ -101,6 +101,8 @@ refuse_values() {
 			"$free" "reuseport_nonce: $value"
 	done
 	bad "failover 'yes'" "reuseport_failover: 'yes' is not true or false" "$free" "reuseport_failover: yes"
+	bad "auto and takeover" "reuseport_hashbucket_index auto takes a free index, and reuseport_takeover one that is in use: give the index" \
+		"reuseport_hashbucket_index: auto" "reuseport_takeover: true"
 	bad "takeover ''" "reuseport_takeover: '' is not true or false" "$free" "reuseport_takeover:"
 }
 

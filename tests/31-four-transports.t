@@ -1,6 +1,7 @@
 #!/bin/sh
 # Real routers, each of which sends NetFlow, sFlow, BGP and BMP from one address to four ports: all four are at the same
-# index, whether nfacctd and sfacctd run as three instances each, or one is gone, or back.
+# index, whether nfacctd and sfacctd run as three instances each, or one is gone, or back; and so is sFlow that another host sends for
+# them, if the group places it by agent.
 . "${0%/*}/lib/daemons.sh"
 need_daemons
 need ip ss nsenter tcpdump
@@ -205,6 +206,41 @@ bring_back_victim() {
 	ok "all four transports of each are where they were" diff "$tmp/owners" "$tmp/back"
 }
 
+# send_for_all: routers 1 and 5 send sFlow for those of their family, as a proxy does; where it is then goes to $tmp/sflow, lines "router
+# index". sfprobe (sflow_receiver.c, 1.7.6 to 1.8.1) writes an agent's address right only if the collector's is of its family
+send_for_all() {
+	local r csv proxy
+	for csv in "$tmp"/?facctd-?.csv; do : >"$csv"; done
+	for r in $routers; do
+		router "$r"
+		printf '%s\n' "pcap_savefile: $tmp/capture$family" "plugins: sfprobe" "aggregate: src_host, dst_host, src_port, dst_port, proto" \
+			"sfprobe_receiver: $receiver:6343" "sfprobe_agentip: $address" >"$tmp/proxy.$r"
+		proxy=$([ "$family" -eq 4 ] && echo 1 || echo 5)
+		nsenter --net=/run/netns/r"$proxy" "$tree/src/pmacctd" -f "$tmp/proxy.$r" >"$tmp/proxy.$r.log" 2>&1 &
+		echo $!
+	done >"$tmp/probes"
+	while read -r p; do wait "$p" || true; done <"$tmp/probes"
+	await 20 all_agents || diag "sFlow of all routers has not arrived"
+	flows | cut -d' ' -f1,3 | sort -u >"$tmp/sflow"
+}
+
+all_agents() {
+	[ "$(flows | cut -d' ' -f1 | sort -u | wc -l)" -eq 8 ]
+}
+
+check_agents() {
+	send_for_all
+	is "sFlow that another host sends for a router: where that host's is" \
+		"$(sed -n 's/^192.* //p' "$tmp/sflow" | uniq) $(sed -n 's/^2001.* //p' "$tmp/sflow" | uniq)" \
+		"$(sed -n 's/^192.0.2.1 //p' "$tmp/owners") $(sed -n 's/^2001:db8::5 //p' "$tmp/owners")"
+	like "sflow agent" "$("$reuseportctl" -p "$bpffs/four" sflow agent)" "^$bpffs/four: sFlow by agent, by sender before"
+	send_for_all
+	ok "by agent: where each router's own flows and sessions are" diff "$tmp/owners" "$tmp/sflow"
+	cut -d' ' -f1 "$tmp/owners" | "$reuseportctl" -p "$bpffs/four" -l sfacctd where - >"$tmp/where"
+	is "where says the same" "$(sed -n "s/^\([0-9a-f.:]*\) *\([0-9]\) .*hash, as sFlow's agent$/\1 \2/p" "$tmp/where")" "$(cat "$tmp/owners")"
+	like "sflow sender" "$("$reuseportctl" -p "$bpffs/four" sflow sender)" "sFlow by sender, by agent before"
+}
+
 stop_everything() {
 	local r i daemon
 	for r in $routers; do kill "$(cat "$tmp/frr.$r.pid")" && wait "$(cat "$tmp/frr.$r.pid")" || true; done
@@ -222,5 +258,6 @@ connect
 check_first
 kill_victim
 bring_back_victim
+check_agents
 stop_everything
 done_testing

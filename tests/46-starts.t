@@ -1,6 +1,7 @@
 #!/bin/sh
 # Many instances start in the same instant: always one owner a bucket, one count, one nonce. Of two with the same index one
-# wins, and the other says who. Killed at any point of starting they leave nothing that blocks the next.
+# wins, and the other says who. Those with the index 'auto' have one each, in their files' names, too. Killed at any point of starting
+# they leave nothing that blocks the next.
 . "${0%/*}/lib/daemons.sh"
 need_daemons
 need bpftool jq
@@ -76,6 +77,60 @@ check_starts() {
 	done
 }
 
+# ---- sixteen at once, with the index 'auto' ----
+
+# start_auto "COMMAND..." N...: by that command, if any
+start_auto() {
+	local by="$1" n
+	shift
+	# shellcheck disable=SC2086 # words
+	for n; do run_daemon auto "$n" $by "$pmbmpd" -f "$tmp/auto.conf" -x auto; done
+}
+
+# auto_joined N: whether so many have
+auto_joined() {
+	[ "$(cat "$tmp"/auto-*.log | grep -c 'listener bmp joined')" -eq "$1" ]
+}
+
+# auto_indexes: those that the running ones have joined with, in order
+auto_indexes() {
+	sed -n 's/.* as index \([0-9]*\) of 16.*/\1/p' "$tmp"/auto-*.log | sort -n | tr '\n' ' '
+}
+
+# kill_auto N...
+kill_auto() {
+	local n
+	for n; do
+		kill -KILL "$(pid_of auto "$n")"
+		wait "$(pid_of auto "$n")" 2>/dev/null || true
+		rm "$tmp/auto-$n.log"
+	done
+}
+
+# start_without_numbers: all start when nobody reads, half of them again while the others do, each in PID and mount namespaces of its own, as in
+# a container
+start_without_numbers() {
+	local all="0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 " wanted
+	# shellcheck disable=SC2016 # pmacct's variable
+	printf '%s\n' "bmp_daemon_port: 1791" "reuseport_hashbucket_count: 16" "reuseport_bpf_prog: $object" \
+		"reuseport_pin_path: $bpffs/auto" 'pidfile: '"$tmp"'/auto-$index.of' >"$tmp/auto.conf"
+	# shellcheck disable=SC2046 # numbers
+	start_auto "" $(seq 16)
+	ok "sixteen with index auto, at once: all join" await 20 auto_joined 16
+	is "sixteen with index auto: each has one of its own" "$(auto_indexes)" "$all"
+	is "and its name in its files" "$(cd "$tmp" && for n in $all; do cat auto-"$n".of; done | sort)" "$(cat "$tmp"/auto-*.pid | sort)"
+	start_auto "" 17
+	ok "a seventeenth is refused" await 10 has_line "$tmp/auto-17.log" 'no index is free in .*: each of the 16 is in use'
+	rm "$tmp/auto-17.log"
+	wanted=$(sed -n 's/.* as index \([0-9]*\) of 16.*/\1/p' "$tmp"/auto-[1-8].log | sort -n | tr '\n' ' ')
+	kill_auto 1 2 3 4 5 6 7 8
+	start_auto "unshare --mount --pid --fork --kill-child" 21 22 23 24 25 26 27 28
+	ok "eight are killed; eight that start at once while the others read join" await 20 auto_joined 16
+	is "they have the indexes that the eight had" "$(sed -n 's/.* as index \([0-9]*\) of 16.*/\1/p' "$tmp"/auto-2[1-8].log | sort -n | tr '\n' ' ')" "$wanted"
+	# shellcheck disable=SC2046 # numbers
+	kill_auto $(seq 9 16) $(seq 21 28)
+}
+
 # ---- killed while they start, a little later each time ----
 
 # kill_starting: in the background, with its own processes
@@ -111,5 +166,6 @@ for round in $(seq $rounds); do
 done
 wait $killer
 check_starts
+start_without_numbers
 check_kills
 done_testing

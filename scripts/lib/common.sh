@@ -22,6 +22,12 @@ usage_error() {
 	exit 2
 }
 
+# value_of CONFIG KEY: what a config of pmacct has; of two lines with one key pmacct uses the later
+value_of() {
+	# shellcheck disable=SC2016 # an awk program
+	awk -F: -v key="$2" '{gsub(/[ \t\r]/, "")} tolower($1) == key {value = $2} END {print value}' "$1"
+}
+
 # make_tmp: creates the directory $tmp, which is removed when the script exits
 make_tmp() {
 	tmp=$(mktemp -d)

@@ -191,7 +191,7 @@ static inline int unlike_predicted(const union rp_addr *from, int n, const int *
 	return differ;
 }
 
-static __u64 counted(enum rp_outcome outcome)
+static inline __u64 counted(enum rp_outcome outcome)
 {
 	static struct rp_counters per_cpu[1024];
 	char path[256];

@@ -5,6 +5,7 @@
 #include <fnmatch.h>
 #include "reuseport/config.h"
 #include "reuseport/fd_store.h"
+#include "reuseport/lifecycle.h"
 #include "reuseport/room.h"
 
 struct rp_config reuseport_config = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET};
@@ -12,6 +13,7 @@ struct rp_config reuseport_config = {.pin_path = RP_DEFAULT_PIN_PATH, .failover 
 /* Which keys the config has. */
 static struct {
   int any, count, index;
+  int auto_index; /* the index is to be claimed */
 } seen;
 
 static int listening[REUSEPORT_LISTENERS]; /* which listeners the daemon opens with its config */
@@ -78,7 +80,8 @@ int cfg_key_reuseport_hashbucket_count(char *filename, char *name, char *value_p
 int cfg_key_reuseport_hashbucket_index(char *filename, char *name, char *value_ptr)
 {
   key_seen(filename, name, "reuseport_hashbucket_index");
-  reuseport_config.index = key_number(filename, "reuseport_hashbucket_index", value_ptr, 0, RP_MAX_BUCKETS - 1);
+  seen.auto_index = !strcmp(value_ptr, "auto");
+  if (!seen.auto_index) reuseport_config.index = key_number(filename, "reuseport_hashbucket_index", value_ptr, 0, RP_MAX_BUCKETS - 1);
 
   return seen.index = TRUE;
 }
@@ -227,6 +230,12 @@ static void check_required_keys(char *filename)
 
 static void check_index(char *filename)
 {
+  if (seen.auto_index && reuseport_config.takeover) {
+    Log(LOG_ERR, "ERROR: [%s] reuseport_hashbucket_index auto takes a free index, and reuseport_takeover one that is in use: give the index, "
+                 "or remove reuseport_takeover. Exiting.\n",
+        filename);
+    exit(1);
+  }
   if (reuseport_config.index < reuseport_config.count) return;
 
   Log(LOG_ERR, "ERROR: [%s] reuseport_hashbucket_index %u is not below reuseport_hashbucket_count %u: use 0 to %u. "
@@ -263,7 +272,8 @@ static void check_templates_file(const char *filename, const struct configuratio
   snprintf(index, sizeof(index), "%u", reuseport_config.index);
   if (!core->nfacctd_templates_file || reuseport_config.count == 1 || strstr(core->nfacctd_templates_file, index)) return;
 
-  Log(LOG_WARNING, "WARN: [%s] nfacctd_templates_file %s does not have the index %s in its name: give each instance a file of its own.\n",
+  Log(LOG_WARNING, "WARN: [%s] nfacctd_templates_file %s does not have the index %s in its name: give each instance a file of its own, by $index in its "
+                   "name.\n",
       filename, core->nfacctd_templates_file, index);
 }
 
@@ -318,10 +328,10 @@ void reuseport_check_config(char *filename)
 
   if (!reuseport_enabled()) return;
 
+  for (id = 0; id < REUSEPORT_LISTENERS; id++) listening[id] = listens(core, id);
   check_required_keys(filename);
   check_index(filename);
   check_conflicts(filename, core);
-  check_templates_file(filename, core);
   check_allow_file(filename);
 
   set_plugin_exit_any();
@@ -329,9 +339,10 @@ void reuseport_check_config(char *filename)
   reuseport_config.is_inherited = reuseport_is_inherited;
 
   rp_set_log(config.debug || debug ? log_libbpf : NULL);
-  for (id = 0; id < REUSEPORT_LISTENERS; id++) {
-    listening[id] = listens(core, id);
+  if (seen.auto_index) reuseport_claim_index(filename);
+  reuseport_expand_values();
+  check_templates_file(filename, core);
+  for (id = 0; id < REUSEPORT_LISTENERS; id++)
     if (listening[id]) rehearse(filename, id);
-  }
   reuseport_check_max_peers(filename, core);
 }

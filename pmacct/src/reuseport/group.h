@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include "reuseport_abi.h"
 #include "reuseport_hash.h"
+#include "reuseport_spread.h"
 
 #define RP_DEFAULT_PIN_PATH "/sys/fs/bpf/pmacct"
 #define RP_LOCK_SECONDS     30 /* how long to wait for the group's lock */
@@ -144,6 +145,19 @@ int rp_rehearse(struct rp_member *m, const struct rp_config *config, const char 
 int rp_preload(struct rp_member *m, const struct rp_config *config, const char *listener, int protocol);
 
 /*
+ * Chooses the index for an instance that does not number itself, under the group's lock: that of a socket which it has from a dead one, else
+ * the lowest whose bucket is empty in all listeners that uses() says it has, and which no other instance has claimed. listener: the one
+ * that the claim is kept with. Of config, pin_path, count and is_inherited alone matter; makes the group's directory and the listener's.
+ * m: empty, and closed again afterwards.
+ * Returns: the claim, a file descriptor, which the instance keeps open until it leaves its buckets, and no child of it; or a negative
+ * errno, -EBUSY: none is free.
+ */
+int rp_claim_index(struct rp_member *m, const struct rp_config *config, const char *listener, int (*uses)(const char *listener), __u32 *index);
+
+/* Removes what claims have left in a listener's directory, an open one. The caller holds the group's lock. */
+void rp_remove_claims(int listener);
+
+/*
  * Checks, before bind(), that the address which sock is going to have is the group's own. The caller holds the group's lock.
  * Returns: 0; -EADDRNOTAVAIL: live instances of the listener have another address, device or v6only; -EADDRINUSE: sockets outside the group have it,
  * and would get our selector; or another negative errno of socket() and bind().
@@ -219,9 +233,11 @@ int rp_fails_over(const struct rp_member *m);
 
 /* What the selector does with an exporter */
 struct rp_route {
-  __u32 bucket;   /* the bucket that it belongs to */
-  int overridden; /* by an override, not by the hash */
-  int rebalanced; /* the override is one of 'reuseportctl rebalance' */
+  __u32 bucket;      /* the bucket that it belongs to */
+  int overridden;    /* by an override, not by the hash */
+  int rebalanced;    /* the override is one of 'reuseportctl rebalance' */
+  enum rp_spread by; /* of an override that spreads the exporter: bucket is one of the range, the first for TCP */
+  __u32 range;       /* how many buckets that has; otherwise 1 */
   int quarantined;
   __u32 receiver; /* the bucket that gets its traffic: the same, or another by failover; RP_NO_BUCKET: it is refused */
 };
@@ -229,7 +245,11 @@ struct rp_route {
 /* Finds out what the selector does with an exporter, by the settings and the buckets as they are now. Takes no lock. */
 void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route);
 
-/* Returns: the bucket that an exporter belongs to, empty or not, by the settings as they are now. Takes no lock. */
+/* The same for what goes to another bucket of an override's range: the number-th from its first on, below route->range. */
+void rp_find_route_in_range(const struct rp_member *m, const union rp_addr *exporter, __u32 number, struct rp_route *route);
+
+/* Returns: the bucket that an exporter belongs to, empty or not, by the settings as they are now; of a range, the first, which has its
+   sessions. Takes no lock. */
 __u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter);
 
 /* Returns: the bucket that an exporter has without overrides. Takes no lock. */

@@ -2,7 +2,7 @@
 /*
  * What the files of the group library use of each other, and no other file uses. A file calls only files that stand below it here:
  *
- *   group              opens, rehearses, preloads, joins, leaves
+ *   group, claim       opens, rehearses, preloads, joins, leaves; the index of an instance that does not number itself
  *   object             the BPF object: read, checked, loaded
  *   address, route     where a listener is bound; which bucket receives an exporter
  *   settings           count, nonce and policy of the group

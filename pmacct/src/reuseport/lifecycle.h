@@ -20,6 +20,18 @@
 /* How long to wait at most for plugins to read the last buffer: as long as upstream waits for those that have read it, too */
 #define REUSEPORT_LAST_READ_MS 2000
 
+/* ---- index.c ---- */
+
+/* Has the index that no other instance has, or exits; filename: of the config, for the error line. */
+extern void reuseport_claim_index(const char *filename);
+
+/* Puts the index into the values that reuseport_note_values() has found. */
+extern void reuseport_expand_values();
+
+/* Lets other instances claim the index; in a child: closes its copy of the claim. */
+extern void reuseport_release_index();
+extern void reuseport_close_claim();
+
 /* ---- joining.c, beside reuseport_bind() and reuseport_listen() ---- */
 
 /* Puts the listener's socket into its bucket, or exits. The caller holds listeners_mutex. */

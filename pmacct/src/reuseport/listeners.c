@@ -80,6 +80,7 @@ static void close_listeners()
     listener->member.lock = -1;
   }
   reuseport_close_inherited_in_child();
+  reuseport_close_claim();
 }
 
 /*
@@ -165,6 +166,7 @@ void reuseport_leave_all()
     if (listener->sock >= 0 && reuseport_is_udp(id) && id != REUSEPORT_DTLS) reuseport_hide(id, listener->sock);
     if (listener->phase != LISTENER_UNBOUND) listener->phase = LISTENER_LEFT;
   }
+  reuseport_release_index();
 }
 
 int reuseport_any_queued()

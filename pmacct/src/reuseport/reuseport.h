@@ -32,9 +32,13 @@ extern int cfg_key_reuseport_quarantine(char *, char *, char *);
 /* Returns: whether the config has any of the keys. */
 extern int reuseport_enabled();
 
+/* Finds the values of a config that have $index in them. Before they are evaluated: then each line is "KEY:VALUE". */
+extern void reuseport_note_values(char **lines, int number);
+
 /*
  * Checks, when the whole config is parsed, the keys against each other, against the other keys, the BPF object and the group.
- * Changes nothing of the group. Exits with status 1 if the config cannot be honoured.
+ * Changes nothing of the group, but that it claims an index if that is 'auto'. Puts the index in the place of each $index. Exits with
+ * status 1 if the config cannot be honoured.
  */
 extern void reuseport_check_config(char *filename);
 

@@ -37,7 +37,7 @@
 #define RP_MAP_POLICY    "policy"    /* ARRAY [0] -> u32: bits of enum rp_policy */
 #define RP_MAP_SLOTS     "slots"     /* ARRAY u32 slot -> u32: the bucket that has it, plus 1; 0: not set, then it is hash % size */
 #define RP_MAP_WEIGHTS   "weights"   /* ARRAY [0] -> struct rp_weights */
-#define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters, and perhaps RP_REBALANCED */
+#define RP_MAP_OVERRIDES "overrides" /* LPM_TRIE struct rp_prefix -> u32: bucket of these exporters, or a range, see reuseport_spread.h; and perhaps RP_REBALANCED */
 
 #define RP_MAP_QUARANTINE "quarantine" /* HASH 16 bytes of an address -> struct rp_conviction: exporters that have brought instances down */
 
@@ -81,6 +81,7 @@ enum rp_policy {
   RP_NO_FAILOVER = 1 << 0, /* an empty bucket's exporters are refused */
   RP_OVERRIDDEN = 1 << 1,  /* RP_MAP_OVERRIDES has entries; without them the selector does not look */
   RP_QUARANTINES = 1 << 2, /* RP_MAP_QUARANTINE has exporters that are in quarantine; the same */
+  RP_BY_AGENT = 1 << 3,    /* the agent whose address is in an sFlow datagram is its exporter, not the sender */
   RP_WATCHED = 1 << 4,     /* a tool looks at RP_MAP_TALKERS: more datagrams are samples */
 };
 

@@ -32,7 +32,7 @@ static __u32 scan_bucket(const struct rp_member *m, __u64 hash, __u32 i)
   return placed ? placed - 1 : RP_NO_BUCKET;
 }
 
-/* Returns: whether there is an override of the exporter that counts; value: that of the map. */
+/* Returns: whether an override has the exporter, whose buckets the group has; value: what it says. */
 static int find_override(const struct rp_member *m, const union rp_addr *exporter, __u32 size, __u32 *value)
 {
   struct rp_prefix key = {.bits = 128};
@@ -40,25 +40,28 @@ static int find_override(const struct rp_member *m, const union rp_addr *exporte
   memcpy(key.addr, exporter->b, sizeof(key.addr));
 
   return rp_get_setting(m, RP_POLICY) & RP_OVERRIDDEN && m->fds[RP_OVERRIDES] >= 0 && !bpf_map_lookup_elem(m->fds[RP_OVERRIDES], &key, value) &&
-         (*value & ~RP_REBALANCED) < size;
+         rp_range_last(*value) < size && rp_range_first(*value) <= rp_range_last(*value);
 }
 
-/* Finds the bucket, and why it is that. Returns: the hash by which failover draws another one. */
-static __u64 find_bucket(const struct rp_member *m, const union rp_addr *exporter, __u32 size, struct rp_route *route)
+/* Finds the exporter's bucket. Returns: the hash by which failover draws another one. */
+static __u64 find_bucket(const struct rp_member *m, const union rp_addr *exporter, __u32 size, __u32 number, struct rp_route *route)
 {
-  __u32 nonce = rp_get_setting(m, RP_NONCE), value = 0;
-  __u64 hash;
+  __u32 nonce = rp_get_setting(m, RP_NONCE), value;
+  __u64 hash = rp_hash(exporter, nonce);
 
+  memset(route, 0, sizeof(*route));
+  route->range = 1;
   route->overridden = find_override(m, exporter, size, &value);
-  route->rebalanced = route->overridden && value & RP_REBALANCED;
-  if (route->overridden) {
-    route->bucket = value & ~RP_REBALANCED;
-    return rp_hash_overridden(route->bucket, nonce);
+  if (!route->overridden) {
+    route->bucket = find_in_table(m, hash, size);
+    return hash;
   }
-  hash = rp_hash(exporter, nonce);
-  route->bucket = find_in_table(m, hash, size);
+  route->rebalanced = !!(value & RP_REBALANCED);
+  route->by = rp_range_by(value);
+  route->range = rp_range_last(value) - rp_range_first(value) + 1;
+  route->bucket = rp_range_first(value) + number % route->range;
 
-  return hash;
+  return rp_hash_overridden(route->bucket, nonce);
 }
 
 static int is_empty(const struct rp_member *m, __u32 index)
@@ -68,10 +71,10 @@ static int is_empty(const struct rp_member *m, __u32 index)
   return rp_read_bucket(m, index, &bucket) || !bucket.cookie;
 }
 
-void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route)
+void rp_find_route_in_range(const struct rp_member *m, const union rp_addr *exporter, __u32 number, struct rp_route *route)
 {
   __u32 size = rp_get_size(m);
-  __u64 hash = find_bucket(m, exporter, size, route);
+  __u64 hash = find_bucket(m, exporter, size, number, route);
 
   route->quarantined = rp_is_quarantined(m, exporter);
   route->receiver = route->quarantined ? RP_NO_BUCKET : route->bucket;
@@ -87,11 +90,16 @@ void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, str
   route->receiver = RP_NO_BUCKET;
 }
 
+void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, struct rp_route *route)
+{
+  rp_find_route_in_range(m, exporter, 0, route);
+}
+
 __u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter)
 {
   struct rp_route route;
 
-  find_bucket(m, exporter, rp_get_size(m), &route);
+  find_bucket(m, exporter, rp_get_size(m), 0, &route);
 
   return route.bucket;
 }
