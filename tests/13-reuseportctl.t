@@ -314,7 +314,7 @@ compare_commands() {
 	ctl --help >"$tmp/help"
 	is "help fits a terminal" "$(awk 'length > 90' "$tmp/help")" ""
 	commands_in_help >"$tmp/commands"
-	is "commands in the help" "$(wc -l <"$tmp/commands")" 20
+	is "commands in the help" "$(wc -l <"$tmp/commands")" 21
 	is "completion has the same commands" "$(proposed_commands)" "$(cat "$tmp/commands")"
 	is "the manual page has the same commands" \
 		"$(sed -nE '/^\.Sh DESCRIPTION/,/^\.Ss Options/s/^\.It Cm ([a-z]+( (add|delete|list|load))?).*/\1/p' "$manual" | sort)" "$(cat "$tmp/commands")"

@@ -145,7 +145,7 @@ refuse_objects() {
 	bad "an object of another version" "newer.o has ABI number [0-9]+, and this program [0-9]+: use the reuseport.o that was installed with it" \
 		"$free" "reuseport_bpf_prog: $(variant newer 's/RP_ABI)/RP_ABI + 1)/')"
 	bad "refused by the verifier" "the kernel refuses .*loop.o" \
-		"$free" "reuseport_bpf_prog: $(variant loop 's/count(key, outcome);/for (;;) count(key, outcome);/')"
+		"$free" "reuseport_bpf_prog: $(variant loop 's/count(ctx, key, outcome, flags);/for (;;) count(ctx, key, outcome, flags);/')"
 }
 
 refuse_pin_paths() {

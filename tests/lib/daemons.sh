@@ -7,14 +7,19 @@
 
 # ---- objects ----
 
+# selector: the source, with the part that is in a file of its own
+selector() {
+	sed -e "/^#include \"reuseport_failover.h\"/{r $root/bpf/reuseport_failover.h" -e 'd;}' "$root/bpf/reuseport.bpf.c"
+}
+
 # variant NAME SED-SCRIPT: an object compiled from a changed selector; prints its path. VARIANTS: a directory that keeps them
 variant() {
 	local made
-	made=${VARIANTS:-$tmp}/$(echo "$2" | cat - "$root/bpf/reuseport.bpf.c" | cksum | cut -d' ' -f1)
+	made=${VARIANTS:-$tmp}/$({ echo "$2" && selector; } | cksum | cut -d' ' -f1)
 	if [ ! -f "$made/$1.o" ]; then
 		mkdir -p "$made"
-		sed "$2" "$root/bpf/reuseport.bpf.c" >"$made/$1.bpf.c"
-		cmp -s "$root/bpf/reuseport.bpf.c" "$made/$1.bpf.c" && die "variant $1 changes nothing"
+		selector | sed "$2" >"$made/$1.bpf.c"
+		selector | cmp -s - "$made/$1.bpf.c" && die "variant $1 changes nothing"
 		make -s -C "$root" "$made/$1.o"
 	fi
 	echo "$made/$1.o"

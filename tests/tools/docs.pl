@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# docs.pl ROOT: checks that docs/messages.md has every error line of the daemons and of reuseportctl, and no other; and that
+# docs.pl ROOT: checks that docs/messages.md and messages-reuseportctl.md have every error line of daemons and tool, and no other; and that
 # what the documents name exists: commands, options, keys, metrics, links, files, make targets, functions, figures. Prints a line for
 # each thing that is wrong, and fails then; otherwise prints a line of figures.
 #
@@ -10,7 +10,7 @@ use strict;
 use warnings;
 
 my $root = shift // die "no root given\n";
-my ($document, $symptoms) = ('docs/messages.md', 'docs/troubleshooting.md');
+my ($document, $of_tool, $symptoms) = ('docs/messages.md', 'docs/messages-reuseportctl.md', 'docs/troubleshooting.md');
 my $calls = qr/\b(?:Log|rp_fail|report_error|warn|key_error|finish|perror)\s*\(/;
 my $literal = qr/"(?:[^"\\]|\\.)*"/;
 my $varies = qr/ ?(?:[A-Z][A-Z0-9_]*|\x{2026})?/;
@@ -96,7 +96,7 @@ sub pattern {
 	return qr/^$regex$/;
 }
 
-my $text = text_of($document);
+my $text = text_of($document) . text_of($of_tool);
 my @spans = spans($text);
 my @items = map { folded($_) } $text =~ /^- `([^`]+)`/mg;
 my %patterns = map { $_ => pattern($_) } keys %lines;
