@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * Computes how evenly exporters are spread over buckets, and how many of them move when a bucket is
  * added or becomes empty: by hash and placement table ("ours"), by the same hash modulo the number

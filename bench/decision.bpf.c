@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * The programs that bench/decision.c compares the selector with: one that does nothing, one that
  * does the least that a selector by source address must do, and one that selects by modulo.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * Measures what one decision of the selector costs, and what the programs in decision.bpf.c cost,
  * by the kernel's own statistics of BPF programs: all in one kernel, in turn. Runs in a sandbox,

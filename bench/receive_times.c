@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * A library to preload into nfacctd: how long a datagram waits between the kernel, which has
  * received it, and pmacct, which has handed it to its plugins. That is taken to be when the process

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * One setup of bench/decision.c: a program, loaded with maps and listeners of its own. Loads it,
  * and prints the size of the program as samples.

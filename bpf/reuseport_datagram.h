@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * What the selector reads: the exporter's address; sFlow's agent, where the group's policy asks for
  * it; and what an override spreads an exporter by. The last two are out of line, since few groups

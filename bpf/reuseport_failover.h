@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The other places that an exporter may have: where no placement table was written, and where its
  * bucket is empty. A part of reuseport.bpf.c, whose maps it reads. */
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Who sends what, by samples: the part of the selector that takes them. It uses read_source(). */
 #ifndef REUSEPORT_TALKERS_H
 #define REUSEPORT_TALKERS_H

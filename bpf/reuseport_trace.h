@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * 'make debug': a selector that prints each decision to the kernel's trace, in select.bt's words:
  *

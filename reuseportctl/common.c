@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* What every command needs: the error line, the time, and a list that grows. */
 #define _GNU_SOURCE
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * connect: many exporters. It connects and sends one datagram from each port of each address. The
  * answer of `listen` names the bucket; against a collector, which answers nothing, the kernel's

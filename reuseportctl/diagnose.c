@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* What is wrong with a group, one sentence each: what, where, why, and what to do. */
 #define _GNU_SOURCE
 #include <limits.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* evict: takes the sockets of an instance that has ended, and which systemd keeps, out of a bucket.
  */
 #include <stdio.h>

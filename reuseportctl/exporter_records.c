@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* What the group keeps of one exporter of NetFlow v9 or IPFIX: templates, options, sampling. */
 #include <time.h>
 #include "exporters.h"

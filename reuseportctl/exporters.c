@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* exporters: who sends how much, which instance has each exporter, and what the group keeps of
  * those of NetFlow v9 and IPFIX. Takes no lock and writes nothing. */
 #include <stdio.h>

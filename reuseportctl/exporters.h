@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The exporters of one listener: who sends how much, what the group keeps of each, and which
  * instance has it. */
 #ifndef EXPORTERS_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* failover: whether live instances serve the exporters of an empty bucket. */
 #include <stdio.h>
 #include <string.h>

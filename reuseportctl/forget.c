@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* forget: deletes what the group keeps of an exporter. */
 #include <errno.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* --help, made from the tables in commands.c and the daemons' table of listeners. */
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* How JSON is written to stdout. */
 #ifndef JSON_H
 #define JSON_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * listen: a group on any port. It answers each datagram, and each connection, with the line "bucket
  * N of pid P", which `connect` reads.

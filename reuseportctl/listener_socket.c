@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* A listener of a group without a daemon behind it: see listener_socket.h. */
 #include <errno.h>
 #include <netinet/in.h>

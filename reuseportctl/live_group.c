@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* A live group, opened to change its settings: see live_group.h. */
 #include <errno.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* A live group, opened to change its settings: under the group's lock, and not interrupted. */
 #ifndef LIVE_GROUP_H
 #define LIVE_GROUP_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * reuseportctl shows a group of instances, changes it, and demonstrates one. This file is its
  * command line; each command has a file of its own, and the library of the daemons, group.h, knows

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What the commands with --openmetrics share. */
 #ifndef OPENMETRICS_H
 #define OPENMETRICS_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* override add, delete, list, load: which prefixes belong to which bucket, whatever their hash. */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* Sets of overrides: see overrides.h. */
 #include <errno.h>
 #include <stdio.h>

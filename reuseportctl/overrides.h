@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Sets of overrides: read from the group's map, compared, and written back all or nothing. */
 #ifndef OVERRIDES_H
 #define OVERRIDES_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* preload: pins the selector and its maps, for daemons that may not load BPF programs. */
 #include <stdio.h>
 #include <sys/stat.h>

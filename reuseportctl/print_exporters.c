@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* A list of exporters as a table, as JSON, and as metrics. */
 #include <stdio.h>
 #include <string.h>

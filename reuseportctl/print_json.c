@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* A snapshot as JSON: the keys are those of reuseportctl(8). */
 #include <stdio.h>
 #include <stdlib.h>

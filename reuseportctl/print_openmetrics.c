@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * A snapshot as metrics, in the text format that Prometheus, its node_exporter and OpenMetrics
  * readers have in common: counters are declared by the name of their samples, which end in _total.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* A snapshot as a table, 80 columns wide. */
 #include <limits.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * rebalance: measures what each exporter of a listener sends, and gives those that are too heavy
  * for their bucket another one, by overrides that are marked as such. Nothing is changed without

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* reset: removes what a dead group has left in its pin path. */
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* resize: how many buckets a group has. */
 #include <errno.h>
 #include <stdio.h>

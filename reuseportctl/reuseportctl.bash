@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 # bash completion for reuseportctl: commands, the options of each, files, listeners and overrides of the group.
 #
 # The names of directories and the output of commands are data that others may choose: they are compared and quoted, never

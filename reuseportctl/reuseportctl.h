@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What the commands share: the exit status, the options, the error line. One file a command; the
  * table of them is in commands.c. */
 #ifndef REUSEPORTCTL_H

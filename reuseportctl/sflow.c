@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* sflow: whether the agent that an sFlow datagram names is its exporter, or its sender. */
 #include <stdio.h>
 #include <string.h>

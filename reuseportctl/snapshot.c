@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* A snapshot of a group: see snapshot.h. */
 #include <errno.h>
 #include <limits.h>

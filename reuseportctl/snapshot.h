@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * A snapshot of a group: its settings, its listeners with their buckets, and the sockets behind
  * them. Taking one holds no lock and writes nothing.

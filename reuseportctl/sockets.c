@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* The sockets of this network namespace: see sockets.h. */
 #define _GNU_SOURCE
 #include <ctype.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The sockets of this network namespace, as the kernel lists them by sock_diag for ss(8) too. */
 #ifndef SOCKETS_H
 #define SOCKETS_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* status: what a group does, once or again and again. */
 #include <stdio.h>
 #include <unistd.h>

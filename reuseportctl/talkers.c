@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* Who sends how much to a listener: see talkers.h. */
 #include <signal.h>
 #include <stdio.h>

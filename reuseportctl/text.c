@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* Numbers, addresses and prefixes: from the words of a command line or file, and back to text. */
 #include <arpa/inet.h>
 #include <errno.h>

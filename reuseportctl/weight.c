@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* weight, drain, undrain, reserve: what share of the exporters a bucket has. */
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* where: the bucket and the instance that the selector chooses for an exporter now. Takes no lock
  * and writes nothing. */
 #include <errno.h>

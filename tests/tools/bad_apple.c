@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * A mock, to be preloaded into a daemon: a fault of its decoder that nobody knows yet. A datagram,
  * or what a session begins with, that begins with one of these words has it

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * What the way of a datagram through the selector takes: map look-ups, calls of helpers, and BPF
  * instructions, counted, for 4,096 exporters in each case.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* clang-format off */
 /*
  * A mock of many exporters at once, for numbers that real ones cannot be brought to on one machine:

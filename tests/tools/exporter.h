@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What the parts of the mock exporter share: see exporter.c. */
 #ifndef EXPORTER_H
 #define EXPORTER_H

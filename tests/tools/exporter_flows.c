@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* The datagrams of the mock exporter: one flow of one packet in each. */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* The sessions of the mock exporter: they say hello and stay; whichever ends is begun again. */
 #include <arpa/inet.h>
 #include <netinet/in.h>

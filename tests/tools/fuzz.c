@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * Fuzzes the decoders of nfacctd and sfacctd with libFuzzer: 'make fuzz'. The daemon's own main()
  * runs in a thread, with its config, its handlers of packets and its maps; what it calls to read a

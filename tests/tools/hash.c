@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* How evenly exporters spread over buckets, and fail over, and how many move when a bucket is
  * added. */
 #include <arpa/inet.h>

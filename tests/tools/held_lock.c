@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * A library to preload into a daemon: one with a lock, as librdkafka, libcurl and syslog(3) have.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * Runs the selector's BPF instructions in user space and counts them: figures that no machine and
  * no kernel changes, as times would be. The maps are the real ones; the five helpers that the

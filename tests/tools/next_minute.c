@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * A library to preload into a daemon: when the file NEXT_MINUTE is there, gettimeofday() goes ahead
  * by a minute, so that what is due at the next full minute, such as a dump, is due now.

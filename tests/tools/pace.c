@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* How long the daemons let datagrams gather: pace.h's three promises, at rates from none to the
  * highest, without a daemon. */
 #include "pace.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Where exporters belong and fail over to, by a placement table that is made here, without a group.
  */
 #ifndef PLACED_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* What the placement table promises: shares, growth, weights. See placement.h. */
 #include <string.h>
 #include "placed.h"

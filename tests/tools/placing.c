@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * What the selector reads in datagrams: the agent of sFlow, if the group's policy asks for it, and
  * the domain or the port by which an override spreads an exporter over several buckets. Runs in a

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * Who sends what, as the selector samples it: is it what was sent? Runs in a sandbox, where any
  * address is local.

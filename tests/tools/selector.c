@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /*
  * The selector in the kernel, loaded and joined by the group library: does each datagram, and each
  * connection, arrive where user space says it must? Runs in a sandbox, where any address is local.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The group that tests/tools/selector.c sends to: its sockets, what arrives at them, and what user
  * space predicts. */
 #ifndef SELECTOR_GROUP_H

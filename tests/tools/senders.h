@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Exporters for the tests and the benchmark in C: datagrams and connections from any address to a
  * port on loopback. */
 #ifndef SENDERS_H

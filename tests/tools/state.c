@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* Sets of NetFlow v9 and IPFIX, and records in pages, without a daemon: flow_sets.h and
  * state_pages.h. */
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* TAP for the tests in C, and random numbers that are the same in every run. */
 #ifndef TAP_H
 #define TAP_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* How sessions are accepted, refused and closed: see accept.h and reuseport.h. */
 #define _GNU_SOURCE /* accept4(), dup3() */
 #include "pmacct.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * Where a listener is bound. All instances of a listener must be at one address, port and device: the kernel selects among the sockets of
  * one of its reuseport groups only, and a selector that is attached to another one would take the traffic of that.

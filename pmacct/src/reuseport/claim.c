@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The lowest free index, for an instance that does not number itself: see rp_claim_index() in group.h. */
 #include <errno.h>
 #include <fcntl.h>

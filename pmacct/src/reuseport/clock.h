@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Time, for the daemons' side. */
 #ifndef REUSEPORT_CLOCK_H
 #define REUSEPORT_CLOCK_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The keys, each by itself and as a whole: see config.h. */
 #include "pmacct.h"
 #include "plugin_hooks.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The reuseport_* keys of the config. Calls the group library and pmacct, and no other file of the daemons' side.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Sockets that outlive their instances, and keep their buckets: see rp_evict_dead() in faults.h. */
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What pmacct's table of exporters knows of one: its own address, and nothing if the table is full. See reuseport.h. */
 #include "pmacct.h"
 #include "addr.h"

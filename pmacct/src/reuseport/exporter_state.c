@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Recording of what exporters tell: see exporter_state.h. */
 #include "pmacct.h"
 #include <sys/mman.h>

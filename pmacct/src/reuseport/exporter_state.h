@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * What exporters of NetFlow v9 and IPFIX tell only now and then: templates, options templates, options data such as sampling rates.
  *

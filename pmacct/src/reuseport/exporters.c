@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The exporters that this process knows: see exporters.h. */
 #include "pmacct.h"
 #include "reuseport/exporters.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The exporters that this process knows, the least recently seen of which is forgotten when there are too many, or too many pages. */
 #ifndef REUSEPORT_EXPORTERS_H
 #define REUSEPORT_EXPORTERS_H

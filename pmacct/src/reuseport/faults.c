@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Buckets given up without ceremony, and exporters in quarantine: see faults.h. */
 #include <errno.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * What keeps a fault with who has it: buckets that are given up without ceremony, and exporters in quarantine. Part of the group
  * library.

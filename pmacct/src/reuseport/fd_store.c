@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The service manager's file descriptor store: see fd_store.h. */
 #include "pmacct.h"
 #include <fcntl.h>

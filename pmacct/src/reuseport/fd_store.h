@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * What an instance had queued when it was killed is read by the next one: systemd keeps the sockets meanwhile, in the file descriptor
  * store of the unit (FileDescriptorStoreMax= in systemd.service(5)).

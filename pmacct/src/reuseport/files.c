@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Files of pmacct: those that the instance which replaces this one may have made anew, and that of templates. See reuseport.h, lifecycle.h. */
 #include "pmacct.h"
 #include "reuseport/reuseport.h"

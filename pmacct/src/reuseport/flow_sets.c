@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Messages of NetFlow v9 and IPFIX: see flow_sets.h. */
 #include <string.h>
 #include "flow_sets.h"

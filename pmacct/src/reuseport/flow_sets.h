@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * What is in a message of NetFlow v9 (RFC 3954) or IPFIX (RFC 7011): its sets, the definitions in template sets, the records in options
  * data. Needs nothing of pmacct.

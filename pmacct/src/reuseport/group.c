@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* How an instance opens its group, joins it with a socket and leaves it: see group.h for what is promised. */
 #include <errno.h>
 #include <fcntl.h>

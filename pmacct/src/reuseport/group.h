@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * A group of instances that share their ports: open it, join it, leave it, look at it. Needs libbpf and nothing of pmacct.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * What the files of the group library use of each other, and no other file uses. A file calls only files that stand below it here:
  *

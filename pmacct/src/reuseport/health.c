@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What becomes of an instance that crashes, hangs or does not run: see health.h. */
 #include "pmacct.h"
 #include "reuseport/clock.h"

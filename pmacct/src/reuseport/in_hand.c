@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What each thread has in hand: see in_hand.h. */
 #include "pmacct.h"
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What each thread of the daemon that reads exporters or sessions has in hand, so that it is known whose data bring it down. */
 #ifndef REUSEPORT_IN_HAND_H
 #define REUSEPORT_IN_HAND_H

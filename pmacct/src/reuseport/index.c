@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The index of the instance: claimed, if the config says 'auto', and put into file names. See reuseport.h, lifecycle.h. */
 #include "pmacct.h"
 #include <ctype.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Who is in which bucket of which listener: read from the pins alone, without the object, and without a write. */
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* How a listener is opened and joins the group: see lifecycle.h and reuseport.h. */
 #include "pmacct.h"
 #include <fcntl.h>

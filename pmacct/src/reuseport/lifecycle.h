@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The life of a listener, from bind to the end of the daemon: what joining.c, lifecycle.c, receive.c, shutdown.c, plugins.c, threads.c, orphan.c,
  * notify.c and service.c have in common.

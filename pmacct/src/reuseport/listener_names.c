@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The names and transports of the listeners: see listener_names.h. */
 #include <netinet/in.h>
 #include <stddef.h>

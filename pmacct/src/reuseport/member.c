@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The start and the end of a struct rp_member: all other files work on one, and leave their error line in it. Also the group's
  * lock, which a member holds, and libbpf's messages, from which some error lines are made.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The service manager's protocol, as sd_notify(3) and sd_pid_notify_with_fds(3) describe it, without libsystemd. */
 #include "pmacct.h"
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The BPF object that reuseport_bpf_prog names: read, checked against what we need, loaded. Objects of others are taken too, as far
  * as they have what the config asks for: see reuseport_abi.h.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * A plugin whose core was killed writes what it has, as if the core had stopped: see lifecycle.h.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The group's directory on a bpffs, and what is pinned in it: which maps there are, where each is pinned, which pins a new
  * instance takes over and which it makes.

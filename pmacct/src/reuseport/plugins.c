@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What the life cycle must know of pmacct's plugins, and their ring: see lifecycle.h and reuseport.h. */
 #include "pmacct.h"
 #include "plugin_hooks.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * What this process may do with BPF, and why not. bpf() says EPERM for many reasons, each with another remedy: the error lines
  * name the one that applies.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Messages made of records: see replay.h and exporter_state.h. */
 #include "pmacct.h"
 #include "reuseport/exporter_state.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What is replayed to pmacct's decoder, in messages as the exporter would send them. */
 #ifndef REUSEPORT_REPLAY_H
 #define REUSEPORT_REPLAY_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * Exporter -> slot of the placement table: the same C in the selector, in user space and in the tests. The table says which bucket
  * a slot belongs to: see placement.h.

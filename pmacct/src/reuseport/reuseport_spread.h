@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The value of an override: one bucket, or a range of buckets over which an exporter is spread because it sends more than one instance
  * bears. The same C in the selector, in user space and in the tests.

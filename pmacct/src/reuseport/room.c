@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Room for sessions: see room.h. */
 #include "pmacct.h"
 #include <dirent.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * Whether there is room for the sessions of BGP, BMP and telemetry that an instance may get, its own and those that fail over to it. What lacks
  * is said beforehand, in one line each.

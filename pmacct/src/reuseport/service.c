@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * What the service manager is told while it waits, so that its timeouts and its watchdog end an instance that hangs, and none that is slow.
  * A thread tells it:

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Sessions go back to their owner: see sessions.h. */
 #include "pmacct.h"
 #include "addr.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * BGP, BMP and telemetry sessions that go to another instance: those that failed over to this one, when their owner is live again, and all of
  * them when this instance leaves. Each thread with sessions calls this for its own listener.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The group's settings in their maps: read, written by the first instance and by tools, compared by the others. They outlive the
  * instances, so that a group whose instances are all restarted at once is the same afterwards.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Where a datagram of sFlow ends: see reuseport.h. */
 #include "pmacct.h"
 #include "reuseport/reuseport.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The end of an instance: leaves its buckets, reads what is queued, and hands over to upstream's shutdown.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Records of an exporter in pages, and pages in the group's map: see state_pages.h. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The state of one exporter as the group keeps it: records, in pages of the map RP_MAP_STATE (reuseport_abi.h). Needs libbpf alone.
  *

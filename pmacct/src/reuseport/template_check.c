@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* Which templates the decoder can be given: see template_check.h. */
 #include "pmacct.h"
 #include "nfacctd.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * Which templates and options templates of NetFlow v9 and IPFIX pmacct's decoder can be given. Upstream's (insert|refresh|compose)_template()
  * and (...)_opt_template() in nfv9_template.c, 1.7.6 to 1.8.1, believe what a template says: a record of 0 bytes is decoded for ever, a

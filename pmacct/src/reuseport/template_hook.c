@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What nfacctd asks before it decodes a template: see template_check.h. In a file of its own: other daemons lack what this calls. */
 #include "pmacct.h"
 #include "addr.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The threads of BGP, BMP and telemetry, beside the core that forks its plugins: see lifecycle.h.
  *

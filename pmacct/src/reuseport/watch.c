@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* The watch, a thread that looks after the others of this instance, and after other instances: see health.h. */
 #include "pmacct.h"
 #include "reuseport/clock.h"
