@@ -92,31 +92,12 @@ static int arrives(const union rp_addr *from, int port, struct message sent)
 	return bucket;
 }
 
-static int open_map(const char *name)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", g.pin_path, name);
-	fd = bpf_obj_get(path);
-	must(fd >= 0);
-
-	return fd;
-}
-
 static void write_map(const char *name, const void *key, const void *value)
 {
 	int fd = open_map(name);
 
 	must(!bpf_map_update_elem(fd, key, value, BPF_ANY));
 	close(fd);
-}
-
-static void set_policy(__u32 value)
-{
-	__u32 zero = 0;
-
-	write_map(RP_MAP_POLICY, &zero, &value);
 }
 
 static void override(const union rp_addr *a, __u32 value)
@@ -150,7 +131,7 @@ static void agents(void)
 	ok(!elsewhere(&senders[0], agents4, 0) && !elsewhere(&senders[1], agents6, 0),
 	   "sFlow is placed by its sender, if the group does not say otherwise");
 
-	set_policy(RP_BY_AGENT);
+	set_u32(RP_MAP_POLICY, RP_BY_AGENT);
 	ok(!elsewhere(&senders[0], agents4, 1) && !elsewhere(&senders[1], agents4, 1),
 	   "by agent: sFlow 2, 4 and 5 of %d IPv4 agents, sent over IPv4 or IPv6", EXPORTERS);
 	ok(!elsewhere(&senders[0], agents6, 1) && !elsewhere(&senders[1], agents6, 1),
@@ -195,7 +176,7 @@ static void agents_and_settings(void)
 	override(&agents4[0], bucket);
 	write_map(RP_MAP_QUARANTINE, &senders[1], &active);
 	write_map(RP_MAP_QUARANTINE, &agents4[1], &active);
-	set_policy(RP_BY_AGENT | RP_OVERRIDDEN | RP_QUARANTINES);
+	set_u32(RP_MAP_POLICY, RP_BY_AGENT | RP_OVERRIDDEN | RP_QUARANTINES);
 	ok(arrives(&senders[0], 0, sflow(5, &agents4[0], 1)) == bucket,
 	   "by agent: an override of the agent's address counts");
 	ok(arrives(&senders[1], 0, sflow(5, &agents4[0], 1)) == NO_BUCKET &&
@@ -234,7 +215,7 @@ static void by_domain(void)
 
 	start_group(AF_INET6, 8, 0, 7, RP_UNSET);
 	override(&senders[0], rp_range(2, 5, RP_SPREAD_DOMAIN));
-	set_policy(RP_OVERRIDDEN);
+	set_u32(RP_MAP_POLICY, RP_OVERRIDDEN);
 	ok(!out_of_turn(netflow9, 1) && !out_of_turn(netflow9, 256),
 	   "by domain: source ids of NetFlow v9, by 1 and by 256, are placed in turn");
 	ok(!out_of_turn(ipfix, 1) && !out_of_turn(ipfix, 16),
@@ -267,7 +248,7 @@ static void by_port(void)
 	start_group(AF_INET6, 8, 0, 7, RP_UNSET);
 	override(&senders[0], rp_range(4, 6, RP_SPREAD_PORT));
 	override(&senders[1], rp_range(4, 6, RP_SPREAD_PORT));
-	set_policy(RP_OVERRIDDEN);
+	set_u32(RP_MAP_POLICY, RP_OVERRIDDEN);
 	for (int port = 20000; port < 20060; port++) {
 		int bucket = arrives(&senders[0], port, netflow5(port));
 
