@@ -244,7 +244,7 @@ refuse_unfit_objects() {
 	refuse_object "a map of another type" "map 'size' of .*hash.o has another type or size \(type 1," \
 		hash 's/BPF_MAP_TYPE_ARRAY);  /BPF_MAP_TYPE_HASH);  /'
 	refuse_object "an object that the verifier refuses" "the kernel refuses .*loop.o" \
-		loop 's/count(key, outcome);/for (;;) count(key, outcome);/'
+		loop 's/count(ctx, key, outcome, flags);/for (;;) count(ctx, key, outcome, flags);/'
 	refuse_object "not to be taken for a lack of privilege" "the kernel refuses .*beyond.o \(.*: use the reuseport.o that belongs" \
 		beyond 's/n\[outcome\]++/n[outcome + 4000]++/'
 }
