@@ -164,7 +164,7 @@ refuse_privileges() {
 	mkdir "$bpffs/others" "$bpffs/mine"
 	chown 65534:65534 "$bpffs/others"
 	config bad 2103 3 "$free" "reuseport_pin_path: $bpffs/others"
-	refuses "pin path not writable" "cannot make directory $bpffs/others/nfacctd \(Permission denied\): .* must belong to the daemon's user" \
+	refuses "another user's pin path" "$bpffs/others belongs to user id 65534, who could change what is in it: use a reuseport_pin_path that belongs" \
 		setpriv --bounding-set -all,+bpf "$nfacctd" -f "$tmp/bad.conf" -o "$tmp/bad.csv"
 	config bad 2103 3 "$free" "reuseport_pin_path: $bpffs/mine"
 	refuses "no privilege" "no privilege for BPF: run as root, or with CAP_BPF" \
