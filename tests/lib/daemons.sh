@@ -70,9 +70,9 @@ config() {
 run_daemon() {
 	local instance="$1-$2"
 	shift 2
-	# Else a former instance's lines could be taken for this one's
+	# Else a former instance's lines could be taken for this one's. >>: one that is taken over writes to the same file, and would overwrite it
 	: >"$tmp/$instance.log"
-	"$@" >"$tmp/$instance.log" 2>&1 &
+	"$@" >>"$tmp/$instance.log" 2>&1 &
 	echo $! >"$tmp/$instance.pid"
 }
 
