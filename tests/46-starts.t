@@ -7,7 +7,7 @@ need_daemons
 need bpftool jq
 sandbox
 
-rounds=50
+rounds=30
 kills=41
 
 set_up() {
