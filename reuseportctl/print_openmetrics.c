@@ -229,7 +229,7 @@ static double weight_of(const struct snapshot *s, __u32 bucket)
 static void print_of_buckets(const char *name, const char *help, const struct snapshot *s,
 			     const char *group, double (*value)(const struct snapshot *, __u32))
 {
-	printf("# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
+	print_metric_head(name, "gauge", help);
 	for (__u32 i = 0; i < s->size && i < RP_MAX_BUCKETS; i++)
 		printf("%s{group=\"%s\",bucket=\"%u\"} %.17g\n", name, group, i, value(s, i));
 }
