@@ -14,7 +14,7 @@ set_up() {
 	printf '%s\n' "bmp_daemon_port: 1790" "reuseport_hashbucket_count: 8" "reuseport_bpf_prog: $object" \
 		"reuseport_pin_path: $bpffs/group" >"$tmp/pmbmpd.conf"
 	config live 2100 3
-	: >"$tmp/wrong"
+	: >"$tmp/wrong" >"$tmp/refused"
 }
 
 # ---- nine at once: 0 to 7, and index 7 twice ----
@@ -140,7 +140,9 @@ kill_starting() {
 		ms=$((n * 20)) n=$((n + 1))
 		for i in 0 1 2; do start live $i; done
 		sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
-		for i in 0 1 2; do kill -KILL "$(pid_of live $i)"; done
+		for i in 0 1 2; do
+			kill -KILL "$(pid_of live $i)" || echo "after $ms ms: $(tail -n 1 "$tmp/live-$i.log")" >>"$tmp/refused"
+		done
 		for i in 0 1 2; do wait "$(pid_of live $i)" 2>/dev/null || true; done
 		echo "$n" >"$tmp/kills"
 	done
@@ -149,6 +151,7 @@ kill_starting() {
 check_kills() {
 	local i
 	is "kills of three instances that start" "$(cat "$tmp/kills")" $kills
+	is "none of them ended before by itself" "$(cat "$tmp/refused")" ""
 	for i in 0 1 2; do start live $i; done
 	for i in 0 1 2; do
 		ok "after $kills kills while starting, index $i starts" await 20 is_up live $i

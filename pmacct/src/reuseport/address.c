@@ -11,9 +11,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "faults.h"
 #include "group_internal.h"
+
+#define DYING_NAPS 10 /* of 20 ms: how long an address may be in use by a dying instance */
 
 /* ---- addresses ---- */
 
@@ -207,6 +210,20 @@ static int cannot_bind(struct rp_member *m, int err)
   return rp_fail(m, err, "listener %s cannot be at %s (%s)%s", m->listener, where, strerror(-err), hint);
 }
 
+/* Whether sockets that are not in the group have the address. An instance that is killed just now leaves the map a moment before its address is
+   free. */
+static int is_taken(const struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len)
+{
+  const struct timespec nap = {0, 20 * 1000 * 1000};
+
+  for (int naps = 0; !has_former_peer(m) && address_in_use(sock, addr, len) == 1; naps++) {
+    if (naps == DYING_NAPS) return 1;
+    nanosleep(&nap, NULL);
+  }
+
+  return 0;
+}
+
 int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr, socklen_t len)
 {
   int in_use = address_in_use(sock, addr, len), is_live, err;
@@ -219,7 +236,7 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
   err = is_live ? compare_endpoint(m, &peer.endpoint, who) : 0;
   if (err) return err;
 
-  if (in_use == 1 && !is_live && !has_former_peer(m))
+  if (in_use == 1 && !is_live && is_taken(m, sock, addr, len))
     return rp_fail(m, -EADDRINUSE, "the address of listener %s is in use by sockets that are not in the group %s, and would get nothing any more: stop them (no reuseport_* keys? another user? pins removed?), or use their reuseport_pin_path", m->listener, path);
   /* The live instance of a foreign object has published no endpoint to compare; but no socket at all is at our address. */
   if (in_use == 0 && is_live)
