@@ -78,11 +78,17 @@ static time_t delay_of(const struct owner *owner)
 }
 
 /* An instance that was there before this one counts as new: at worst it counts as one that has not lasted, once. */
-static void begin_owner(struct owner *owner, __u64 cookie, time_t now)
+static void begin_owner(enum reuseport_listener id, __u32 bucket, __u64 cookie, time_t now)
 {
+  struct owner *owner = &returning[id].owners[bucket];
+
   owner->cookie = cookie;
   owner->since = now;
   owner->away = 0;
+  if (owner->failures)
+    Log(LOG_INFO, "INFO ( %s/core ): reuseport: index %u is live again (ends within minutes of a start: %d): its sessions with listener %s return "
+                  "after %ld s.\n",
+        config.name, bucket, owner->failures, reuseport_listener_names[id].name, (long) delay_of(owner));
 }
 
 static void end_owner(struct owner *owner, time_t now)
@@ -107,7 +113,7 @@ static void look_at_owners(enum reuseport_listener id, time_t now)
     if (number < size) rp_read_bucket(member, number, &bucket);
     if (owner->cookie && bucket.cookie != owner->cookie) end_owner(owner, now);
     if (bucket.cookie && bucket.state == RP_READY) {
-      if (!owner->cookie) begin_owner(owner, bucket.cookie, now);
+      if (!owner->cookie) begin_owner(id, number, bucket.cookie, now);
       returning[id].live++;
     }
   }
