@@ -19,7 +19,7 @@ refused_directory() {
 
 # refuse_directories_of_others: those in which another user could replace what is ours
 refuse_directories_of_others() {
-	local above=$bpffs/above
+	local above="$bpffs/above"
 	mkdir -p "$above/ours"
 	chmod 700 "$above/ours"
 	chmod 777 "$above"

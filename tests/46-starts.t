@@ -14,7 +14,8 @@ set_up() {
 	printf '%s\n' "bmp_daemon_port: 1790" "reuseport_hashbucket_count: 8" "reuseport_bpf_prog: $object" \
 		"reuseport_pin_path: $bpffs/group" >"$tmp/pmbmpd.conf"
 	config live 2100 3
-	: >"$tmp/wrong" >"$tmp/refused"
+	: >"$tmp/wrong"
+	: >"$tmp/refused"
 }
 
 # ---- nine at once: 0 to 7, and index 7 twice ----

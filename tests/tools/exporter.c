@@ -14,7 +14,7 @@
  *                has 64512, the next 64513, ...
  *   to=ADDRESS   the collector, of the same family (127.0.0.1, or ::1)
  *   exporters=N  how many addresses (200): 10.0.0.1 and up, or 2001:db8::1 and up
- *   address=N    the first of them (1), of flows without report= and but sFlow
+ *   address=N    the first of them (1), of flows but sFlow
  *   ports=N      source ports, or sessions, of each (5)
  *   datagrams=N  from each port (4); 0: until SIGTERM
  *   rate=N       datagrams a second in all (20000), at least 1; SLOWER in the environment divides it
@@ -227,12 +227,13 @@ static void count_flow(int exporter, int period)
 
 static void report_exporter(FILE *file, int family, int i)
 {
+	int number = options.address + i;
 	char address[32];
 
 	if (family == AF_INET)
-		snprintf(address, sizeof(address), "10.0.%d.%d", (i + 1) >> 8, (i + 1) & 255);
+		snprintf(address, sizeof(address), "10.0.%d.%d", number >> 8, number & 255);
 	else
-		snprintf(address, sizeof(address), "2001:db8::%x", i + 1);
+		snprintf(address, sizeof(address), "2001:db8::%x", number);
 	for (int period = 0; period < counts.periods; period++) {
 		unsigned flows = counts.flows[period * options.exporters + i];
 
