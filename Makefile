@@ -253,15 +253,13 @@ tests/bin/cost: build/obj/tests/tools/cost.o build/obj/tests/tools/interpreter.o
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
-# Three at a time; those that are about traffic at full rate two at a time; those that make the machine busy, or are about what happens
-# within a second, one after the other. Each has namespaces of its own.
+# Three at a time, and those that are about traffic at full rate two at a time, the longest first. Each has namespaces of its own.
 T :=
 QUICK   := 00 10 11 12 13 14 16 17 18 19 27
-PAIRED  := 28 33 35 40 41 42 43 44 48 55 62
-ALONE   := 24 49 50 57 59
+PAIRED  := 59 44 49 57 62 24 28 33 35 40 41 42 43 48 50 55
 # Minutes with a systemd of its own: 'make check-systemd' runs it, and 'make check T=58'
 UNITS   := 58 64
-# The longest of the others begin, so that neither process is left with one of them at the end
+# The longest of the others
 LONG    := 00 46 01 12 31 36
 CHOSEN   = $(sort $(wildcard $(T:%=tests/%*.t)))
 tests    = $(wildcard $(patsubst %,tests/%-*.t,$(1)))
@@ -273,9 +271,8 @@ STOCK    = $(if $(T),$(filter tests/26-%,$(CHOSEN)),all)
 check: build/.deps-check build debug $(if $(STOCK),build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built) check-tools
 	@$(if $(T),$(if $(CHOSEN),$(PROVE) $(CHOSEN),$(error no test is called tests/$(T)*.t)), \
 		status=0; \
-		$(PROVE) --jobs 3 $(call tests,$(LONG)) $(filter-out $(call tests,$(PAIRED) $(ALONE) $(LONG) $(UNITS)),$(wildcard tests/*.t)) || status=1; \
+		$(PROVE) --jobs 3 $(call tests,$(LONG)) $(filter-out $(call tests,$(PAIRED) $(LONG) $(UNITS)),$(wildcard tests/*.t)) || status=1; \
 		$(PROVE) --jobs 2 $(call tests,$(PAIRED)) || status=1; \
-		$(PROVE) $(call tests,$(ALONE)) || status=1; \
 		exit $$status)
 
 check-quick: build debug check-tools

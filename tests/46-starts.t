@@ -7,8 +7,8 @@ need_daemons
 need bpftool jq
 sandbox
 
-rounds=30
-kills=41
+rounds=15
+kills=21
 
 set_up() {
 	printf '%s\n' "bmp_daemon_port: 1790" "reuseport_hashbucket_count: 8" "reuseport_bpf_prog: $object" \
@@ -138,7 +138,7 @@ start_without_numbers() {
 kill_starting() {
 	local n=0 ms i
 	while [ $n -lt $kills ]; do
-		ms=$((n * 20)) n=$((n + 1))
+		ms=$((n * 40)) n=$((n + 1))
 		for i in 0 1 2; do start live $i; done
 		sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
 		for i in 0 1 2; do

@@ -56,6 +56,7 @@ config() {
 		print_output[p]: csv
 		print_output_file_append[p]: true
 		print_refresh_time[p]: 600
+		print_cache_entries[p]: 4099
 		reuseport_hashbucket_count: $3
 		reuseport_bpf_prog: $object
 		reuseport_pin_path: $bpffs/$1
