@@ -228,6 +228,8 @@ vpath %.c tests/tools bench
 
 tests/bin/member: build/obj/reuseportctl/listener_socket.o
 
+tests/bin/balance: build/obj/reuseportctl/plan.o
+
 tests/bin/%: %.c $(GROUP) | build/.deps-bpf
 	@mkdir -p tests/bin build/obj/tests/bin
 	$(CC) $(C_FLAGS) $(CPPFLAGS) $(CFLAGS) $(record) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(GROUP_LIBS) $(LDLIBS)

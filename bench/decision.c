@@ -4,11 +4,12 @@
  * by the kernel's own statistics of BPF programs: all in one kernel, in turn. Runs in a sandbox,
  * where every address is local.
  *
- * usage: decision OBJECT OTHERS ROUNDS TURNS
- *   OBJECT  the selector's object file
- *   OTHERS  decision.o
- *   ROUNDS  how many samples of each setup
- *   TURNS   of each setup in a round; in a turn it gets 8 batches of datagrams or connections
+ * usage: decision OBJECT UNSAMPLED OTHERS ROUNDS TURNS
+ *   OBJECT     the selector's object file
+ *   UNSAMPLED  that of a selector that takes no samples of who sends what
+ *   OTHERS     decision.o
+ *   ROUNDS     how many samples of each setup
+ *   TURNS      of each setup in a round; in a turn it gets 8 batches of datagrams or connections
  *
  * Prints samples in the format of bench/lib.sh:
  *   ns                the mean of the best batch in a round, since other load on the machine can
@@ -51,6 +52,8 @@ static struct setup setups[] = {
 	{"ours, 128 buckets, IPv4", RP_PROG, V4, .n = 128},
 	{"ours, 4 buckets, 10,000 overrides, IPv4", RP_PROG, V4, .n = 4, .overrides = 1},
 	{"ours, 4 buckets, failover, IPv4", RP_PROG, V4, .n = 4, .empty = 1},
+	{"ours, 4 buckets, no samples of who sends, IPv4", RP_PROG, V4, .n = 4, .unsampled = 1},
+	{"ours, 4 buckets, while a tool looks, IPv4", RP_PROG, V4, .n = 4, .watched = 1},
 	{"irreducible, CAP_BPF alone, IPv4", "irreducible", V4, .n = 1, .unprivileged = 1},
 	{"ours, 4 buckets, CAP_BPF alone, IPv4", RP_PROG, V4, .n = 4, .unprivileged = 1},
 	{"empty program, IPv6", "nothing", V6, .n = 1},
@@ -217,26 +220,34 @@ static void choose_exporters(void)
 	}
 }
 
+/* argv: of the command */
+static const char *file_of(const struct setup *setup, char **argv)
+{
+	if (strcmp(setup->program, RP_PROG))
+		return argv[3];
+
+	return argv[setup->unsampled ? 2 : 1];
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit files = {8192, 8192};
 	int stats;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: decision OBJECT OTHERS ROUNDS TURNS\n");
+	if (argc != 6) {
+		fprintf(stderr, "usage: decision OBJECT UNSAMPLED OTHERS ROUNDS TURNS\n");
 		return 2;
 	}
 	must(!setrlimit(RLIMIT_NOFILE, &files));
 	choose_exporters();
 	for (int i = 0; i < SETUPS; i++)
-		open_setup(&setups[i], strcmp(setups[i].program, RP_PROG) ? argv[2] : argv[1],
-			   FIRST_PORT + i);
+		open_setup(&setups[i], file_of(&setups[i], argv), FIRST_PORT + i);
 
 	/* The kernel keeps statistics until this is closed. */
 	stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	must(stats >= 0);
-	for (int round = 1; round <= atoi(argv[3]); round++) {
-		for (int turn = 0; turn < atoi(argv[4]); turn++)
+	for (int round = 1; round <= atoi(argv[4]); round++) {
+		for (int turn = 0; turn < atoi(argv[5]); turn++)
 			for (int i = 0; i < SETUPS; i++)
 				take_turn(&setups[i]);
 		end_round(round);

@@ -44,6 +44,14 @@ my %about = (
 	balance => {title => 'Exporters in the fullest bucket, divided by the mean'},
 	growth => {title => 'Exporters that move when the last of the buckets is added, %'},
 	loss => {title => 'Exporters that move when one bucket is empty, %'},
+	weights => {
+		title => 'Exporters in a bucket, divided by the mean of the others: before and after it gets half the weight',
+		note => 'optimum: the exporters that have to move, so that the bucket has its share.',
+	},
+	rebalance => {
+		title => 'Load of the fullest bucket, divided by the mean; the first exporter sends N times as much as the N-th',
+		note => 'At most 10 moves, as by default. No bucket can be less full than the heaviest exporter alone makes it.',
+	},
 	size => {title => 'Groups of N instances'},
 	sessions => {title => 'BMP sessions over four instances, one of which stops: ms until all are up again'},
 	hosts => {

@@ -44,6 +44,8 @@ struct setup {
 	__u32 n; /* buckets */
 	int overrides;
 	int empty;	  /* bucket 1 is empty, and all that send belong to it */
+	int unsampled;	  /* of the object that takes no samples of who sends what */
+	int watched;	  /* takes as many samples as while a tool looks */
 	int unprivileged; /* loaded with CAP_BPF alone: hardened against speculation */
 	int described;	  /* the size of the program is a sample as well */
 	int prog, socks[RP_MAX_BUCKETS], port;
@@ -204,6 +206,8 @@ static void open_setup(struct setup *setup, const char *file, int port)
 	set_table(object, setup->n);
 	if (setup->overrides)
 		override_others(object);
+	if (setup->watched)
+		set_u32_if_present(object, RP_MAP_POLICY, RP_WATCHED);
 
 	setup->port = port;
 	for (__u32 i = 0; i < setup->n; i++) {
