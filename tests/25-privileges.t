@@ -243,13 +243,14 @@ write_metrics() {
 	is "metrics: the unit's user" "$(sed -n 's/^User=//p' "$unit")" pmacct
 	mkdir -m 755 "$tmp/metrics"
 	chown 65534:65534 "$tmp/metrics"
-	sed -n "s/^Exec\(Start\|StartPost\)=//p" "$unit" | sed "s|@sbindir@/reuseportctl|$tmp/reuseportctl -p $bpffs/victim|" >"$tmp/commands"
+	sed -n "s/^Exec\(Start\|StartPost\)=-*//p" "$unit" | sed "s|@sbindir@/reuseportctl|$tmp/reuseportctl -p $bpffs/victim|" >"$tmp/commands"
 	while read -r command; do
 		ok "metrics: $command" sh -c "cd '$tmp/metrics' && exec $user $command"
 		commands=$((commands + 1))
 	done <"$tmp/commands"
 	is "metrics: commands; buckets that are live; whose file that is" \
-		"$commands $(grep -c '^reuseport_bucket_live.* 1$' "$tmp/metrics/reuseport.prom") $(stat -c '%u %a' "$tmp/metrics/reuseport.prom")" "2 2 65534 644"
+		"$commands $(grep -c '^reuseport_bucket_live.* 1$' "$tmp/metrics/reuseport.prom") $(stat -c '%u %a' "$tmp/metrics/reuseport.prom")" "3 2 65534 644"
+	ok "metrics: of exporters, too" grep -q '^reuseport_exporter_datagrams_total' "$tmp/metrics/reuseport.prom"
 }
 
 let_user_in
