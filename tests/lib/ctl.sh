@@ -22,6 +22,8 @@ says() {
 
 # listens ARGUMENT...: starts it in the background and waits until it listens; its pid is in $pid, its output in $tmp/listen
 listens() {
+	# else the line of an earlier one is taken for its own
+	: >"$tmp/listen"
 	"$reuseportctl" "$@" >"$tmp/listen" 2>&1 &
 	pid=$!
 	await 10 grep -q 'Ctrl-C ends it' "$tmp/listen" || die "listen does not start: $(cat "$tmp/listen")"
