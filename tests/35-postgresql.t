@@ -65,6 +65,7 @@ configure() {
 
 # begin INDEX: an instance, whose pid file is where pid_of looks for it
 begin() {
+	: >"nfacctd-$1.log"
 	PGAPPNAME=nfacctd-$1 "$nfacctd" -f "nfacctd-$1.conf" >"nfacctd-$1.log" 2>&1 &
 }
 

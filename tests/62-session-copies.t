@@ -21,6 +21,7 @@ configure() {
 
 # lock FILE...: whoever writes there waits, until let_go
 lock() {
+	: >"$tmp/lock"
 	perl "$root/tests/tools/lock.pl" "$@" >"$tmp/lock" &
 	locker=$!
 	await 10 grep -q locked "$tmp/lock" || die "cannot lock $*"
