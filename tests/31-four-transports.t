@@ -241,14 +241,34 @@ check_agents() {
 	like "sflow sender" "$("$reuseportctl" -p "$bpffs/four" sflow sender)" "sFlow by sender, by agent before"
 }
 
+# stop_the_victim: each of its routers gets a BGP NOTIFICATION before the session ends: Cease (6), Administrative Shutdown (2), and why
+stop_the_victim() {
+	local capture served
+	served=$(grep -c " $victim\$" "$tmp/owners")
+	tcpdump -Z root --immediate-mode -U -i br0 -w "$tmp/notifications" tcp src port 1179 2>"$tmp/tcpdump.log" &
+	capture=$!
+	await 5 has_line "$tmp/tcpdump.log" listening || die "tcpdump does not start"
+	kill -TERM "$(pid_of nfacctd "$victim")"
+	ok "nfacctd $victim exits with 0" exits_with_0 "$(pid_of nfacctd "$victim")"
+	ok "each of its $served routers is told why, on the wire" await 5 notified "$served"
+	kill $capture
+	wait $capture || true
+}
+
+notified() {
+	[ "$(perl -0777 -ne 'print scalar(() = /\xff{16}..\x03\x06\x02.this collector stops, another one serves this router/gs)' "$tmp/notifications")" -eq "$1" ]
+}
+
 stop_everything() {
 	local r i daemon
 	for r in $routers; do kill "$(cat "$tmp/frr.$r.pid")" && wait "$(cat "$tmp/frr.$r.pid")" || true; done
 	for i in 0 1 2; do
-		for daemon in nfacctd sfacctd; do kill -INT "$(pid_of $daemon $i)"; done
+		for daemon in nfacctd sfacctd; do [ $daemon-$i = "nfacctd-$victim" ] || kill -INT "$(pid_of $daemon $i)"; done
 	done
 	for i in 0 1 2; do
-		for daemon in nfacctd sfacctd; do ok "$daemon $i exits with 0" exits_with_0 "$(pid_of $daemon $i)"; done
+		for daemon in nfacctd sfacctd; do
+			[ $daemon-$i = "nfacctd-$victim" ] || ok "$daemon $i exits with 0" exits_with_0 "$(pid_of $daemon $i)"
+		done
 	done
 }
 
@@ -259,5 +279,6 @@ check_first
 kill_victim
 bring_back_victim
 check_agents
+stop_the_victim
 stop_everything
 done_testing
