@@ -250,7 +250,7 @@ write_metrics() {
 	done <"$tmp/commands"
 	is "metrics: commands; buckets that are live; whose file that is" \
 		"$commands $(grep -c '^reuseport_bucket_live.* 1$' "$tmp/metrics/reuseport.prom") $(stat -c '%u %a' "$tmp/metrics/reuseport.prom")" "3 2 65534 644"
-	ok "metrics: of exporters, too" grep -q '^reuseport_exporter_datagrams_total' "$tmp/metrics/reuseport.prom"
+	ok "metrics: of exporters, too" grep -q '^# TYPE reuseport_exporter_datagrams' "$tmp/metrics/reuseport.prom"
 }
 
 let_user_in
