@@ -170,7 +170,8 @@ static int address_in_use(int sock, const struct sockaddr *addr, socklen_t len)
    socket from the service manager. */
 static int is_still_bound(const struct rp_member *m, const struct rp_owner *owner)
 {
-  if (owner->state == RP_DRAINING && owner->since + RP_LEAVE_SECONDS >= rp_boot_seconds()) return 1;
+  /* it reads what is queued, and then waits for its plugins */
+  if (owner->state == RP_DRAINING && owner->since + 2 * RP_LEAVE_SECONDS >= rp_boot_seconds()) return 1;
 
   return owner->cookie && m->config->is_inherited && m->config->is_inherited(owner->cookie);
 }

@@ -290,7 +290,11 @@ void reuseport_note_datagram(const struct sockaddr *sender, const void *datagram
 
   rest = message;
   while (flow_next_set(&rest, &set)) record_set(&recording, &set);
-  if (recording.changed || state.now - recording.exporter->saved_s >= SAVE_S) state.recorded = recording.exporter;
+  if (recording.changed || state.now - recording.exporter->saved_s >= SAVE_S) {
+    /* of another port, while a replay was on its way */
+    if (state.recorded && state.recorded != recording.exporter) save(state.recorded);
+    state.recorded = recording.exporter;
+  }
   reuseport_bound_exporters(recording.exporter);
 }
 

@@ -57,9 +57,11 @@ int reuseport_read_in_hand(const struct worker *worker, union rp_addr *exporter)
 {
   struct sockaddr_storage peer;
   socklen_t len = sizeof(peer);
+  const struct sockaddr_storage *datagram;
 
   if (!worker) return FALSE;
-  if (worker->datagram) return !rp_addr_from_sockaddr(exporter, (const struct sockaddr *) worker->datagram);
+  datagram = worker->datagram; /* once: the thread may let go of it meanwhile */
+  if (datagram) return !rp_addr_from_sockaddr(exporter, (const struct sockaddr *) datagram);
 
   return worker->session >= 0 && !getpeername(worker->session, (struct sockaddr *) &peer, &len) &&
          !rp_addr_from_sockaddr(exporter, (struct sockaddr *) &peer);

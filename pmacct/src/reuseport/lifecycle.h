@@ -102,7 +102,7 @@ extern int reuseport_plugins_ready();
 /*
  * Returns: whether a plugin has so much of its ring left to read that the next batch might overwrite it. The core is to wait then: what
  * is too much is dropped at the socket, where it is counted and shown, and not in the ring. A plugin that has read nothing for five
- * seconds is not waited for, and none that does not publish where it reads: the memory plugin, which has a pipe, and those with plugin_pipe_zmq.
+ * seconds is not waited for, and none that does not publish where it reads: the memory plugin, which has a pipe, mongodb's, and those with plugin_pipe_zmq.
  */
 extern int reuseport_plugins_lag();
 

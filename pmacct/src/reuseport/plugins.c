@@ -168,9 +168,11 @@ int reuseport_plugin_hangs()
   return has_hung_plugin;
 }
 
-void reuseport_note_position(const struct ring *rg, struct ch_status *status)
+u_int32_t reuseport_next_seq(const struct ring *rg, struct ch_status *status)
 {
   __atomic_store_n(&status->read_at, rg->ptr - rg->base + 1, __ATOMIC_RELAXED);
+
+  return __atomic_load_n(&((const struct ch_buf_hdr *) rg->ptr)->seq, __ATOMIC_ACQUIRE);
 }
 
 int reuseport_reload_is_due()
@@ -329,9 +331,12 @@ static const char *next_buffer(const struct ring *rg, const char *buffer, u_int6
   return next + size > rg->end ? rg->base : next;
 }
 
-int reuseport_ring_is_read(const struct ring *rg, const struct ch_status *status, u_int64_t bufsz)
+int reuseport_ring_is_read(const struct ring *rg, const struct ch_status *status, u_int64_t bufsz, u_int32_t seq)
 {
-  return rg->ptr == next_buffer(rg, rg->base + status->last_buf_off, bufsz);
+  const char *last = rg->base + status->last_buf_off;
+
+  /* a plugin that is behind by a whole ring is at the same place, and expects an older number */
+  return rg->ptr == next_buffer(rg, last, bufsz) && ((const struct ch_buf_hdr *) last)->seq == (seq + MAX_SEQNUM - 1) % MAX_SEQNUM;
 }
 
 /*
@@ -340,14 +345,16 @@ int reuseport_ring_is_read(const struct ring *rg, const struct ch_status *status
  */
 static int has_read_last(struct channels_list_entry *channel)
 {
-  long long end = next_buffer(&channel->rg, channel->rg.ptr, channel->bufsize) - channel->rg.base + 1;
+  long long end = next_buffer(&channel->rg, channel->rg.ptr, channel->bufsize) - channel->rg.base + 1, read_at;
 
   if (channel->plugin->cfg.pipe_zmq) return has_read_pipe(channel);
   /* the memory plugin: it does not publish where it reads, and what it has ends with it */
   if (channel->request) return TRUE;
-  if ((long long) __atomic_load_n(&channel->status->read_at, __ATOMIC_ACQUIRE) == end) return TRUE;
+  read_at = __atomic_load_n(&channel->status->read_at, __ATOMIC_ACQUIRE);
+  if (read_at == end) return TRUE;
 
-  if (channel->status->wakeup) {
+  /* one that has never looked into the ring has been notified; mongodb's does not publish it, and would take each notice for lost data */
+  if (read_at && channel->status->wakeup) {
     channel->status->wakeup = FALSE;
     if (write(channel->pipe, &channel->rg.ptr, CharPtrSz) < 0) return TRUE; /* the plugin has ended */
   }

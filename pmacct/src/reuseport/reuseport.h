@@ -156,19 +156,22 @@ extern u_int32_t reuseport_fitting(u_int32_t **at, const u_char *end, u_int32_t 
 #define REUSEPORT_LABELS 10
 
 /*
- * For a plugin that was notified and finds, at its place in the ring, a number that it does not expect. bufsz: bytes of a buffer.
+ * For a plugin that was notified and finds, at its place in the ring, a number that is not seq, which it expects. bufsz: bytes of a buffer.
  * Returns: whether the plugin has read the last buffer that the core committed: then the notification was late, not a buffer lost.
  */
 struct ring;
 struct ch_status;
-extern int reuseport_ring_is_read(const struct ring *, const struct ch_status *, u_int64_t bufsz);
+extern int reuseport_ring_is_read(const struct ring *, const struct ch_status *, u_int64_t bufsz, u_int32_t seq);
 
 /* For PM_sigint_handler(), which has handed the last buffers to the plugins: waits until they have read them. Returns: FALSE, at once,
    without the keys. */
 extern int reuseport_plugins_have_read();
 
-/* For a plugin, before it reads the next buffer of its ring: publishes where that is, so that the core does not overwrite it. */
-extern void reuseport_note_position(const struct ring *, struct ch_status *);
+/*
+ * For a plugin, before it reads the next buffer of its ring: publishes where that is, so that the core does not overwrite it.
+ * Returns: the number of the buffer that is there; what the core wrote before the number is seen after it.
+ */
+extern u_int32_t reuseport_next_seq(const struct ring *, struct ch_status *);
 
 /*
  * For a plugin with plugin_pipe_zmq, before it takes the next buffer: publishes which one it has read last. zmq_host: of its struct

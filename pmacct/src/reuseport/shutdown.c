@@ -22,7 +22,7 @@ static volatile sig_atomic_t stop_signals, last_signal = SIGINT;
 
 /*
  * Written by the main thread; `begun` with listeners_mutex held, because the threads that open listeners read it with the mutex held
- * (join_or_wait() in lifecycle.c). Their reuseport_select() reads it without the mutex (shorten() in lifecycle.c), to choose how long
+ * (join_or_wait() in joining.c). Their reuseport_select() reads it without the mutex (shorten() in lifecycle.c), to choose how long
  * to wait: a thread that sees it late waits that much longer, once.
  */
 static struct {
@@ -185,6 +185,23 @@ static void wait_for_plugins()
     reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
 }
 
+/*
+ * PM_sigint_handler() closes the other sockets, and not this one, which would stay bound while plugins write: another instance that starts
+ * meanwhile would take it for a stranger's. Its thread may be reading: it gets a socket that nobody sends to.
+ */
+static void close_telemetry_socket()
+{
+  int other;
+
+  if (listeners[REUSEPORT_TELEMETRY_UDP].phase == LISTENER_UNBOUND) return;
+
+  other = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (other < 0) other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (other < 0) return;
+  dup2(other, listeners[REUSEPORT_TELEMETRY_UDP].sock);
+  close(other);
+}
+
 static void finish(int level, const char *how)
 {
   sigset_t set;
@@ -207,6 +224,7 @@ static void finish(int level, const char *how)
   /* PM_sigint_handler() waits for one plugin only, and the service manager may kill the others when the core is gone */
   atexit(reuseport_wait_for_children);
   end_dtls_sessions();
+  close_telemetry_socket();
   PM_sigint_handler(last_signal);
 }
 
