@@ -230,7 +230,23 @@ check_flows() {
 	diag "$1: $(total_sent) sent by UDP, $(total_lost) lost"
 }
 
+# read_on: UDP telemetry reads on after a datagram that its decoder does not take
+read_on() {
+	local n
+	printf '%s\n' "telemetry_daemon_port_udp: 5557" "telemetry_daemon_decoder: cisco_v1" "reuseport_hashbucket_count: 1" \
+		"reuseport_bpf_prog: $object" "reuseport_pin_path: $bpffs/cisco" >"$tmp/cisco.conf"
+	run_daemon cisco 0 "$tree/src/pmtelemetryd" -f "$tmp/cisco.conf" -x 0
+	await 30 has_line "$tmp/cisco-0.log" 'listener telemetry_udp joined' || die "pmtelemetryd with cisco_v1 does not start"
+	for n in 1 2 3; do
+		perl -MIO::Socket -e 'IO::Socket::INET->new(Proto => "udp", PeerAddr => "127.0.0.1:5557")->send("x" x 20)'
+		ok "telemetry_udp: datagram $n, which cannot be decoded, is read" await 10 queues_empty 5557
+		await 10 has_line "$tmp/cisco-0.log" 'connection reset by peer' || true
+	done
+	ok "it exits with 0" stopped INT "$(pid_of cisco 0)"
+}
+
 configure
+case " $kinds " in *" telemetry_udp "*) read_on ;; esac
 begin_all 0 1 2
 check_start
 send_all
