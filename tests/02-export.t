@@ -131,16 +131,16 @@ check_commits() {
 	is "what helps everybody comes before the group, and needs no libbpf" \
 		"$(in_clone show "$at^:configure.ac" | grep -c libbpf)|$(in_clone ls-tree -r --name-only "$at^" src/reuseport | sed 's,.*/,,' | paste -sd' ')" \
 		"$(grep -c libbpf "$pristine/configure.ac")|Makefile.am $(sed -n 's/^check_files = //p' pmacct/src/reuseport/Makefile.am)"
-	is "no Makefile.am names a file that is not there yet" "$(for at in $(in_clone rev-list "$upstream..$branch"); do missing_files "$at"; done)" ""
+	is "no Makefile.am names a file that is not there yet" "$(missing_files)" ""
+	is "which three commits make, as they add them" "$(in_clone log --format=x "$upstream..$branch" -- src/reuseport/Makefile.am | grep -c x)" 3
 }
 
-# missing_files COMMIT: prints the C files that a Makefile.am below src/reuseport names and the commit lacks
+# missing_files: prints the C files that a Makefile.am of src/reuseport names, in one of the commits that make it, before they are there
 missing_files() {
-	in_clone ls-tree -r --name-only "$1" src/reuseport src/reuseportctl >"$tmp/names"
-	grep 'Makefile.am$' "$tmp/names" | while read -r makefile; do
-		in_clone show "$1:$makefile" | grep -v '^#' | grep -o '[a-z_.]*\.[ch]\>' | grep -vx 'bpf.c' | while read -r file; do
-			grep -q "/$file$" "$tmp/names" || echo "$1: $file"
-		done
+	local at
+	for at in $(in_clone log --format=%H "$upstream..$branch" -- src/reuseport/Makefile.am); do
+		in_clone ls-tree -r --name-only "$at" src/reuseport | sed 's,.*/,,' | sort >"$tmp/there"
+		in_clone show "$at:src/reuseport/Makefile.am" | grep -v '^#' | grep -o '[a-z_]*\.[ch]\>' | sort -u | comm -13 "$tmp/there" -
 	done
 }
 
@@ -150,15 +150,14 @@ only_in_branch='ChangeLog|QUICKSTART|configure.ac|docs/SIGNALS|src/Makefile.am|s
 check_tree() {
 	local dir
 	is "it has all that scripts/apply makes, byte for byte, but for the build and the documents" \
-		"$(cd "$tmp/applied" && find . -type f -printf '%P\n' | while read -r file; do cmp -s "$file" "$tmp/branch/$file" || echo "$file"; done |
-			sort | paste -sd'|')" "$only_in_branch"
-	is "besides, it has what is in directories of its own" \
-		"$(cd "$tmp/branch" && find . -type f -printf '%P\n' | while read -r file; do [ -e "$tmp/applied/$file" ] || dirname "$file"; done |
-			sort -u | paste -sd' ')" "src/reuseport src/reuseport/bpf src/reuseportctl src/reuseportctl/bash-completion"
+		"$(diff -rq "$tmp/applied" "$tmp/branch" | sed -n "s,^Files $tmp/applied/\(.*\) and .*,\1,p" | sort | paste -sd'|')" "$only_in_branch"
+	is "besides, it has what is in directories of its own, and one header" \
+		"$(diff -rq "$tmp/applied" "$tmp/branch" | sed -n "s,^Only in $tmp/branch/*,,p; s,^Only in $tmp/applied,lacks ,p" | sort | paste -sd' ')" \
+		"src/reuseport: bpf src/reuseport: reuseport_none.h src: reuseportctl"
 	for dir in bpf reuseportctl; do
-		is "all C files of $dir/ are there, unchanged" "$(find $dir -name '*.[ch]' | while read -r file; do
-			cmp "$file" "$tmp/branch/src/$([ $dir = bpf ] && echo reuseport/)$file" 2>&1 || true
-		done)" ""
+		is "all C files of $dir/ are there, unchanged" \
+			"$(diff -rq --exclude='*.o' --exclude=reuseportctl.bash --exclude=reuseportctl "$dir" "$tmp/branch/src/$([ $dir = reuseportctl ] || echo reuseport/)$dir" |
+				grep -v "^Only in $tmp/branch")" ""
 	done
 	is "all functions and keys of reuseport.h have their like where the group is left out" \
 		"$(for name in $(sed -n 's/^extern .*[ *]\([a-z_]*\)(.*/\1/p' pmacct/src/reuseport/reuseport.h); do
