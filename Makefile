@@ -76,7 +76,7 @@ help:
 	@echo "make bench      what it costs and how it scales, beside the alternatives: tables and a plot, in about 30 minutes"
 	@echo "make check-releases  every release of pmacct that can be fetched"
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
-	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch of the series"
+	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch, and each commit of the branch"
 	@echo "make check-systemd   the units, run by systemd, here and in qemu: start, upgrade, SIGKILL, reboot"
 	@echo "make fuzz            nfacctd's and sfacctd's decoders, with sanitizers, for SECONDS=N (300)"
 	@echo "make check-fresh     'sudo make demo' and 'sudo make check' on a fresh Debian 12 and 13"

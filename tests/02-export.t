@@ -1,5 +1,6 @@
 #!/bin/sh
-# The exported series is what scripts/apply applies: as mails, as a quilt series and as a branch, byte for byte.
+# The exported series is what scripts/apply applies, as mails and as a quilt series, byte for byte; the exported branch has it and all
+# that pmacct needs to build and install object and tool by itself.
 . "${0%/*}/lib/tap.sh"
 [ -d "$pristine" ] || skip_all "no pristine source: run make build"
 need patch git quilt
@@ -9,6 +10,7 @@ release=${RELEASE:-$base}
 project=$tmp/project
 clone=$tmp/clone
 branch=reuseport-$release
+signer='Jane Doe <jane@example.org>'
 
 # The git configuration of the user who runs this must not matter
 export HOME="$tmp" GIT_CONFIG_NOSYSTEM=1 QUILT_PATCHES="$tmp/series"
@@ -83,7 +85,7 @@ check_mails() {
 			sed -n 's/^Last-Update: //p' "$root/patches/nfacctd-listener.patch")"
 	is "and its further lines are the body" \
 		"$(in_am log --format=%b -1 --grep '^share nfacctd')" \
-		"$(sed -n '/^ /{s/^ //;p}; /^Author/q' "$root/patches/nfacctd-listener.patch")"
+		"$(sed -n '/^ /{s/^ //;s/^\.$//;p}; /^Author/q' "$root/patches/nfacctd-listener.patch")"
 }
 
 # ---- the branch, in a clone whose first commit stands for upstream's ----
@@ -91,7 +93,7 @@ check_mails() {
 # make_project: a copy of ours that pins the commit $upstream
 make_project() {
 	mkdir "$project"
-	cp -R scripts patches pmacct configure.ac.patch "$project"
+	cp -R scripts patches pmacct bpf reuseportctl configure.ac.patch "$project"
 	find_release "$release"
 	upstream=$(in_clone rev-parse HEAD)
 	sed -i "s/$commit/$upstream/" "$project/scripts/lib/releases.sh"
@@ -104,7 +106,7 @@ state() {
 }
 
 export_branch() {
-	"$project/scripts/export" --branch --git "$clone" "$release"
+	"$project/scripts/export" --branch --git "$clone" --signoff "$signer" "$release"
 }
 
 export_a_branch() {
@@ -113,9 +115,55 @@ export_a_branch() {
 	ok "export --branch" quietly export_branch
 	state >"$tmp/after"
 	ok "leaves HEAD, the index, the work tree and other branches alone" diff "$tmp/before" "$tmp/after"
-	is "has the commits that git am makes: trees, authors, dates, messages" \
-		"$(in_clone log --format='%T %an <%ae> %ad %B' "$upstream..$branch")" \
-		"$(in_am log --format='%T %an <%ae> %ad %B' "$upstream..")"
+	mkdir "$tmp/branch"
+	in_clone archive "$branch" | tar -xf - -C "$tmp/branch"
+}
+
+check_commits() {
+	local at
+	is "it has the patches in the order of patches/series, one a commit" "$(in_clone log --reverse --format=%s "$upstream..$branch")" \
+		"$(list_branch_patches "$release" | xargs sed -n 's/^Description: //p')"
+	is "each by who signs it off, with that line at its end" \
+		"$(in_clone log --format='%an <%ae>|%cn <%ce>|%(trailers:key=Signed-off-by,valueonly)' "$upstream..$branch" | sed '/^$/d' | sort -u)" \
+		"$signer|$signer|$signer"
+	is "and says more than its subject" "$(in_clone log --format=%b%x00 "$upstream..$branch" | tr -d '\n' | tr '\0' '\n' | grep -c '^Signed-off-by')" 0
+	at=$(in_clone log --format=%H -1 --grep '^add the group' "$branch")
+	is "what helps everybody comes before the group, and needs no libbpf" \
+		"$(in_clone show "$at^:configure.ac" | grep -c libbpf)|$(in_clone ls-tree -r --name-only "$at^" src/reuseport | sed 's,.*/,,' | paste -sd' ')" \
+		"$(grep -c libbpf "$pristine/configure.ac")|Makefile.am $(sed -n 's/^check_files = //p' pmacct/src/reuseport/Makefile.am)"
+	is "no Makefile.am names a file that is not there yet" "$(missing_files)" ""
+	is "which three commits make, as they add them" "$(in_clone log --format=%h "$upstream..$branch" -- src/reuseport/Makefile.am | wc -l)" 3
+}
+
+# missing_files: prints the C files that a Makefile.am of src/reuseport names, in one of the commits that make it, before they are there
+missing_files() {
+	local at
+	for at in $(in_clone log --format=%H "$upstream..$branch" -- src/reuseport/Makefile.am); do
+		in_clone ls-tree -r --name-only "$at" src/reuseport | sed 's,.*/,,' | sort >"$tmp/there"
+		in_clone show "$at:src/reuseport/Makefile.am" | grep -v '^#' | grep -o '[a-z_]*\.[ch]\>' | sort -u | comm -13 "$tmp/there" -
+	done
+}
+
+# Upstream's files that the branch changes in another way than scripts/apply does, or that only it changes
+only_in_branch='ChangeLog|QUICKSTART|configure.ac|docs/SIGNALS|src/Makefile.am|src/pmacct.h'
+
+check_tree() {
+	local dir
+	is "it has all that scripts/apply makes, byte for byte, but for the build and the documents" \
+		"$(diff -rq "$tmp/applied" "$tmp/branch" | sed -n "s,^Files $tmp/applied/\(.*\) and .*,\1,p" | sort | paste -sd'|')" "$only_in_branch"
+	is "besides, it has what is in directories of its own, and one header" \
+		"$(diff -rq "$tmp/applied" "$tmp/branch" | sed -n "s,^Only in $tmp/branch/*,,p; s,^Only in $tmp/applied,lacks ,p" | sort | paste -sd' ')" \
+		"src/reuseport: bpf src/reuseport: reuseport_none.h src: reuseportctl"
+	for dir in bpf reuseportctl; do
+		is "all C files of $dir/ are there, unchanged" \
+			"$(diff -rq --exclude='*.o' --exclude=.clang-format --exclude=reuseportctl.bash --exclude=reuseportctl "$dir" "$tmp/branch/src/$([ $dir = reuseportctl ] || echo reuseport/)$dir" |
+				grep -v "^Only in $tmp/branch")" ""
+	done
+	is "all functions and keys of reuseport.h have their like where the group is left out" \
+		"$(for name in $(sed -n 's/^extern .*[ *]\([a-z_]*\)(.*/\1/p' pmacct/src/reuseport/reuseport.h); do
+			grep -qw "define $name" patches/branch/reuseport_none.h || echo "$name"
+		done)" ""
+	at_least "which has some" "$(grep -c '^extern' pmacct/src/reuseport/reuseport.h)" 30
 }
 
 export_it_again() {
@@ -160,10 +208,13 @@ refuse_arguments() {
 	refuses "an unknown release" "pmacct 0.1 is not known here; known: 1\.7\." scripts/export --out "$tmp/none" 0.1
 	refuses "a directory that exists" "$tmp/series exists already: remove it" scripts/export --out "$tmp/series"
 	refuses "--branch without a clone" "no clone given, by --git or PMACCT_GIT" scripts/export --branch
-	refuses "--git with a directory that is no clone" "--git $tmp: not a clone of pmacct: fatal: not a git repository" scripts/export --branch --git "$tmp"
+	refuses "--branch that nobody signs off" "nobody signs it off, by --signoff" scripts/export --branch --git "$clone"
+	refuses "--signoff without an address" "--signoff Jane Doe: not as 'Name <address>'" scripts/export --branch --git "$clone" --signoff "Jane Doe"
+	refuses "--git with a directory that is no clone" "--git $tmp: not a clone of pmacct: fatal: not a git repository" \
+		scripts/export --branch --git "$tmp" --signoff "$signer"
 	refuses "--git with a clone that lacks the release" "has no commit $commit, pmacct $release: fetch it there first" \
-		scripts/export --branch --git "$clone" "$release"
-	refuses "--git without --branch" "--git goes with --branch" scripts/export --git "$clone"
+		scripts/export --branch --git "$clone" --signoff "$signer" "$release"
+	refuses "--git without --branch" "--git and --signoff go with --branch" scripts/export --git "$clone"
 	ok "a refusal leaves nothing behind" [ ! -e "$tmp/none" ]
 }
 
@@ -174,6 +225,8 @@ apply_mails
 check_mails
 make_project
 export_a_branch
+check_commits
+check_tree
 export_it_again
 override_a_patch
 refuse_another_branch

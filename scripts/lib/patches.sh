@@ -14,11 +14,23 @@ list_patches() {
 	done
 }
 
+# list_branch_patches RELEASE: the same for the branch of scripts/export, as patches/series says
+list_branch_patches() {
+	local name dir
+	sed -n 's/^# branch: //; /^[^#]/p' "$root/patches/series" | while read -r name; do
+		for dir in "$1/" branch/ ''; do
+			[ -f "$root/patches/$dir$name" ] || continue
+			echo "$root/patches/$dir$name"
+			break
+		done
+	done
+}
+
 # list_overrides: prints each patch that a release has instead of the common one, and its length without the header. A symbolic
 # link costs nothing.
 list_overrides() {
 	local patch lines
-	find "$root/patches" -mindepth 2 -name '*.patch' | sort | while read -r patch; do
+	find "$root/patches" -mindepth 2 -name '*.patch' ! -path '*/branch/*' | sort | while read -r patch; do
 		lines="$(sed '1,/^--- a/d' "$patch" | wc -l) lines"
 		[ ! -L "$patch" ] || lines="no lines, a link to $(readlink "$patch")"
 		echo "${patch#"$root/patches/"}: $lines"

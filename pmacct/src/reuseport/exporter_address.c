@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
-/* What pmacct's table of exporters knows of one: its own address, and nothing if the table is full. See reuseport.h. */
+/* What pmacct's table of exporters takes for an exporter's own address: see reuseport.h. */
 #include "pmacct.h"
 #include "addr.h"
 #include "nfacctd.h"
@@ -11,20 +11,4 @@ void reuseport_forget_zero_exporter(struct xflow_status_entry *entry)
 
   memset(&entry->exp_addr, 0, sizeof(entry->exp_addr));
   memset(&entry->exp_sa, 0, sizeof(entry->exp_sa));
-}
-
-struct xflow_status_entry *reuseport_spare_status(const void *table)
-{
-  static struct xflow_status_entry spare;
-
-  if (table != &xflow_status_table) return NULL;
-  if (spare.in_rd_map) cdada_map_destroy(spare.in_rd_map);
-  if (spare.out_rd_map) cdada_map_destroy(spare.out_rd_map);
-#ifdef NF9_MAX_FIXED_FIELD_LEN
-  if (spare.vrf_name_map) cdada_map_destroy(spare.vrf_name_map);
-  if (spare.iface_name_map) cdada_map_destroy(spare.iface_name_map);
-#endif
-  memset(&spare, 0, sizeof(spare));
-
-  return &spare;
 }

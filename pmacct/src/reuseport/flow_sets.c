@@ -35,21 +35,21 @@ enum {
   PRIVATE_ENTERPRISE_NUMBER = 346,
 };
 
-static __u16 read16(const __u8 *p)
+static uint16_t read16(const uint8_t *p)
 {
   return p[0] << 8 | p[1];
 }
 
-static __u32 read32(const __u8 *p)
+static uint32_t read32(const uint8_t *p)
 {
-  return (__u32) read16(p) << 16 | read16(p + 2);
+  return (uint32_t) read16(p) << 16 | read16(p + 2);
 }
 
 /* ---- messages and sets ---- */
 
 int flow_read_message(const void *datagram, size_t length, struct flow_message *message)
 {
-  const __u8 *bytes = datagram;
+  const uint8_t *bytes = datagram;
   size_t header;
 
   if (length < 2) return 0;
@@ -68,7 +68,7 @@ int flow_read_message(const void *datagram, size_t length, struct flow_message *
 
 int flow_next_set(struct flow_message *message, struct flow_set *set)
 {
-  const __u8 *at = message->sets;
+  const uint8_t *at = message->sets;
   size_t length;
 
   if (message->end - at < FLOW_SET_HEADER) return 0;
@@ -82,7 +82,7 @@ int flow_next_set(struct flow_message *message, struct flow_set *set)
   return 1;
 }
 
-int flow_kind_of_set(__u16 version, __u16 set_id)
+int flow_kind_of_set(uint16_t version, uint16_t set_id)
 {
   if (set_id == (version == FLOW_NETFLOW9 ? 0 : 2)) return FLOW_TEMPLATE;
   if (set_id == (version == FLOW_NETFLOW9 ? 1 : 3)) return FLOW_OPTIONS_TEMPLATE;
@@ -90,7 +90,7 @@ int flow_kind_of_set(__u16 version, __u16 set_id)
   return -1;
 }
 
-__u16 flow_set_of_kind(__u16 version, enum flow_kind kind)
+uint16_t flow_set_of_kind(uint16_t version, enum flow_kind kind)
 {
   return (version == FLOW_NETFLOW9 ? 0 : 2) + (kind == FLOW_OPTIONS_TEMPLATE);
 }
@@ -98,7 +98,7 @@ __u16 flow_set_of_kind(__u16 version, enum flow_kind kind)
 /* ---- definitions ---- */
 
 /* Returns: how many bytes a definition has before its first field. */
-static size_t head_length(__u16 version, enum flow_kind kind, __u16 fields)
+static size_t head_length(uint16_t version, enum flow_kind kind, uint16_t fields)
 {
   if (kind == FLOW_TEMPLATE || (version == FLOW_IPFIX && !fields)) return 4;
 
@@ -106,7 +106,7 @@ static size_t head_length(__u16 version, enum flow_kind kind, __u16 fields)
 }
 
 /* Reads the head of a definition. Returns: whether it is whole and makes sense by itself. */
-static int read_head(const __u8 *at, size_t room, struct flow_definition *definition)
+static int read_head(const uint8_t *at, size_t room, struct flow_definition *definition)
 {
   if (room < 4) return 0;
   definition->id = read16(at);
@@ -130,7 +130,7 @@ static int read_head(const __u8 *at, size_t room, struct flow_definition *defini
 }
 
 /* Reads one field of a definition at `at`. Returns: how many bytes it has, or 0 if there is no room for it. */
-static size_t read_field(__u16 version, const __u8 *at, size_t room, struct flow_field *field)
+static size_t read_field(uint16_t version, const uint8_t *at, size_t room, struct flow_field *field)
 {
   int has_enterprise;
 
@@ -146,7 +146,7 @@ static size_t read_field(__u16 version, const __u8 *at, size_t room, struct flow
 }
 
 /* A definition of fields: checks them, and finds its length. Returns: whether it is whole, and its records are not empty. */
-static int check_fields(const __u8 *at, size_t room, struct flow_definition *definition)
+static int check_fields(const uint8_t *at, size_t room, struct flow_definition *definition)
 {
   size_t used = head_length(definition->version, definition->kind, definition->fields), record = 0;
   struct flow_field field;
@@ -171,7 +171,7 @@ static int is_withdrawal(const struct flow_definition *definition)
   return definition->version == FLOW_IPFIX && !definition->fields;
 }
 
-int flow_read_definition(__u16 version, enum flow_kind kind, const void *bytes, size_t length, struct flow_definition *definition)
+int flow_read_definition(uint16_t version, enum flow_kind kind, const void *bytes, size_t length, struct flow_definition *definition)
 {
   memset(definition, 0, sizeof(*definition));
   definition->version = version;
@@ -187,7 +187,7 @@ int flow_read_definition(__u16 version, enum flow_kind kind, const void *bytes, 
   return definition->id >= FLOW_FIRST_DATA && check_fields(bytes, length, definition);
 }
 
-int flow_next_definition(__u16 version, struct flow_set *set, struct flow_definition *definition)
+int flow_next_definition(uint16_t version, struct flow_set *set, struct flow_definition *definition)
 {
   int kind = flow_kind_of_set(version, set->id);
 
@@ -202,9 +202,9 @@ int flow_next_definition(__u16 version, struct flow_set *set, struct flow_defini
 /* ---- records ---- */
 
 /* Finds the value of a field in a record. Returns: whether it is whole. */
-static int find_value(__u16 version, const __u8 **record, const __u8 *end, struct flow_field *field)
+static int find_value(uint16_t version, const uint8_t **record, const uint8_t *end, struct flow_field *field)
 {
-  const __u8 *at = *record;
+  const uint8_t *at = *record;
   size_t length = field->length;
 
   if (version == FLOW_IPFIX && field->length == FLOW_VARIABLE) {
@@ -225,7 +225,7 @@ static int find_value(__u16 version, const __u8 **record, const __u8 *end, struc
   return 1;
 }
 
-void flow_start_fields(struct flow_walk *walk, const struct flow_definition *definition, const __u8 *record, const __u8 *end)
+void flow_start_fields(struct flow_walk *walk, const struct flow_definition *definition, const uint8_t *record, const uint8_t *end)
 {
   walk->definition = definition;
   walk->index = 0;
@@ -247,9 +247,9 @@ int flow_next_field(struct flow_walk *walk, struct flow_field *field)
   return 1;
 }
 
-const __u8 *flow_next_record(const struct flow_definition *definition, struct flow_set *set, size_t *length)
+const uint8_t *flow_next_record(const struct flow_definition *definition, struct flow_set *set, size_t *length)
 {
-  const __u8 *record = set->at;
+  const uint8_t *record = set->at;
   struct flow_field field;
   struct flow_walk walk;
   int found;
@@ -299,18 +299,18 @@ static int is_id(const struct flow_field *field)
 }
 
 /* FNV-1a: an exporter that makes two hashes equal harms itself alone. */
-static __u64 hash_bytes(__u64 hash, const void *bytes, size_t length)
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length)
 {
-  const __u8 *p = bytes;
+  const uint8_t *p = bytes;
 
   while (length--) hash = (hash ^ *p++) * 0x100000001b3ULL;
 
   return hash;
 }
 
-__u64 flow_hash_subject(const struct flow_definition *definition, const __u8 *record, size_t length)
+uint64_t flow_hash_subject(const struct flow_definition *definition, const uint8_t *record, size_t length)
 {
-  __u64 hash = 0xcbf29ce484222325ULL;
+  uint64_t hash = 0xcbf29ce484222325ULL;
   struct flow_field field;
   struct flow_walk walk;
 
@@ -325,9 +325,9 @@ __u64 flow_hash_subject(const struct flow_definition *definition, const __u8 *re
   return hash;
 }
 
-static __u32 read_number(const struct flow_field *field)
+static uint32_t read_number(const struct flow_field *field)
 {
-  __u32 number = 0;
+  uint32_t number = 0;
   size_t i;
 
   for (i = 0; i < field->value_length; i++) number = number << 8 | field->value[i];
@@ -335,9 +335,9 @@ static __u32 read_number(const struct flow_field *field)
   return number;
 }
 
-__u32 flow_sampling_rate(const struct flow_definition *definition, const __u8 *record, size_t length)
+uint32_t flow_sampling_rate(const struct flow_definition *definition, const uint8_t *record, size_t length)
 {
-  __u32 rate = 0, interval = 0, space = 0;
+  uint32_t rate = 0, interval = 0, space = 0;
   struct flow_field field;
   struct flow_walk walk;
 

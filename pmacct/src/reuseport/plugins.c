@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
-/* What the life cycle must know of pmacct's plugins, and their ring: see lifecycle.h and reuseport.h. */
+/* What the life cycle must know of pmacct's plugins: see lifecycle.h and reuseport.h. */
 #include "pmacct.h"
 #include "plugin_hooks.h"
 #include "pkt_handlers.h"
@@ -168,13 +168,6 @@ int reuseport_plugin_hangs()
   return has_hung_plugin;
 }
 
-u_int32_t reuseport_next_seq(const struct ring *rg, struct ch_status *status)
-{
-  __atomic_store_n(&status->read_at, rg->ptr - rg->base + 1, __ATOMIC_RELAXED);
-
-  return __atomic_load_n(&((const struct ch_buf_hdr *) rg->ptr)->seq, __ATOMIC_ACQUIRE);
-}
-
 int reuseport_reload_is_due()
 {
   return reload_map || reload_map_exec_plugins || reload_log || print_stats;
@@ -323,29 +316,13 @@ void reuseport_wait_for_children()
 
 /* ---- the ring ---- */
 
-/* Returns: where the buffer behind that one is, as exec_plugins() has it (plugin_hooks.c, 1.7.6 to 1.7.9). */
-static const char *next_buffer(const struct ring *rg, const char *buffer, u_int64_t size)
-{
-  const char *next = buffer + size;
-
-  return next + size > rg->end ? rg->base : next;
-}
-
-int reuseport_ring_is_read(const struct ring *rg, const struct ch_status *status, u_int64_t bufsz, u_int32_t seq)
-{
-  const char *last = rg->base + status->last_buf_off;
-
-  /* a plugin that is behind by a whole ring is at the same place, and expects an older number */
-  return rg->ptr == next_buffer(rg, last, bufsz) && ((const struct ch_buf_hdr *) last)->seq == (seq + MAX_SEQNUM - 1) % MAX_SEQNUM;
-}
-
 /*
  * Returns: whether the plugin has read the last buffer, which fill_pipe_buffer() has handed to it. If it sleeps before that, it had looked
  * into the ring before the buffer was there, and the core at `wakeup` before it was set: the core notifies it once more.
  */
 static int has_read_last(struct channels_list_entry *channel)
 {
-  long long end = next_buffer(&channel->rg, channel->rg.ptr, channel->bufsize) - channel->rg.base + 1, read_at;
+  long long end = reuseport_next_buffer(&channel->rg, channel->rg.ptr, channel->bufsize) - channel->rg.base + 1, read_at;
 
   if (channel->plugin->cfg.pipe_zmq) return has_read_pipe(channel);
   /* the memory plugin: it does not publish where it reads, and what it has ends with it */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
-/* Where a datagram of sFlow ends: see reuseport.h. */
+/* Where a datagram of sFlow ends: see checks.h. */
 #include "pmacct.h"
-#include "reuseport/reuseport.h"
+#include "reuseport/checks.h"
 
 int reuseport_has_left(u_int32_t **at, const u_char *end, u_int32_t bytes)
 {

@@ -15,7 +15,7 @@
 #define UNLIMITED 65535
 
 /* The elements that some release copies with the length in the template, and the room that the smallest destination has, in bytes. */
-static const __u8 greatest_length[NF9_MAX_DEFINED_FIELD] = {
+static const uint8_t greatest_length[NF9_MAX_DEFINED_FIELD] = {
     [NF9_L4_PROTOCOL] = 1,
     [NF9_SRC_TOS] = 1,
     [NF9_TCP_FLAGS] = 2,
@@ -54,7 +54,7 @@ static const __u8 greatest_length[NF9_MAX_DEFINED_FIELD] = {
     [NF9_OBSERVATION_TIME_MSEC] = 8,
 };
 
-__u16 reuseport_greatest_length(__u16 element)
+uint16_t reuseport_greatest_length(uint16_t element)
 {
   return element < NF9_MAX_DEFINED_FIELD && greatest_length[element] ? greatest_length[element] : UNLIMITED;
 }
@@ -63,7 +63,7 @@ __u16 reuseport_greatest_length(__u16 element)
 static int field_fits(const struct flow_definition *definition, const struct flow_field *field, char *reason)
 {
   int varies = definition->version == FLOW_IPFIX && field->length == FLOW_VARIABLE;
-  __u16 greatest = reuseport_greatest_length(field->type);
+  uint16_t greatest = reuseport_greatest_length(field->type);
 
   if (varies && definition->kind == FLOW_OPTIONS_TEMPLATE && !OPTIONS_MAY_VARY) {
     snprintf(reason, REUSEPORT_REASON_BYTES, "field %u has a variable length, which this release cannot decode in options", field->type);

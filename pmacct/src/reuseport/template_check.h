@@ -12,7 +12,7 @@
 #ifndef REUSEPORT_TEMPLATE_CHECK_H
 #define REUSEPORT_TEMPLATE_CHECK_H
 
-#include <linux/types.h>
+#include <stdint.h>
 
 struct flow_definition;
 
@@ -22,6 +22,6 @@ struct flow_definition;
 extern int reuseport_is_decodable(const struct flow_definition *, char reason[REUSEPORT_REASON_BYTES]);
 
 /* Returns: the greatest length in bytes that a field of IANA's element may have, or 65535 if the decoder bounds what it copies of it. */
-extern __u16 reuseport_greatest_length(__u16 element);
+extern uint16_t reuseport_greatest_length(uint16_t element);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
- * The lines of nfacctd_templates_file: see reuseport.h, template_check.h. Upstream's reader, nfacctd_offline_read_json_template() in
+ * The lines of nfacctd_templates_file: see checks.h, template_check.h. Upstream's reader, nfacctd_offline_read_json_template() in
  * nfv9_template.c, 1.7.6 to 1.8.1, takes indexes of its arrays from the line. A line is checked here for all that the reader and the
  * decoder rely on; a key that is missing is the reader's to complain of.
  */

@@ -7,7 +7,7 @@
 #include "reuseport/template_check.h"
 
 /* Makes data of a template that is known undecodable: process_v9_packet() skips records without a length. */
-static void forget(const struct flow_definition *definition, __u16 set_id, __u32 domain, struct sockaddr *agent)
+static void forget(const struct flow_definition *definition, uint16_t set_id, uint32_t domain, struct sockaddr *agent)
 {
   struct template_cache_entry *known;
 
@@ -22,7 +22,7 @@ static void forget(const struct flow_definition *definition, __u16 set_id, __u32
   known->vlen = FALSE;
 }
 
-static void tell(const struct flow_definition *definition, const char *reason, struct sockaddr *agent, __u32 sequence)
+static void tell(const struct flow_definition *definition, const char *reason, struct sockaddr *agent, uint32_t sequence)
 {
   const char *kind = definition->kind == FLOW_TEMPLATE ? "" : "Options ";
   char text[REUSEPORT_REASON_BYTES + 64];
@@ -35,7 +35,7 @@ static void tell(const struct flow_definition *definition, const char *reason, s
 u_int16_t reuseport_refuse_template(const u_char *template, u_int16_t room, u_int16_t set_id, u_int32_t domain, struct sockaddr *agent,
                                     u_int32_t sequence)
 {
-  __u16 version = set_id < 2 ? FLOW_NETFLOW9 : FLOW_IPFIX;
+  uint16_t version = set_id < 2 ? FLOW_NETFLOW9 : FLOW_IPFIX;
   struct flow_definition definition;
   char reason[REUSEPORT_REASON_BYTES];
 
