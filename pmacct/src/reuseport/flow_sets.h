@@ -45,14 +45,14 @@ struct flow_definition {
   uint16_t fields; /* how many, those of the scope first; 0: the definition is withdrawn (IPFIX) */
   uint16_t scope_fields;
   const uint8_t *bytes; /* from the template's id on, as it came */
-  size_t length;     /* bytes */
+  size_t length;        /* bytes */
 };
 
 struct flow_field {
-  uint16_t type;         /* of a scope in NetFlow v9, the scope's type; else the information element */
-  uint32_t enterprise;   /* 0: IANA's */
-  int has_enterprise; /* IPFIX: also if that is 0 */
-  uint16_t length;       /* FLOW_VARIABLE, or bytes */
+  uint16_t type;       /* of a scope in NetFlow v9, the scope's type; else the information element */
+  uint32_t enterprise; /* 0: IANA's */
+  int has_enterprise;  /* IPFIX: also if that is 0 */
+  uint16_t length;     /* FLOW_VARIABLE, or bytes */
   int is_scope;
   const uint8_t *value; /* in a record; NULL: in a definition alone */
   size_t value_length;
