@@ -38,7 +38,7 @@ ifeq ($(origin PREFIX),command line)
 $(error PREFIX is called prefix here, as in GNU's makefiles: make $(or $(firstword $(MAKECMDGOALS)),install) prefix=$(PREFIX))
 endif
 
-.PHONY: help build bpf debug deps install uninstall demo check check-quick check-tools bench lint clean distclean FORCE
+.PHONY: help build bpf debug deps deb install uninstall demo check check-quick check-tools bench lint clean distclean FORCE
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd fuzz
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -71,12 +71,13 @@ help:
 	@echo
 	@echo "As root; they install the packages that are missing:"
 	@echo "make demo       builds, then shows exporters, routers and three instances that share one port"
+	@echo "make deb        Debian packages for SUITE=bookworm, trixie or sid, built in a chroot: pmacct and pmacct-reuseport"
 	@echo "make check      the tests; T=40: tests/40*.t alone; CHECK_STRICT=1: a skipped test fails"
 	@echo "make check-quick  in two minutes: lint, hash, selector, group, tool and one test of the daemons"
 	@echo "make bench      what it costs and how it scales, beside the alternatives: tables and a plot, in about 30 minutes"
 	@echo "make check-releases  every release of pmacct that can be fetched"
 	@echo "make check-kernels, check-libbpf, check-compilers  Debian's kernels in qemu; other releases of libbpf; other compilers"
-	@echo "make check-debian, check-commits  Debian's package with the series in it; pmacct after each patch, and each commit of the branch"
+	@echo "make check-debian, check-commits  Debian's packages: build, upgrade, purge; pmacct after each patch, and each commit of the branch"
 	@echo "make check-systemd   the units, run by systemd, here and in qemu: start, upgrade, SIGKILL, reboot"
 	@echo "make fuzz            nfacctd's and sfacctd's decoders, with sanitizers, for SECONDS=N (300)"
 	@echo "make check-fresh     'sudo make demo' and 'sudo make check' on a fresh Debian 12 and 13"
@@ -212,7 +213,7 @@ uninstall:
 
 # ---- what root runs: it installs the packages that are missing ----
 
-demo check check-quick check-tools bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: INSTALL_DEPS := yes
+demo deb check check-quick check-tools bench check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd: INSTALL_DEPS := yes
 
 # The commands and libraries that a group of scripts/deps needs; 'bpf' and 'build' can be had without Debian
 build/.deps-%: scripts/deps
@@ -221,6 +222,10 @@ build/.deps-%: scripts/deps
 
 demo: build build/.deps-demo
 	scripts/demo
+
+# In a chroot: nothing is built here
+deb: build/.deps-deb
+	scripts/deb $(if $(SUITE),--suite $(SUITE))
 
 TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placement placing samples selector state bad_apple.so held_lock.so next_minute.so wall_clock.so) bench/decision.o
 

@@ -34,3 +34,64 @@ list_mirrors() {
 	# shellcheck disable=SC2016 # apt's own syntax
 	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' "Label: $1" | sort -u
 }
+
+# print_depends DIRECTORY: prints what the packages there depend on, but for each other
+print_depends() {
+	local package
+	for package in "$1"/*.deb; do dpkg-deb -f "$package" Depends; done | sed 's/pmacct, pmacct-reuseport-abi ([^)]*), //' | paste -sd,
+}
+
+# ---- chroots ----
+
+# step COMMAND...: runs what the rest depends on; its output is shown only if it fails. Needs $tmp.
+step() {
+	"$@" >"$tmp/log" 2>&1 </dev/null || {
+		tail -n 15 "$tmp/log" >&2
+		die "failed: $*"
+	}
+}
+
+# make_chroot SUITE NAME: makes $chroot anew, build/debian/SUITE/NAME, with Debian's minimal system for building packages and no more. That is
+# kept in build/debian/SUITE/clean for the next time, and packages that apt has downloaded in build/debian/SUITE/cache.
+make_chroot() {
+	local clean mirror
+	clean=$root/build/debian/$1/clean
+	chroot=$root/build/debian/$1/$2
+	mkdir -p "$root/build/debian/$1/cache/partial"
+	if [ ! -e "$clean/.made" ]; then
+		mirror=$(list_mirrors Debian | head -n 1)
+		rm -rf "$clean"
+		step unshare --mount debootstrap --variant=buildd --include=ca-certificates "$1" "$clean" "${mirror:-http://deb.debian.org/debian}"
+		touch "$clean/.made"
+	fi
+	rm -rf "$chroot"
+	cp -a "$clean" "$chroot"
+	rm "$chroot/.made"
+	mkdir "$chroot/project"
+	debian_sources "$1" >"$chroot/etc/apt/sources.list"
+	cat >"$chroot/etc/apt/apt.conf.d/chroot" <<-'END'
+		quiet "1";
+		APT { Get::Assume-Yes "true"; Install-Recommends "false"; Sandbox::User "root"; };
+		Acquire::Check-Valid-Until "false";
+		Dpkg::Options { "--force-unsafe-io"; };
+	END
+	step in_chroot apt-get update
+}
+
+# in_chroot COMMAND...: runs it in $chroot, in namespaces of its own: what it mounts or starts is gone when it ends. The project is at /project
+# there; $chroot/built, if that exists, is its build/. With offline=yes there is no network.
+in_chroot() {
+	# shellcheck disable=SC2016 # the inner shell's
+	unshare --mount --pid --fork --kill-child ${offline:+--net} sh -euc '
+		chroot=$1 root=$2
+		shift 2
+		mount --bind "$chroot" "$chroot"
+		mount -t proc proc "$chroot/proc"
+		mount -t sysfs sysfs "$chroot/sys"
+		mount -t tmpfs tmpfs "$chroot/tmp"
+		mount --bind "${chroot%/*}/cache" "$chroot/var/cache/apt/archives"
+		mount --bind "$root" "$chroot/project"
+		[ ! -d "$chroot/built" ] || mount --bind "$chroot/built" "$chroot/project/build"
+		exec chroot "$chroot" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+			"$@"' sh "$chroot" "$root" "$@"
+}
