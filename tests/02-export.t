@@ -160,7 +160,7 @@ check_tree() {
 				grep -v "^Only in $tmp/branch")" ""
 	done
 	is "all functions and keys of reuseport.h have their like where the group is left out" \
-		"$(for name in $(sed -n 's/^extern .*[ *]\([a-z_]*\)(.*/\1/p' pmacct/src/reuseport/reuseport.h); do
+		"$(sed -n 's/^extern .*[ *]\([a-z_]*\)(.*/\1/p' pmacct/src/reuseport/reuseport.h | while read -r name; do
 			grep -qw "define $name" patches/branch/reuseport_none.h || echo "$name"
 		done)" ""
 	at_least "which has some" "$(grep -c '^extern' pmacct/src/reuseport/reuseport.h)" 30
