@@ -207,7 +207,8 @@ static __always_inline bool overridden(struct sk_reuseport_md *ctx, const union 
 		struct rp_prefix prefix;
 		__u64 q[3];
 	} key;
-	__u32 *b, value;
+	__u64 value; /* if clang spills 4 bytes of it, 5.10 refuses that: see OWN_8_BYTES */
+	__u32 *b;
 
 	key.q[0] = rp_pair(128, a->w[0]);
 	key.q[1] = rp_pair(a->w[1], a->w[2]);
@@ -215,13 +216,14 @@ static __always_inline bool overridden(struct sk_reuseport_md *ctx, const union 
 	b = bpf_map_lookup_elem(&overrides, &key.prefix);
 	if (!b)
 		return false;
-	value = *b & ~RP_REBALANCED;
+	value = *b;
+	ONE_STORE(value);
+	value &= ~(__u64)RP_REBALANCED;
 	if (value >= group_size(bucket)) {
 		value = spread(ctx, value);
 		if (value >= RP_MAX_BUCKETS)
 			return false;
 	}
-	ONE_STORE(value);
 	*bucket = value;
 
 	return true;
