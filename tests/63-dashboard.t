@@ -68,8 +68,9 @@ is_active() {
 	active "$1" | grep -qxF "$2"
 }
 
+# send: so many that some are samples of who sends, of which one datagram in 512 is one
 send() {
-	"$tools/exporter" netflow5 4 2100 exporters=200 ports=2 datagrams=5 rate=5000 >/dev/null
+	"$tools/exporter" netflow5 4 2100 exporters=200 ports=2 datagrams=50 rate=10000 >/dev/null
 }
 
 # ---- all is well ----
@@ -81,6 +82,7 @@ start_group() {
 	keep_writing_metrics
 	await 30 has_samples reuseport_bucket_ready || diag "no metrics: $(cat "$tmp/write.err")"
 	send
+	ok "Prometheus has exporters that send most" await 30 has_samples reuseport_exporter_datagrams_total
 	ok "Prometheus has rates of three buckets" await 30 has_samples 'count(rate(reuseport_received_own_total{listener="nfacctd"}[1m]) > 0) == 3'
 }
 
