@@ -56,7 +56,7 @@ config() {
 		print_output[p]: csv
 		print_output_file_append[p]: true
 		print_refresh_time[p]: 600
-		print_cache_entries[p]: 4099
+		print_cache_entries[p]: 509
 		reuseport_hashbucket_count: $3
 		reuseport_bpf_prog: $object
 		reuseport_pin_path: $bpffs/$1
@@ -107,18 +107,22 @@ is_up() {
 # reads NAME INDEX: whether it reads its port, and its print plugin sleeps until there is something to read: what upstream's
 # core hands to a plugin that is still starting waits for the next datagram, or is lost at the end
 reads() {
-	local line child
+	local line pid child children
 	for line in 'waiting for NetFlow/IPFIX data' 'cache entries='; do
 		grep -qs "$line" "$tmp/$1-$2.log" || return 1
 	done
-	for child in $(pgrep -P "$(pid_of "$1" "$2")"); do
+	pid=$(pid_of "$1" "$2")
+	# it has no newline at its end
+	read -r children <"/proc/$pid/task/$pid/children" || [ -n "$children" ] || return 1
+	for child in $children; do
 		grep -qs '^State:.S' "/proc/$child/status" || return 1
 	done
 }
 
 # pid_of NAME INDEX
 pid_of() {
-	cat "$tmp/$1-$2.pid"
+	local pid
+	read -r pid <"$tmp/$1-$2.pid" && echo "$pid"
 }
 
 # ---- stopping ----

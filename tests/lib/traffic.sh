@@ -14,7 +14,7 @@ need_traffic() {
 }
 
 # The columns that these need: LINEs for config. A restart must not overwrite what was written before.
-by_period="aggregate[p]: peer_src_ip, dst_port\nprint_output_file_append[p]: true"
+by_period="aggregate[p]: peer_src_ip, dst_port\nprint_output_file_append[p]: true\nprint_cache_entries[p]: 4099"
 
 # How many datagrams of a listener an instance has in its hands at most, and SIGKILL loses beside those that are queued
 batch=$(sed -n 's/^#define REUSEPORT_BATCH \([0-9]*\).*/\1/p' "$root/pmacct/src/reuseport/receive.h")
