@@ -1,14 +1,14 @@
 #!/bin/sh
-# Without the keys a patched daemon is upstream's: the same socket options, no BPF, nothing pinned. With them the
+# Without the keys a patched daemon is upstream's but for its mistakes: the same socket options, no BPF, nothing pinned. With them the
 # UDP socket has no SO_REUSEADDR, so that no other socket can get in front of the group.
 . "${0%/*}/lib/daemons.sh"
 need_daemons
 need strace perl setpriv
 sandbox
 
-# traced NAME: starts a lone nfacctd under strace, until it reads; $tmp/NAME-0.trace has its setsockopt() and bpf()
+# traced NAME: starts a lone nfacctd under strace, until it reads; $tmp/NAME-0.trace has its setsockopt(), listen() and bpf()
 traced() {
-	strace -f -qq -e trace=setsockopt,bpf -o "$tmp/$1-0.trace" \
+	strace -f -qq -e trace=setsockopt,bpf,listen -o "$tmp/$1-0.trace" \
 		"$nfacctd" -f "$tmp/$1.conf" -o "$tmp/$1-0.csv" >"$tmp/$1-0.log" 2>&1 &
 	tracer=$!
 	await 20 has_line "$tmp/$1-0.log" 'waiting for NetFlow/IPFIX data'
@@ -44,11 +44,12 @@ reuse_address_as_upstream() {
 
 without_keys() {
 	local gets_in
-	config plain 2100 1
+	config plain 2100 1 "bmp_daemon: true" "bmp_daemon_port: 1790"
 	sed -i '/^reuseport/d' "$tmp/plain.conf"
 	traced plain
 	like "without keys: SO_REUSEPORT as upstream" "$(cat "$tmp/plain-0.trace")" 'SO_REUSEPORT, \[1\], 4\) = 0'
 	reuse_address_as_upstream
+	ok "routers that connect all at once can wait" await 10 has_line "$tmp/plain-0.trace" 'listen\([0-9]+, 4096\) += 0'
 	ok "no bpf() call" not grep -q 'bpf(' "$tmp/plain-0.trace"
 	ok "no word of reuseport in the log" not grep -qi reuseport "$tmp/plain-0.log"
 	ok "nothing pinned" [ "$(find "$bpffs" -mindepth 1 ! -name '*.debug')" = "" ]

@@ -48,9 +48,10 @@ end() {
 	diag "$(total_sent) flows of 60 exporters, $lost lost; $queued died in queues, with $deaths instances"
 }
 
-# say WORD ADDRESS: a datagram of the exporter with that address
+# say WORD ADDRESS [PORT]: a datagram of the exporter with that address, to the group's port
 say() {
-	perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Proto => "udp", LocalAddr => $ARGV[1], PeerAddr => "127.0.0.1:2100")->send("$ARGV[0]    ")' "$1" "$2"
+	perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Proto => "udp", LocalAddr => $ARGV[1], PeerAddr => "127.0.0.1:$ARGV[2]")->send("$ARGV[0]    ")' \
+		"$1" "$2" "${3:-2100}"
 }
 
 # connect_and_say WORD ADDRESS: what a router's BMP session begins with
@@ -59,11 +60,11 @@ connect_and_say() {
 		$s->syswrite("$ARGV[0]    "); $s->sysread(my $end, 1)' "$1" "$2"
 }
 
-# dead: how many instances have ended
+# dead [NAME]: how many instances of the group have ended
 dead() {
-	local i n=0
-	for i in 0 1 2; do
-		if gone "$(pid_of live "$i")"; then n=$((n + 1)); fi
+	local pidfile n=0
+	for pidfile in "$tmp/${1:-live}"-?.pid; do
+		if gone "$(cat "$pidfile")"; then n=$((n + 1)); fi
 	done
 	echo $n
 }
@@ -74,8 +75,9 @@ one_dies() {
 	deaths=$((deaths + 1))
 }
 
+# are_dead N [NAME]
 are_dead() {
-	[ "$(dead)" -eq "$1" ]
+	[ "$(dead "${2:-live}")" -eq "$1" ]
 }
 
 # ctl WORD...: reuseportctl on that group
@@ -205,6 +207,34 @@ bear_load() {
 	is "and instances that have ended" "$(dead)" 0
 }
 
+by_hash() {
+	[ "$(ctl where --json "$1" | jq -r '.[0].by')" = hash ]
+}
+
+# A quarantine is over after a minute; the next one of the same exporter takes twice as long
+quarantine_ends() {
+	ok "the quarantine of the second one ends" await 60 by_hash 10.9.0.2
+	ok "that of the router, which came later, does not" not by_hash 10.9.0.4
+	say CRSH 10.9.0.2
+	one_dies "it brings down another instance"
+	ok "then it is in quarantine again" await 5 not by_hash 10.9.0.2
+	at_least "seconds" "$(ctl status | sed -n 's/^! 10\.9\.0\.2 is in quarantine for another \([0-9]*\) s, for it has brought down 2 instances .*/\1/p')" 90
+	start_again
+}
+
+# Who does not want it
+without_quarantine() {
+	local n
+	config off 2102 2 "reuseport_quarantine: false"
+	start_all off 2
+	for n in 1 2; do
+		say CRSH 10.9.0.5 2102
+		ok "reuseport_quarantine: false: the same exporter brings down instance $n of 2" await 20 are_dead $n off
+	done
+	ok "the log names it" grep -q 'had data of 10\.9\.0\.5 in hand' "$tmp"/off-0.log "$tmp"/off-1.log
+	is "exporters in quarantine" "$("$reuseportctl" --pin-path "$bpffs/off" status --json | jq '.quarantine | length')" 0
+}
+
 # feed_fifo: whoever opens it finds it empty; the map is read more than once
 feed_fifo() {
 	for _ in 1 2 3 4 5; do timeout 5 dd if=/dev/null of="$tmp/fifo" 2>/dev/null || return 0; done
@@ -234,6 +264,8 @@ stop_by_signal
 accuse_nobody
 crash_by_session
 bear_load
+quarantine_ends
 end
+without_quarantine
 start_stuck
 done_testing

@@ -246,11 +246,8 @@ int reuseport_bind(enum reuseport_listener id, int sock, const struct sockaddr *
 
 int reuseport_listen(enum reuseport_listener id, int sock, int backlog)
 {
-  if (!reuseport_enabled()) return listen(sock, backlog);
-
-  /* not upstream's 1: when another instance ends, many routers connect at once */
-  if (listen(sock, SOMAXCONN)) return -1;
-  join_or_wait(id);
+  if (listen(sock, backlog)) return -1;
+  if (reuseport_enabled()) join_or_wait(id);
 
   return 0;
 }
