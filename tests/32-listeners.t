@@ -240,7 +240,6 @@ read_on() {
 	for n in 1 2 3; do
 		perl -MIO::Socket -e 'IO::Socket::INET->new(Proto => "udp", PeerAddr => "127.0.0.1:5557")->send("x" x 20)'
 		ok "telemetry_udp: datagram $n, which cannot be decoded, is read" await 10 queues_empty 5557
-		await 10 has_line "$tmp/cisco-0.log" 'connection reset by peer' || true
 	done
 	ok "it exits with 0" stopped INT "$(pid_of cisco 0)"
 }
