@@ -40,7 +40,7 @@ refuse_to_apply() {
 	cp -R "$pristine/." "$tmp/src"
 	sed -i 's/rc = listen(config.bmp_sock, 1);/rc = listen(config.bmp_sock, 7);/' "$tmp/src/src/bmp/bmp.c"
 	cp -R "$tmp/src" "$tmp/before"
-	refuses "apply: a patch that does not fit is named" "patches/bmp-listener.patch does not apply:" scripts/apply "$tmp/src"
+	refuses "apply: a patch that does not fit is named" "patches/listen-backlog.patch does not apply:" scripts/apply "$tmp/src"
 	ok "apply: then nothing is changed, not even by the patches before it" diff -r "$tmp/before" "$tmp/src"
 	refuses "apply: not a pmacct tree" "is not a pmacct source tree" scripts/apply "$tmp"
 	refuses "apply: a tree that is patched already" "has src/reuseport already: apply to a pristine tree" scripts/apply "$tree"

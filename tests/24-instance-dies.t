@@ -24,11 +24,13 @@ children_hold_no_listener() {
 	for child in $children; do is "its child $child holds none" "$(listeners "$child")" 0; done
 }
 
-# die_without_children: the victim; its children, which are held, outlive it until the next start
+# die_without_children: the victim; its children, which are held, outlive it until the next start. What comes until the kernel has closed its
+# sockets is lost with them.
 die_without_children() {
 	local child
 	for child in $children; do kill -STOP "$child"; done
 	kill -KILL "$victim"
+	await 10 gone "$victim"
 }
 
 start_again() {
