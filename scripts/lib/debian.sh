@@ -51,17 +51,18 @@ step() {
 	}
 }
 
-# make_chroot SUITE NAME: makes $chroot anew, build/debian/SUITE/NAME, with Debian's minimal system for building packages and no more. That is
-# kept in build/debian/SUITE/clean for the next time, and packages that apt has downloaded in build/debian/SUITE/cache.
+# make_chroot SUITE NAME [VARIANT]: makes $chroot anew, build/debian/SUITE/NAME, with a variant of Debian's minimal system, buildd or minbase, and
+# no more. That is kept in build/debian/SUITE/VARIANT for the next time, and packages that apt has downloaded in build/debian/SUITE/cache.
 make_chroot() {
 	local clean mirror
-	clean=$root/build/debian/$1/clean
+	clean=$root/build/debian/$1/${3:-buildd}
 	chroot=$root/build/debian/$1/$2
 	mkdir -p "$root/build/debian/$1/cache/partial"
 	if [ ! -e "$clean/.made" ]; then
 		mirror=$(list_mirrors Debian | head -n 1)
 		rm -rf "$clean"
-		step unshare --mount debootstrap --variant=buildd --include=ca-certificates "$1" "$clean" "${mirror:-http://deb.debian.org/debian}"
+		step unshare --mount debootstrap --force-check-gpg --variant="${3:-buildd}" --include=ca-certificates "$1" "$clean" \
+			"${mirror:-http://deb.debian.org/debian}"
 		touch "$clean/.made"
 	fi
 	rm -rf "$chroot"
@@ -72,10 +73,10 @@ make_chroot() {
 	cat >"$chroot/etc/apt/apt.conf.d/chroot" <<-'END'
 		quiet "1";
 		APT { Get::Assume-Yes "true"; Install-Recommends "false"; Sandbox::User "root"; };
-		Acquire::Check-Valid-Until "false";
 		Dpkg::Options { "--force-unsafe-io"; };
 	END
 	step in_chroot apt-get update
+	step in_chroot apt-get dist-upgrade
 }
 
 # in_chroot COMMAND...: runs it in $chroot, in namespaces of its own: what it mounts or starts is gone when it ends. The project is at /project
