@@ -86,6 +86,22 @@ struct {
 SOCKET_PER_BUCKET(udp_balancing_targets);
 SOCKET_PER_BUCKET(tcp_balancing_targets);
 
+/* Both, for what would otherwise be walked by the verifier once for each transport. libbpf fills it
+ * in when it loads the object; it is not pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__type(key, __u32);
+	__uint(max_entries, 2);
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
+		__type(key, __u32);
+		__type(value, __u64);
+		__uint(max_entries, RP_MAX_BUCKETS);
+	});
+} balancing_targets SEC(".maps") = {
+	.values = {(void *)&udp_balancing_targets, (void *)&tcp_balancing_targets},
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

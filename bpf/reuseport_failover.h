@@ -49,28 +49,21 @@ __attribute__((noinline)) __u32 scan_bucket(__u64 hash, __u32 i)
 	return placed ? placed - 1 : RP_NO_BUCKET;
 }
 
-/*
- * Whether it has selected the socket in that bucket, as try_bucket() does, but without a look at
- * the transport, which would have the verifier walk all that follows for each of the two: the
- * kernel takes no socket that does not share this one's port.
- */
-static __always_inline bool select_blindly(struct sk_reuseport_md *ctx, __u32 *bucket)
-{
-	return !bpf_sk_select_reuseport(ctx, &udp_balancing_targets, bucket, 0) ||
-	       !bpf_sk_select_reuseport(ctx, &tcp_balancing_targets, bucket, 0);
-}
-
 /* Selects a live bucket in place of an empty one. Returns: that bucket, or NO_BUCKET. Out of line,
  * so that the common path does not pay for its stack. */
 static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u64 hash)
 {
-	__u32 bucket OWN_8_BYTES, *key = &bucket, i;
+	__u32 bucket OWN_8_BYTES = ctx->ip_protocol == IPPROTO_TCP, *key = &bucket, i;
+	void *targets;
 
 	asm volatile("" : "+r"(key)); /* Else clang computes it anew for each call. */
+	targets = bpf_map_lookup_elem(&balancing_targets, key);
+	if (!targets)
+		return NO_BUCKET;
 	RP_UNROLL
 	for (i = 1; i <= RP_FAILOVER_DRAWS; i++) {
 		*key = draw_bucket(hash, i);
-		if (select_blindly(ctx, key))
+		if (!bpf_sk_select_reuseport(ctx, targets, key, 0))
 			return *key;
 	}
 	RP_UNROLL
@@ -78,7 +71,7 @@ static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u6
 		*key = scan_bucket(hash, i);
 		if (i % 16 == 0 && *key == RP_NO_BUCKET)
 			break;
-		if (select_blindly(ctx, key))
+		if (!bpf_sk_select_reuseport(ctx, targets, key, 0))
 			return *key;
 	}
 
