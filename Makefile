@@ -264,7 +264,7 @@ check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 # a busy machine take. Each has namespaces of its own.
 T :=
 QUICK   := 00 10 11 12 13 14 16 17 18 19 27
-PAIRED  := 59 44 62 28 33 35 40 41 42 43 48 50 55
+PAIRED  := 59 44 62 32 28 33 35 40 41 42 43 48 50 55
 ALONE   := 49
 # Minutes with a systemd of its own: 'make check-systemd' runs it, and 'make check T=58'
 UNITS   := 58 64

@@ -192,6 +192,8 @@ sflow_cases() {
 		4 billion records in a sample|=$(w 5 1 1 0 1 1000 1 1 40 1 1 100 100 0 1 2 $all)
 		4 billion counters|=$(w 5 1 1 0 1 1000 1 2 12 1 1 $all)
 		a record that goes backwards|=$(w 5 1 1 0 1 1000 $all 1 40 1 1 100 100 0 1 2 1 77 $((0xfffffff8)))
+		a record of 2 GB|=$(w 5 1 1 0 1 1000 $all 1 40 1 1 100 100 0 1 2 1 77 $((0x7fffffff)))
+		labels behind a VLAN, which is where the header ends|$(sample 1 "$(w 1 100 0 16)${ethernet}8100000188470000$(w 0 0)")
 		a name of 2 GB|$(sample 1004 "$(w 0 $((0x80000000)) 0 0)")
 		a name of 1 GB|$(sample 1004 "$(w 0 $((0x40000000)) 0 0)")
 		a header of 4 GB|$(sample 1 "$(w 11 100 0 $all)")

@@ -155,7 +155,13 @@ int reuseport_accept(enum reuseport_listener id, int sock, struct sockaddr *addr
   enum outcome outcome;
   int session;
 
-  if (!reuseport_enabled()) return accept(sock, addr, len);
+  if (!reuseport_enabled()) {
+    session = accept(sock, addr, len);
+    if (session < FD_SETSIZE) return session;
+    close(session);
+    errno = EMFILE;
+    return -1;
+  }
 
   pthread_mutex_lock(&listeners_mutex);
   outcome = accept_fitting(sock, addr, len, &session);

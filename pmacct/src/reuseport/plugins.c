@@ -128,7 +128,7 @@ int reuseport_plugins_lag()
   static struct {
     long long wrote_at;      /* where the core was when this was last called */
     long long largest_batch; /* bytes that it has written between two calls, at most */
-    u_int64_t read_at;       /* as in struct ch_status */
+    size_t read_at;          /* as in struct ch_status */
     long long read_ms;       /* when that changed */
   } plugins[MAX_N_PLUGINS];
   static long long looked_ms;
@@ -139,7 +139,7 @@ int reuseport_plugins_lag()
   looked_ms = now;
   for (idx = 0; (channel = channel_at(idx)); idx++) {
     long long size = channel->rg.end - channel->rg.base, wrote_at = channel->rg.ptr - channel->rg.base, room;
-    u_int64_t read_at = __atomic_load_n(&channel->status->read_at, __ATOMIC_RELAXED);
+    size_t read_at = __atomic_load_n(&channel->status->read_at, __ATOMIC_RELAXED);
 
     plugins[idx].largest_batch = MAX(plugins[idx].largest_batch, (wrote_at - plugins[idx].wrote_at + size) % size);
     plugins[idx].wrote_at = wrote_at;

@@ -9,7 +9,8 @@ struct xflow_status_entry *reuseport_spare_status(const void *table)
 {
   static struct xflow_status_entry spare;
 
-  if (table != &xflow_status_table) return NULL;
+  /* sfacctd does without an entry */
+  if (table != &xflow_status_table || config.acct_type != ACCT_NF) return NULL;
   if (spare.in_rd_map) cdada_map_destroy(spare.in_rd_map);
   if (spare.out_rd_map) cdada_map_destroy(spare.out_rd_map);
 #ifdef NF9_MAX_FIXED_FIELD_LEN
