@@ -92,12 +92,13 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__type(key, __u32);
 	__uint(max_entries, 2);
-	__array(values, struct {
-		__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
-		__type(key, __u32);
-		__type(value, __u64);
-		__uint(max_entries, RP_MAX_BUCKETS);
-	});
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
+			__type(key, __u32);
+			__type(value, __u64);
+			__uint(max_entries, RP_MAX_BUCKETS);
+		});
 } balancing_targets SEC(".maps") = {
 	.values = {(void *)&udp_balancing_targets, (void *)&tcp_balancing_targets},
 };

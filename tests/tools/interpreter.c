@@ -44,11 +44,11 @@ static __u64 look_up(const __u64 *r)
 	return (__u64)(uintptr_t)values[next];
 }
 
+/* From either array of sockets, which may come from a look-up in the map of both */
 static __u64 select_socket(const __u64 *r)
 {
 	__u32 bucket = *(__u32 *)(uintptr_t)r[3];
 
-	map_index(r[2]);
 	result.selects++;
 	if (!world->live[bucket])
 		return -ENOENT;
