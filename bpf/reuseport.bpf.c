@@ -300,9 +300,9 @@ static __always_inline int decide(struct sk_reuseport_md *ctx, const struct bpf_
 static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_sock *migrating)
 {
 	__u32 key OWN_8_BYTES = 0, flags = look_up(&policy, &key),
-		  group_nonce = look_up(&nonce, &key), placed;
+		  group_nonce = look_up(&nonce, &key), placed, got;
 	union rp_addr source;
-	int wanted, got, err;
+	int wanted, err;
 	__u64 hash;
 
 	if (!read_source(ctx, &source)) {
@@ -340,8 +340,8 @@ static __always_inline int choose(struct sk_reuseport_md *ctx, const struct bpf_
 	if (err != -ENOENT)
 		count(ctx, &key, RP_OTHER_GROUP, flags);
 
-	got = flags & RP_NO_FAILOVER ? NO_BUCKET : fail_over(ctx, hash);
-	if (got == NO_BUCKET)
+	got = flags & RP_NO_FAILOVER ? RP_NO_BUCKET : fail_over(ctx, hash);
+	if (got == RP_NO_BUCKET)
 		return decide(ctx, migrating, &source, wanted, &key, flags, RP_REFUSED);
 
 	key = got;

@@ -49,9 +49,9 @@ __attribute__((noinline)) __u32 scan_bucket(__u64 hash, __u32 i)
 	return placed ? placed - 1 : RP_NO_BUCKET;
 }
 
-/* Selects a live bucket in place of an empty one. Returns: that bucket, or NO_BUCKET. Out of line,
- * so that the common path does not pay for its stack. */
-static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u64 hash)
+/* Selects a live bucket in place of an empty one. Returns: that bucket, or RP_NO_BUCKET. Out of
+ * line, so that the common path does not pay for its stack. */
+static __attribute__((noinline)) __u32 fail_over(struct sk_reuseport_md *ctx, __u64 hash)
 {
 	__u32 bucket OWN_8_BYTES = ctx->ip_protocol == IPPROTO_TCP, *key = &bucket, i;
 	void *targets;
@@ -59,7 +59,7 @@ static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u6
 	asm volatile("" : "+r"(key)); /* Else clang computes it anew for each call. */
 	targets = bpf_map_lookup_elem(&balancing_targets, key);
 	if (!targets)
-		return NO_BUCKET;
+		return RP_NO_BUCKET;
 	RP_UNROLL
 	for (i = 1; i <= RP_FAILOVER_DRAWS; i++) {
 		*key = draw_bucket(hash, i);
@@ -70,10 +70,11 @@ static __attribute__((noinline)) int fail_over(struct sk_reuseport_md *ctx, __u6
 	for (i = 0; i < RP_MAX_BUCKETS; i++) {
 		*key = scan_bucket(hash, i);
 		if (i % 16 == 0 && *key == RP_NO_BUCKET)
-			break;
+			return *key;
 		if (!bpf_sk_select_reuseport(ctx, targets, key, 0))
 			return *key;
 	}
+	*key = RP_NO_BUCKET;
 
-	return NO_BUCKET;
+	return *key;
 }
