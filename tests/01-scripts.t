@@ -73,6 +73,8 @@ make_new_tree() {
 	chmod 755 "$tmp/bin/autoreconf"
 	sed -n '/^## Cache variables/,/^## Output variables/p' "$tree/config.log" |
 		grep -E '^(ac|am|lt)_cv_' | grep -v '^ac_cv_env_' >"$tmp/config.site"
+	# nothing is compiled
+	echo enable_dependency_tracking=no >>"$tmp/config.site"
 	export CONFIG_SITE="$tmp/config.site"
 }
 
