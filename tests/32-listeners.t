@@ -82,10 +82,18 @@ check_start() {
 		"$(cat "$tmp"/*-?.log | grep -o 'listener [a-z_]* joined .*([0-9] live' | sort | sed 's/.*listener \([a-z_]*\) .*(\([0-9]\) live/\1 \2/' | grep -c ' 3$')" $listeners
 }
 
+# templates_buffer: pmacct does not apply nfacctd_pipe_size to the templates port, which gets what the system allows, up to 16 MiB; the kernel
+# doubles it
+templates_buffer() {
+	local most
+	most=$(cat /proc/sys/net/core/rmem_max)
+	[ "$most" -lt 16777216 ] || most=16777216
+	at_least "bytes of the templates port's receive buffer" "$(ss -Hulnm 'sport = :2101' | grep -o 'rb[0-9]*' | cut -c3- | sort -n | head -n 1)" $((2 * most))
+}
+
 # ---- traffic ----
 
-# what_is_sent KIND: protocol, port, and rate of each family; upstream gives the templates port no larger receive buffer than the
-# system's
+# what_is_sent KIND: protocol, port, and rate of each family
 what_is_sent() {
 	case $1 in
 	nfacctd) echo netflow5 2101 500 ;;
@@ -248,6 +256,7 @@ configure
 case " $kinds " in *" telemetry_udp "*) read_on ;; esac
 begin_all 0 1 2
 check_start
+templates_buffer
 send_all
 check_sessions
 stop_and_start INT

@@ -28,6 +28,15 @@ static void refuse(struct rp_member *member)
   exit_gracefully(1);
 }
 
+/* Returns: whether upstream gives the socket the receive buffer that the config names: not that of the templates port, nor of DTLS
+   (nfacctd.c:main(), 1.7.6 to 1.7.9). */
+static int has_buffer_of_config(enum reuseport_listener id)
+{
+  if (id == REUSEPORT_TELEMETRY_UDP) return config.telemetry_pipe_size > 0;
+
+  return (id == REUSEPORT_NFACCTD || id == REUSEPORT_SFACCTD) && config.nfacctd_pipe_size > 0;
+}
+
 static void set_socket_options(enum reuseport_listener id, int sock)
 {
   struct timeval patience = {0, REUSEPORT_WAIT_MS * 1000};
@@ -43,7 +52,7 @@ static void set_socket_options(enum reuseport_listener id, int sock)
     setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(no));
     /* The main thread reads without polling first, and must come back for its housekeeping. */
     setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    if (!(id == REUSEPORT_TELEMETRY_UDP ? config.telemetry_pipe_size : config.nfacctd_pipe_size)) reuseport_enlarge_buffer(sock);
+    if (!has_buffer_of_config(id)) reuseport_enlarge_buffer(sock);
   }
   else
     /* accept() holds a lock */
