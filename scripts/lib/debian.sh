@@ -17,10 +17,11 @@ run_apt() {
 		-o Acquire::Check-Valid-Until=false
 }
 
-# debian_sources SUITE: prints a sources.list for it, with the mirrors that apt uses on this host
+# debian_sources SUITE: prints a sources.list for it, with the mirrors that apt uses on this host; sid's may be days behind
 debian_sources() {
 	local key mirror security type
 	key='[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
+	[ "$1" != sid ] || key="${key%]} check-valid-until=no]"
 	mirror=$(list_mirrors Debian | head -n 1)
 	security=$(list_mirrors Debian-Security | head -n 1)
 	for type in deb deb-src; do
