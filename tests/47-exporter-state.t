@@ -60,10 +60,10 @@ define_again() {
 	router 10.1.0.1 9 1 0 "0:$flow_template" "$(flow 1)"
 	router 10.1.0.1 9 2 0 "0:256,4,12,4,8,4,1,4,2,4" "256:N3325256705,N3221225985,N100,N20"
 	router 10.1.0.1 10 1 0 "2:256,3,8,4,2,4,1,4" "256:N3221225985,N300,N100"
-	router 10.1.0.1 9 1 5 "0:256,3,8,4,1,4,2,4" "256:N3221225985,N100,N4000"
+	router 10.1.0.1 9 1 5 "0:256,3,8,4,2,4,1,4" "256:N3221225985,N4000,N100"
 	is "three templates, in two domains and by two protocols" "$(exporters --json 10.1.0.1 | jq -c '.exporters[0] | [.domains, .templates]')" "[3,3]"
 	hand_over "definitions"
-	router 10.1.0.1 9 1 7 "256:N3221225985,N100,N50000"
+	router 10.1.0.1 9 1 7 "256:N3221225985,N50000,N100"
 	router 10.1.0.1 9 2 2 "256:N3325256705,N3221225985,N100,N600000"
 	router 10.1.0.1 10 1 1 "256:N3221225985,N7000000,N100"
 	stop_all live
