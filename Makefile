@@ -260,7 +260,7 @@ tests/bin/cost: build/obj/tests/tools/cost.o build/obj/tests/tools/interpreter.o
 
 check-tools: build/.deps-demo build/.deps-check $(TOOLS)
 
-# Four at a time, and those that are about traffic at full rate two at a time, the longest first; by itself what sends more than the buffers of
+# Three at a time, and those that are about traffic at full rate two at a time, the longest first; by itself what sends more than the buffers of
 # a busy machine take. Each has namespaces of its own.
 T :=
 QUICK   := 00 10 11 12 13 14 16 17 18 19 27
@@ -280,7 +280,7 @@ STOCK    = $(if $(T),$(filter tests/26-%,$(CHOSEN)),all)
 check: build/.deps-check build debug $(if $(STOCK),build/stock-$(RELEASE)/.built build/ebpf-$(RELEASE)/.built) check-tools
 	@$(if $(T),$(if $(CHOSEN),$(PROVE) $(CHOSEN),$(error no test is called tests/$(T)*.t)), \
 		status=0; \
-		$(PROVE) --jobs 4 $(call tests,$(LONG)) $(filter-out $(call tests,$(PAIRED) $(ALONE) $(LONG) $(UNITS)),$(wildcard tests/*.t)) || status=1; \
+		$(PROVE) --jobs 3 $(call tests,$(LONG)) $(filter-out $(call tests,$(PAIRED) $(ALONE) $(LONG) $(UNITS)),$(wildcard tests/*.t)) || status=1; \
 		$(PROVE) --jobs 2 $(call tests,$(PAIRED)) || status=1; \
 		$(PROVE) $(call tests,$(ALONE)) || status=1; \
 		exit $$status)
