@@ -74,6 +74,7 @@ static __attribute__((noinline)) __u32 fail_over(struct sk_reuseport_md *ctx, __
 		if (!bpf_sk_select_reuseport(ctx, targets, key, 0))
 			return *key;
 	}
+	/* Of a constant beside *key, clang would spill 4 bytes: see OWN_8_BYTES. */
 	*key = RP_NO_BUCKET;
 
 	return *key;
