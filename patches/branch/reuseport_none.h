@@ -26,18 +26,6 @@ static inline int reuseport_refuse_key(char *filename, char *name, char *value)
 #define cfg_key_reuseport_takeover         reuseport_refuse_key
 #define cfg_key_reuseport_quarantine       reuseport_refuse_key
 
-/* A session with a descriptor that select(2) cannot wait for is closed. */
-static inline int reuseport_accept_usable(int sock, struct sockaddr *address, socklen_t *length)
-{
-  int session = accept(sock, address, length);
-
-  if (session < FD_SETSIZE) return session;
-  close(session);
-  errno = EMFILE;
-
-  return -1;
-}
-
 #define reuseport_bind(listener, sock, address, length)           bind(sock, address, length)
 #define reuseport_listen(listener, sock, backlog)                 listen(sock, backlog)
 #define reuseport_accept(listener, sock, address, length)         reuseport_accept_usable(sock, address, length)

@@ -1,26 +1,25 @@
 # The patch series: which patches a release gets, and how one is applied. Needs common.sh and $root.
 # shellcheck shell=sh disable=SC2154
 
-# list_patches RELEASE: prints the paths of its patches in order, one a line
+# list_patches RELEASE: prints the paths of its patches in order, one a line. A patch of its own that changes nothing says why the
+# release needs none, and is left out.
 list_patches() {
-	local name
 	echo "$root/configure.ac.patch"
-	sed 's/#.*//; /^[[:space:]]*$/d' "$root/patches/series" | while read -r name; do
-		if [ -f "$root/patches/$1/$name" ]; then
-			echo "$root/patches/$1/$name"
-		else
-			echo "$root/patches/$name"
-		fi
-	done
+	sed 's/#.*//; /^[[:space:]]*$/d' "$root/patches/series" | choose_patches "$1/" ''
 }
 
 # list_branch_patches RELEASE: the same for the branch of scripts/export, as patches/series says
 list_branch_patches() {
+	sed -n 's/^# branch: //; /^[^#]/p' "$root/patches/series" | choose_patches "$1/" branch/ ''
+}
+
+# choose_patches FOLDER/...: reads names, and prints the path of each in the first of these folders of patches/ that has it
+choose_patches() {
 	local name dir
-	sed -n 's/^# branch: //; /^[^#]/p' "$root/patches/series" | while read -r name; do
-		for dir in "$1/" branch/ ''; do
+	while read -r name; do
+		for dir; do
 			[ -f "$root/patches/$dir$name" ] || continue
-			echo "$root/patches/$dir$name"
+			! grep -q '^--- a/' "$root/patches/$dir$name" || echo "$root/patches/$dir$name"
 			break
 		done
 	done
