@@ -19,14 +19,17 @@ run_apt() {
 
 # debian_sources SUITE: prints a sources.list for it, with the mirrors that apt uses on this host; sid's may be days behind
 debian_sources() {
-	local key mirror security type
+	print_sources "$1" "$(list_mirrors Debian | head -n 1)" "$(list_mirrors Debian-Security | head -n 1)"
+}
+
+# print_sources SUITE [MIRROR [SECURITY]]: prints a sources.list for it, with these mirrors or Debian's own
+print_sources() {
+	local key type
 	key='[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
 	[ "$1" != sid ] || key="${key%]} check-valid-until=no]"
-	mirror=$(list_mirrors Debian | head -n 1)
-	security=$(list_mirrors Debian-Security | head -n 1)
 	for type in deb deb-src; do
-		echo "$type $key ${mirror:-http://deb.debian.org/debian} $1 main"
-		[ "$1" = sid ] || echo "$type $key ${security:-http://deb.debian.org/debian-security} $1-security main"
+		echo "$type $key ${2:-http://deb.debian.org/debian} $1 main"
+		[ "$1" = sid ] || echo "$type $key ${3:-http://deb.debian.org/debian-security} $1-security main"
 	done
 }
 

@@ -155,13 +155,7 @@ int reuseport_accept(enum reuseport_listener id, int sock, struct sockaddr *addr
   enum outcome outcome;
   int session;
 
-  if (!reuseport_enabled()) {
-    session = accept(sock, addr, len);
-    if (session < FD_SETSIZE) return session;
-    close(session);
-    errno = EMFILE;
-    return -1;
-  }
+  if (!reuseport_enabled()) return reuseport_accept_usable(sock, addr, len);
 
   pthread_mutex_lock(&listeners_mutex);
   outcome = accept_fitting(sock, addr, len, &session);

@@ -7,7 +7,10 @@
 #define REUSEPORT_CHECKS_H
 
 #include <sys/types.h>
+#include <sys/select.h>
 #include <sys/socket.h>
+#include <errno.h>
+#include <unistd.h>
 
 /*
  * For search_status_table(), when the table is full. Returns: an entry for the datagram at hand that knows nothing of its exporter; NULL if
@@ -40,6 +43,18 @@ extern u_int32_t reuseport_fitting(u_int32_t **at, const u_char *end, u_int32_t 
 
 /* How many labels of MPLS are read, as upstream's MAX_MPLS_LABELS, which 1.7.6 lacks */
 #define REUSEPORT_LABELS 10
+
+/* As accept(), but a session whose descriptor is beyond an fd_set, so that select() cannot wait for it, is closed: then -1 and EMFILE. */
+static inline int reuseport_accept_usable(int sock, struct sockaddr *address, socklen_t *length)
+{
+  int session = accept(sock, address, length);
+
+  if (session < FD_SETSIZE) return session;
+  close(session);
+  errno = EMFILE;
+
+  return -1;
+}
 
 /*
  * For a plugin that was notified and finds, at its place in the ring, a number that is not seq, which it expects. bufsz: bytes of a buffer.
