@@ -95,9 +95,11 @@ know_names() {
 	# the second options template of a set, which upstream overlooks, and the group does not
 	router 10.1.0.4 10 0 0 "3:258,2,1,144,4,34,4,257,3,1,144,4,95,5,96,12" "257:N1,C3,N80,aweb-browsing" "2:256,4,8,4,2,4,1,4,95,5" \
 		"256:N3221225985,N3,N100,C3,N80"
+	# of what two options templates say of one thing, the latest holds, also if it is as it was before
+	router 10.1.0.4 10 0 2 "3:259,3,1,144,4,95,5,96,12" "259:N1,C3,N80,aelse-meaning" "257:N1,C3,N80,aweb-browsing"
 	hand_over "names"
 	router 10.1.0.3 9 0 6 "256:N3221225985,N1,N100,C3,N80,N7" "256:N3221225985,N2,N100,C3,N25,N7"
-	router 10.1.0.4 10 0 2 "256:N3221225985,N4,N100,C3,N80"
+	router 10.1.0.4 10 0 4 "256:N3221225985,N4,N100,C3,N80"
 	stop_all live
 	is "names of applications and the VRF's route distinguisher" "$(rows 1-)" \
 		"$(printf '%s\n' "mail-sending,10.1.0.3,0:65000:77,2,100" "web-browsing,10.1.0.3,0:65000:77,1,100" "web-browsing,10.1.0.4,0:0:0,3,100" \

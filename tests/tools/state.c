@@ -329,6 +329,32 @@ static void pages(void)
 	ok(!p.count && !count_records(&p), "none are left");
 }
 
+/* What two options templates say of one thing: the order in which it came */
+static void orders(void)
+{
+	struct rp_state_record first = {.subject = 3,
+					.id = 257,
+					.version = 9,
+					.kind = RP_STATE_OPTIONS_DATA,
+					.length = 4},
+			       second = first, other = first;
+	struct rp_pages p = {};
+
+	second.id = 258;
+	other.subject = 4;
+	must(!rp_pages_put(&p, &first, "1:7") && !rp_pages_put(&p, &other, "4:4") &&
+	     !rp_pages_put(&p, &second, "1:9"));
+	ok(rp_pages_overrule(&p, rp_pages_find(&p, &first)),
+	   "the later one overrules the earlier one");
+	ok(!rp_pages_overrule(&p, rp_pages_find(&p, &second)), "and not the other way round");
+	ok(!rp_pages_overrule(&p, rp_pages_find(&p, &other)), "nor another subject");
+	must(!rp_pages_put(&p, &first, "1:7"));
+	ok(!rp_pages_overrule(&p, rp_pages_find(&p, &first)) &&
+		   rp_pages_overrule(&p, rp_pages_find(&p, &second)),
+	   "put again, as it was, the earlier one is the later one");
+	rp_pages_free(&p);
+}
+
 int main(void)
 {
 	size_t page = getpagesize();
@@ -342,6 +368,7 @@ int main(void)
 	variable_length();
 	mutations();
 	pages();
+	orders();
 
 	return tap_done();
 }

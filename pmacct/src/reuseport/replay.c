@@ -107,14 +107,36 @@ static void add_record(const struct rp_state_record *record)
   update_message();
 }
 
-/* Adds the differences among definitions, or among options data. */
+/* Whether the process that knows that knows the record, and what came before it, too. */
+static int is_known(const struct rp_pages *known, const struct rp_state_record *record)
+{
+  const struct rp_state_record *same = rp_pages_find(known, record);
+
+  return same && same->order == record->order && rp_pages_have(known, record, record + 1);
+}
+
+static int by_order(const void *one, const void *other)
+{
+  const struct rp_state_record *a = *(const struct rp_state_record **) one, *b = *(const struct rp_state_record **) other;
+
+  return (a->order > b->order) - (a->order < b->order);
+}
+
+/* Adds the differences among definitions, or among options data, in the order in which they came. */
 static void add_differences(const struct rp_pages *known, const struct rp_pages *fresh, int are_options_data)
 {
-  const struct rp_state_record *record;
+  const struct rp_state_record *record, **news = NULL;
   struct rp_pages_walk walk = {0};
+  size_t number = 0, next;
 
-  while ((record = rp_pages_next(fresh, &walk)))
-    if ((record->kind == RP_STATE_OPTIONS_DATA) == are_options_data && !rp_pages_have(known, record, record + 1)) add_record(record);
+  while ((record = rp_pages_next(fresh, &walk))) {
+    if ((record->kind == RP_STATE_OPTIONS_DATA) != are_options_data || is_known(known, record)) continue;
+    news = reuseport_need_memory(realloc(news, (number + 1) * sizeof(*news)));
+    news[number++] = record;
+  }
+  if (number) qsort(news, number, sizeof(*news), by_order);
+  for (next = 0; next < number; next++) add_record(news[next]);
+  free(news);
 }
 
 void reuseport_replay_differences(const struct rp_pages *known, const struct rp_pages *fresh)

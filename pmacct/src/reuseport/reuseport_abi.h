@@ -228,7 +228,8 @@ struct rp_state_record {
   __u16 length;  /* of the bytes */
   __u8 version;  /* 9: NetFlow v9; 10: IPFIX */
   __u8 kind;     /* enum rp_state_kind */
-  __u8 reserved[6];
+  __u8 reserved[2];
+  __u32 order; /* of the exporter's records, those that came later have the larger one */
 };
 
 struct rp_state_changes {

@@ -54,6 +54,31 @@ int rp_pages_have(const struct rp_pages *pages, const struct rp_state_record *re
   return found && found->length == record->length && !memcmp(found + 1, bytes, record->length);
 }
 
+int rp_pages_overrule(const struct rp_pages *pages, const struct rp_state_record *record)
+{
+  struct rp_pages_walk walk = {0};
+  const struct rp_state_record *other;
+
+  while ((other = rp_pages_next(pages, &walk)))
+    if (other->kind == record->kind && other->subject == record->subject && other->domain == record->domain &&
+        other->version == record->version && other->order > record->order)
+      return 1;
+
+  return 0;
+}
+
+static __u32 next_order(const struct rp_pages *pages)
+{
+  struct rp_pages_walk walk = {0};
+  const struct rp_state_record *record;
+  __u32 last = 0;
+
+  while ((record = rp_pages_next(pages, &walk)))
+    if (record->order > last) last = record->order;
+
+  return last + 1;
+}
+
 int rp_pages_remove(struct rp_pages *pages, int (*condemns)(const struct rp_state_record *, const void *arg), const void *arg)
 {
   int removed = 0;
@@ -108,11 +133,14 @@ static struct rp_state_page *find_room(struct rp_pages *pages, __u32 room)
   return &pages->page[n];
 }
 
-static void fill_room(void *place, const struct rp_state_record *record, const void *bytes)
+static void fill_room(void *place, const struct rp_state_record *record, const void *bytes, __u32 order)
 {
+  struct rp_state_record *filled = place;
+
   memset(place, 0, room_for(record->length));
-  memcpy(place, record, sizeof(*record));
-  memcpy((__u8 *) place + sizeof(*record), bytes, record->length);
+  *filled = *record;
+  filled->order = order;
+  memcpy(filled + 1, bytes, record->length);
 }
 
 static __u32 page_of(const struct rp_pages *pages, const void *record)
@@ -123,12 +151,12 @@ static __u32 page_of(const struct rp_pages *pages, const void *record)
 int rp_pages_put(struct rp_pages *pages, const struct rp_state_record *record, const void *bytes)
 {
   struct rp_state_record *known = (void *) rp_pages_find(pages, record);
+  __u32 order = next_order(pages);
   struct rp_state_page *page;
   __u8 *place;
 
-  /* in its place: pmacct may go by the order in which records come */
   if (known && room_for(known->length) == room_for(record->length)) {
-    fill_room(known, record, bytes);
+    fill_room(known, record, bytes, order);
     pages->unsaved |= 1ULL << page_of(pages, known);
     return 0;
   }
@@ -137,7 +165,7 @@ int rp_pages_put(struct rp_pages *pages, const struct rp_state_record *record, c
   if (!page) return -errno;
 
   place = page->data + page->used;
-  fill_room(place, record, bytes);
+  fill_room(place, record, bytes, order);
   page->used += room_for(record->length);
   pages->unsaved |= 1ULL << (page - pages->page);
 

@@ -27,13 +27,19 @@ struct rp_pages_walk {
 /* Returns: the next record, or NULL. It is valid until a record is put or removed. */
 const struct rp_state_record *rp_pages_next(const struct rp_pages *pages, struct rp_pages_walk *walk);
 
-/* Returns: the record that is about the same thing as wanted (all members but `length` are equal), or NULL. */
+/* Returns: the record that is about the same thing as wanted (all members but `length` and `order` are equal), or NULL. */
 const struct rp_state_record *rp_pages_find(const struct rp_pages *pages, const struct rp_state_record *wanted);
 
 /* Returns: whether there is a record about the same thing, with the same bytes. */
 int rp_pages_have(const struct rp_pages *pages, const struct rp_state_record *record, const void *bytes);
 
-/* Puts a record, and length bytes with it, in the place of the one that is about the same thing. Returns: 0; -E2BIG: there is no room
+/*
+ * Of options data: returns whether options data of another template, about the same subject, has come later than the record, which is in
+ * the pages. pmacct goes by what has come last, such as one of two intervals of a sampler.
+ */
+int rp_pages_overrule(const struct rp_pages *pages, const struct rp_state_record *record);
+
+/* Puts a record, and length bytes with it, in the place of the one that is about the same thing; its order is that of the latest. Returns: 0; -E2BIG: there is no room
    for it; -ENOMEM. The earlier one is gone then. */
 int rp_pages_put(struct rp_pages *pages, const struct rp_state_record *record, const void *bytes);
 
