@@ -155,11 +155,14 @@ file_of_templates() {
 		bad_line 's/"off": *[0-9]*/"off": 60000/'
 		bad_line 's/\("otpl": {[^}]*\)"len": *[0-9]*/\1"len": 1000/'
 		bad_line 's/"template_type": *0/"template_type": 1/; s/"list": \[.*\]/"tpl": [{"type": 5000, "off": 0, "len": 4}]/'
+		bad_line 's/"template_type": *0/"template_type": 65536/; s/"tpl_index": *[0-9]*/"tpl_index": 100000000/'
+		bad_line 's/"vlen": *[0-9]*/"vlen": 256/; s/"off": *[0-9]*/"off": 60000/'
+		bad_line 's/"tpl_len": *[0-9]*/"tpl_len": -1/'
 		cat "$tmp/good.json"
 	} >"$tmp/templates.json"
 	start_all live 1
 	skipped=$(grep -c 'WARN.*templates.json:[0-9]*\].*Line skipped' "$tmp/live-0.log")
-	is "of nine bad lines, skipped with a WARN line" "$skipped" 9
+	is "of twelve bad lines, skipped with a WARN line" "$skipped" 12
 	router 10.1.0.3 10 1 1 "256:N3221225985,N3325256705,N4,N100,N1"
 	router 10.1.0.3 10 1 2 "2:$good" "$(flow 20)"
 	await 10 queues_empty 2100 || true

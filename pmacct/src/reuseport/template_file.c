@@ -49,7 +49,7 @@ static int fits_record(const json_t *field, json_int_t most)
   json_int_t end = json_integer_value(json_object_get(field, "off")) + length;
 
   if (length < 0 || length > most) return refuse("len", length, 0, most);
-  if (tpl_length > most) return refuse("tpl_len", tpl_length, 0, most);
+  if (tpl_length < 0 || tpl_length > most) return refuse("tpl_len", tpl_length, 0, most);
 
   return (end >= length && end <= check.record) || refuse("off + len", end, length, check.record);
 }
@@ -107,6 +107,9 @@ static int is_sound_line(const json_t *line)
 {
   int is_template = !json_integer_value(json_object_get(line, "template_type"));
   int varies = is_template && json_integer_value(json_object_get(line, "vlen"));
+
+  /* the reader has 8 and 16 bits for them */
+  if (!is_within(line, "template_type", 0, 1) || !is_within(line, "vlen", 0, 1)) return FALSE;
 
   check.record = varies ? UNBOUNDED : json_integer_value(json_object_get(line, "len"));
   if (!json_is_string(json_object_get(line, "agent"))) {
