@@ -91,6 +91,7 @@ int rp_claim_index(struct rp_member *m, const struct rp_config *config, const ch
   m->listener = listener;
   ret = rp_check_pin_path(m);
   if (!ret) ret = rp_make_directory(m, config->pin_path);
+  if (!ret) ret = rp_check_owners(m, 0);
   if (!ret) ret = rp_lock(m, RP_LOCK_SECONDS);
   if (!ret) ret = claim_locked(m, &s, index);
   rp_close(m);
