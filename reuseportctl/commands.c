@@ -177,7 +177,9 @@ const struct command commands[] = {
 			"Rates are estimates, by samples; without --seconds or --watch, they are "
 			"means since\nthe exporter was first seen. Templates, options and sampling "
 			"are "
-			"what the group keeps\nof exporters of NetFlow v9 and IPFIX.",
+			"what the group keeps\nof exporters of NetFlow v9 and IPFIX. Of one "
+			"listener; --openmetrics: of each that\nreceives datagrams, unless "
+			"--listener or an ADDRESS is given.",
 	},
 	{
 		.name = "override list",

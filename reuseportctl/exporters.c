@@ -270,6 +270,15 @@ static int list_listener(struct rp_member *m, void *arg)
 	return 1;
 }
 
+/* Sorts it, and cuts off what is beyond the top */
+static void put_in_order(struct listing *l)
+{
+	if (l->n)
+		qsort(l->list, l->n, sizeof(*l->list), find_order(l->options->sort)->compare);
+	if (l->options->top && l->n > l->options->top)
+		l->n = l->options->top;
+}
+
 static int print_listing(struct series *s, int is_next)
 {
 	struct listing *l = &s->listing;
@@ -278,12 +287,9 @@ static int print_listing(struct series *s, int is_next)
 	s->status = choose(l, s->arguments);
 	if (s->status)
 		return s->status;
-	if (l->n)
-		qsort(l->list, l->n, sizeof(*l->list), find_order(o->sort)->compare);
-	if (o->top && l->n > o->top)
-		l->n = o->top;
+	put_in_order(l);
 	if (o->openmetrics)
-		print_exporters_openmetrics(l);
+		print_exporters_openmetrics(l, 1);
 	else if (o->json)
 		print_exporters_json(l);
 	else
@@ -317,6 +323,52 @@ static int list_once(struct series *s, int prints, int is_next)
 	return status;
 }
 
+/* Of several listeners */
+struct listings {
+	const struct options *options;
+	struct listing *list;
+	size_t n;
+};
+
+/* If the listener has datagrams, of which samples are taken */
+static int add_listing(struct rp_member *m, void *arg)
+{
+	struct listings *all = arg;
+	struct series s = {.listing = {.options = all->options}};
+	const char *name = listener_name(m);
+
+	if (m->protocol != IPPROTO_UDP || m->fds[RP_TALKERS] < 0)
+		return 0;
+	s.listing.listener = strcpy(grow(NULL, strlen(name), 1), name);
+	list_listener(m, &s);
+	free(s.before.list);
+	put_in_order(&s.listing);
+	all->list = grow(all->list, all->n, sizeof(*all->list));
+	all->list[all->n++] = s.listing;
+
+	return 0;
+}
+
+/* Returns 0 if no listener takes samples, or it failed, of which list_once() reports why */
+static int print_all_metrics(const struct options *o)
+{
+	struct listings all = {.options = o};
+	struct rp_member m;
+	int found;
+
+	rp_init(&m);
+	found = rp_each_listener(&m, &o->config, add_listing, &all) >= 0 && all.n;
+	if (found)
+		print_exporters_openmetrics(all.list, all.n);
+	for (size_t i = 0; i < all.n; i++) {
+		free((void *)all.list[i].listener);
+		free(all.list[i].list);
+	}
+	free(all.list);
+
+	return found;
+}
+
 int command_exporters(struct options *o, char **arguments)
 {
 	struct series s = {.listing = {.options = o}, .arguments = arguments};
@@ -330,6 +382,8 @@ int command_exporters(struct options *o, char **arguments)
 	s.listing.listener = choose_listener(o);
 	if (!s.listing.listener)
 		return FAILED;
+	if (o->openmetrics && !o->listener && !*arguments && print_all_metrics(o))
+		return DONE;
 	status = list_once(&s, !o->seconds, 0);
 	while (!status && pause) {
 		watch_talkers(o, pause);

@@ -84,20 +84,25 @@ static const struct exporter_metric {
 	 "When the last sample of the exporter came.", last_seen},
 };
 
-void print_exporters_openmetrics(const struct listing *l)
+static void print_metric(const struct exporter_metric *metric, const struct listing *l)
 {
 	char group[512], listener[256], address[64];
 
 	quoted(l->options->config.pin_path, group, sizeof(group));
 	quoted(l->listener, listener, sizeof(listener));
+	for (size_t i = 0; i < l->n; i++) {
+		rp_format_addr(&l->list[i].address, address, sizeof(address));
+		printf("%s{group=\"%s\",listener=\"%s\",exporter=\"%s\"} %.17g\n", metric->name,
+		       group, listener, address, metric->value(&l->list[i]));
+	}
+}
+
+void print_exporters_openmetrics(const struct listing *all, size_t n)
+{
 	for (size_t k = 0; k < sizeof(metrics) / sizeof(metrics[0]); k++) {
 		print_metric_head(metrics[k].name, metrics[k].type, metrics[k].help);
-		for (size_t i = 0; i < l->n; i++) {
-			rp_format_addr(&l->list[i].address, address, sizeof(address));
-			printf("%s{group=\"%s\",listener=\"%s\",exporter=\"%s\"} %.17g\n",
-			       metrics[k].name, group, listener, address,
-			       metrics[k].value(&l->list[i]));
-		}
+		for (size_t i = 0; i < n; i++)
+			print_metric(&metrics[k], &all[i]);
 	}
 	printf("# EOF\n");
 }

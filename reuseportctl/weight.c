@@ -66,7 +66,8 @@ static void print_overrides_of(const struct rp_member *m, __u32 bucket)
 	if (m->fds[RP_OVERRIDES] >= 0)
 		read_overrides(m->fds[RP_OVERRIDES], &all);
 	for (size_t i = 0; i < all.n; i++)
-		n += all.list[i].bucket == bucket;
+		n += bucket >= rp_range_first(all.list[i].bucket) &&
+		     bucket <= rp_range_last(all.list[i].bucket);
 	if (n)
 		printf("%s: bucket %u keeps the exporters of %zu override%s\n", m->config->pin_path,
 		       bucket, n, n == 1 ? "" : "s");

@@ -70,9 +70,13 @@ set_a_weight() {
 drain_one() {
 	local before
 	quietly ctl override add 192.0.2.7 2
+	quietly ctl override add 192.0.2.9 --spread 1-3 --by port
+	quietly ctl override add 192.0.2.10 --spread 0-1 --by port
 	before=$(grep -c ' 2$' "$tmp/places")
 	says "drain" 0 "$pins: bucket 2: drained, 0.0% of the slots; before: weight 100, 25.0%$" drain 2
-	like "it says what stays" "$(cat "$tmp/said")" "^$pins: bucket 2 keeps the exporters of 1 override$"
+	like "it says what stays, also of an exporter that is spread" "$(cat "$tmp/said")" "^$pins: bucket 2 keeps the exporters of 2 overrides$"
+	quietly ctl override delete 192.0.2.9
+	quietly ctl override delete 192.0.2.10
 	places >"$tmp/now"
 	is "of its $before exporters, those that stay" "$(grep -c ' 2$' "$tmp/now" || true)" 0
 	is "of the others, those that move" "$(diff "$tmp/places" "$tmp/now" | awk '/^</ && $3 != 2' | wc -l)" 0

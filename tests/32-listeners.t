@@ -252,6 +252,16 @@ read_on() {
 	ok "it exits with 0" stopped INT "$(pid_of cisco 0)"
 }
 
+# check_metrics: of each listener that receives datagrams, 20 of its 100 exporters
+check_metrics() {
+	local listener
+	"$reuseportctl" --pin-path "$bpffs/all" --openmetrics exporters >"$tmp/metrics"
+	for listener in nfacctd_templates $(echo "$flows" | sed 's/nfacctd //'); do
+		is "$listener: exporters with metrics" "$(grep -c "^reuseport_exporter_datagrams_total{.*listener=\"$listener\"" "$tmp/metrics")" 20
+	done
+	is "each metric is explained once" "$(grep -c '^# TYPE' "$tmp/metrics") $(grep '^# TYPE' "$tmp/metrics" | sort -u | wc -l) $(grep -c '^# EOF' "$tmp/metrics")" "3 3 1"
+}
+
 configure
 case " $kinds " in *" telemetry_udp "*) read_on ;; esac
 begin_all 0 1 2
@@ -265,6 +275,7 @@ ok "the sessions return to their index" await 60 sessions_return
 take_over
 ok "after the takeover the sessions are where they were" await 60 sessions_return
 refuse
+check_metrics
 stop_everything
 for kind in $flows; do check_flows "$kind"; done
 done_testing
