@@ -11,7 +11,7 @@
 
 #define WATCH_MS     250   /* how often the watch looks */
 #define SESSIONS_MS  60000 /* as REUSEPORT_STUCK_MS, for a thread that reads sessions: a full table takes its time */
-#define LOOP_PART    5     /* it loops once it has taken that part, 1/5, of its patience in CPU time: who waits takes none */
+#define LOOP_PART    5     /* it loops once it has taken that part, 1/5, of its patience in CPU time: a thread that waits takes none */
 #define PEER_READ_MS 1000  /* another instance reads if it came round that lately */
 
 /* ---- this instance ---- */
