@@ -7,8 +7,11 @@
 # the most.
 use strict;
 use warnings;
+use FindBin;
 use JSON::PP;
 use POSIX ();
+use lib $FindBin::Bin;
+use plot;
 
 # How a table is shown. title, note: the text above and below it. turned: metrics are rows. ratios: two rows and the aim for their
 # ratio, which is shown for each of the metrics, from samples of the same round.
@@ -230,18 +233,14 @@ panel('NetFlow v9 records decoded, %', 'templates', 'netflow9', '');
 panel('lost over stop and start, 20,000/s', 'disturbance', 'stop and start', '.* 20000/s');
 exit unless @panels;
 
-open my $plot, '|-', 'gnuplot' or die "report.pl: gnuplot: $!\n";
-printf $plot <<'END', "$dir/bench.svg", scalar @panels;
-set terminal svg size 900,300 font 'sans,11' background 'white'
-set output '%s'
-set multiplot layout 1,%d
+my $plot = open_plot("$dir/bench.svg", 900, 300, 1, scalar @panels);
+print $plot <<'END';
 unset key
 set pointintervalbox 0
 set border 2
 set style fill solid 0.8
 set boxwidth 0.6
 set xtics scale 0 rotate by -25
-set ytics nomirror
 set yrange [0:*]
 set offsets 0, 0, graph 0.15, 0
 END
@@ -257,5 +256,4 @@ plot $bars using 1:2:xtic(5) with boxes lc rgb '#99bbdd', \
 	$bars using 1:4:6 with labels offset 0,0.8
 END
 }
-print $plot "unset multiplot\n";
-close $plot or die "report.pl: gnuplot failed\n";
+close_plot($plot);

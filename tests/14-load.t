@@ -31,7 +31,7 @@ keep_what_rebalance_did() {
 	is "nothing is left of them" "$(ctl override list)" ""
 }
 
-# drop_by_drain: who drains an instance wants it empty; what an operator has put there stays
+# drop_by_drain: an operator who drains an instance wants it empty; what an operator has put there stays
 drop_by_drain() {
 	printf '127.0.0.5 2 rebalanced\n127.0.0.6 2\n' | ctl override load - >/dev/null
 	run drain 2

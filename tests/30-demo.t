@@ -15,7 +15,9 @@ list_left() {
 # run_demo: takes 45 s on a quiet machine
 run_demo() {
 	local status=0
-	timeout 900 "$root/scripts/demo" >"$tmp/out" 2>&1 || status=$?
+	timeout 900 "$root/scripts/demo" --svg "$tmp/demo.svg" >"$tmp/shown" 2>&1 || status=$?
+	# without the colours
+	sed "s/$(printf '\033')\[[0-9]*m//g" "$tmp/shown" >"$tmp/out"
 	is "the demo succeeds" "$status" 0
 	[ "$status" -eq 0 ] || diag "$(cat "$tmp/out")"
 }
@@ -26,9 +28,18 @@ check_output() {
 	is "no table is wider than a terminal" "$(grep -E '^  (exporter|192\.|2001:|instance)' "$tmp/out" | awk 'length > 80')" ""
 }
 
+# check_picture: the lines of the SVG are those of the demo
+check_picture() {
+	perl -ne 'if (m{^<text.*?>(.*)</text>$}) { $_ = $1; s/<[^<>]*>//g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/&/g; print "$_\n" }' "$tmp/demo.svg" >"$tmp/drawn"
+	at_least "lines of the picture" "$(wc -l <"$tmp/drawn")" 60
+	is "lines of the picture that the demo has not printed" "$(grep -vxF -f "$tmp/out" "$tmp/drawn" | grep -vx '  \.\.\.')" ""
+	is "the last one" "$(tail -n 1 "$tmp/drawn")" "$(tail -n 1 "$tmp/out")"
+}
+
 before=$(list_left)
 run_demo
 check_output
+check_picture
 is "nothing is left of it" "$(list_left)" "$before"
 diag "$(grep -E '^ +(exporter|192|2001|instance)' "$tmp/out" | head -n 28)"
 done_testing

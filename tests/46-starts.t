@@ -108,7 +108,7 @@ kill_auto() {
 	done
 }
 
-# start_without_numbers: all start when nobody reads, half of them again while the others do, each in PID and mount namespaces of its own, as in
+# start_without_numbers: all start when no instance reads, half of them again while the others do, each in PID and mount namespaces of its own, as in
 # a container
 start_without_numbers() {
 	local all="0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 " wanted

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The units, run by a systemd: what an instance had queued when it was killed is read by the next one. Lost is what it had in its hands: at
-# most one batch. Other instances serve its exporters meanwhile; without others, the socket that systemd keeps goes on to queue. Who is slow to
-# start or to stop has more time than the unit gives, and who hangs is started again.
+# most one batch. Other instances serve its exporters meanwhile; without others, the socket that systemd keeps goes on to queue. An instance that is
+# slow to start or to stop has more time than the unit gives, and one that hangs is started again.
 . "${0%/*}/lib/systemd.sh"
 need_traffic
 need jq systemd systemctl
@@ -74,7 +74,7 @@ kill_one_of_three() {
 	diag "live: $(inherited live 1) datagrams were in the sockets of the four"
 }
 
-# The only one: nobody else reads, so that its socket stays in its bucket and goes on to queue
+# The only one: no other instance reads, so that its socket stays in its bucket and goes on to queue
 kill_the_only_one() {
 	configure single 2101 1 "nfacctd_pipe_size: 8000000"
 	unit single

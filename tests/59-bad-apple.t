@@ -225,7 +225,7 @@ off_logged() {
 	grep -q "$1" "$tmp"/off-0.log "$tmp"/off-1.log
 }
 
-# Who does not want it
+# A group that has it off
 without_quarantine() {
 	local n
 	config off 2102 2 "reuseport_quarantine: false"

@@ -3,13 +3,10 @@
 # which scrapes three instances by way of node_exporter, evaluates every alert and every query of the dashboard: while all is well,
 # and when one instance is stopped by SIGSTOP.
 . "${0%/*}/lib/daemons.sh"
+. "${0%/*}/lib/prometheus.sh"
 need_daemons
 need jq promtool prometheus prometheus-node-exporter curl
 sandbox
-
-alerts=$root/examples/prometheus-alerts.yml
-dashboard=$root/examples/grafana-dashboard.json
-api=http://127.0.0.1:9090/api/v1
 
 # ---- by promtool alone ----
 
@@ -22,42 +19,6 @@ run_promtool() {
 }
 
 # ---- Prometheus, as it would be in operation ----
-
-# write_metrics COMMAND: what the command has, to COMMAND.prom
-write_metrics() {
-	"$reuseportctl" --pin-path "$bpffs/live" --openmetrics "$1" >"$tmp/new" 2>>"$tmp/write.err" || [ $? -eq 3 ] || return
-	mv "$tmp/new" "$tmp/textfile/reuseport-$1.prom"
-}
-
-# keep_writing_metrics: once a second, as reuseport-metrics.timer does it every 15
-keep_writing_metrics() {
-	while :; do
-		write_metrics status
-		write_metrics exporters
-		sleep 1
-	done &
-}
-
-start_prometheus() {
-	mkdir "$tmp/textfile"
-	prometheus-node-exporter --collector.disable-defaults --collector.textfile --collector.textfile.directory="$tmp/textfile" \
-		--web.listen-address=127.0.0.1:9100 >"$tmp/node_exporter.log" 2>&1 &
-	cat >"$tmp/prometheus.yml" <<-END
-		global: {scrape_interval: 1s, evaluation_interval: 1s}
-		rule_files: ["$alerts"]
-		scrape_configs: [{job_name: node, static_configs: [{targets: ["127.0.0.1:9100"]}]}]
-	END
-	prometheus --config.file="$tmp/prometheus.yml" --storage.tsdb.path="$tmp/tsdb" --web.listen-address=127.0.0.1:9090 >"$tmp/prometheus.log" 2>&1 &
-}
-
-# query EXPRESSION: how many samples it has now; the answer is in $tmp/answer
-query() {
-	curl -sG --data-urlencode "query=$1" "$api/query" >"$tmp/answer" && jq -r 'if .status == "success" then .data.result | length else .error end' "$tmp/answer"
-}
-
-has_samples() {
-	[ "$(query "$1")" -gt 0 ] 2>/dev/null
-}
 
 # active ALERT: pending or firing: a line for each, its labels
 active() {
@@ -124,11 +85,9 @@ check_names() {
 
 check_queries() {
 	local expression
-	jq -r '.panels[].targets // [] | .[].expr' "$dashboard" >"$tmp/queries"
+	# with 'All' chosen
+	as_grafana '.*' 1m | jq -r '.panels[].targets // [] | .[].expr' >"$tmp/queries"
 	at_least "queries of the dashboard" "$(wc -l <"$tmp/queries")" 20
-	# as Grafana puts them in, with 'All' chosen
-	# shellcheck disable=SC2016 # of Grafana
-	sed -i 's/\$__rate_interval/1m/g; s/\$\(host\|group\|listener\)/.*/g' "$tmp/queries"
 	is "variables that are left in them" "$(grep -F '$' "$tmp/queries")" ""
 	while read -r expression; do
 		ok "a query: $expression" has_samples "$expression" || diag "$(cat "$tmp/answer")"

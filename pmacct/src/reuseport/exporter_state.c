@@ -332,7 +332,7 @@ static void tidy_exporter(const struct rp_state_key *key)
   memcpy(&address, key->exporter, sizeof(address));
   count(&state.changes->pages, -rp_pages_delete(state.map, &address));
   if (has_first) count(&state.changes->evicted, 1);
-  /* who knows it, writes it again when it is back */
+  /* an instance that knows it writes it again when it is back */
   __atomic_fetch_add(find_mark(rp_hash(&address, state.nonce)), 1, __ATOMIC_RELEASE);
   state.keys = -2 * RP_STATE_PAGES;
 }

@@ -98,7 +98,7 @@ int rp_convict(const struct rp_member *m, const union rp_addr *exporter, int sig
   c.signal = signal;
   c.instance = index;
   if (bpf_map_update_elem(m->fds[RP_QUARANTINE], exporter, &c, BPF_ANY)) return -errno;
-  /* not under the group's lock; rp_tidy_quarantine() sets it again if somebody else has written an older policy */
+  /* not under the group's lock; rp_tidy_quarantine() sets it again if another process has written an older policy */
   if (!(rp_get_setting(m, RP_POLICY) & RP_QUARANTINES) && write_policy(m, rp_get_setting(m, RP_POLICY) | RP_QUARANTINES)) return -errno;
 
   return sentence(c.times);

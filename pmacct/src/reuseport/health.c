@@ -48,7 +48,7 @@ int reuseport_convict(const union rp_addr *exporter, int signal)
 /* Whether this thread loads maps, because a signal has asked for it: upstream does so with a datagram in hand. */
 static int loads_maps()
 {
-  return reuseport_own_worker() == &workers[reuseport_main_listener()] && reuseport_reloads_maps();
+  return reuseport_own_reader() == &readers[reuseport_main_listener()] && reuseport_reloads_maps();
 }
 
 static void on_fatal_signal(int signum, siginfo_t *info, void *context)
@@ -61,7 +61,7 @@ static void on_fatal_signal(int signum, siginfo_t *info, void *context)
   (void) context;
   if (!entered) {
     entered = TRUE;
-    accused = genuine && !loads_maps() && reuseport_read_in_hand(reuseport_own_worker(), &exporter);
+    accused = genuine && !loads_maps() && reuseport_read_in_hand(reuseport_own_reader(), &exporter);
     if (accused) reuseport_convict(&exporter, signum);
     reuseport_give_up_buckets();
     reuseport_note_fault(RP_CRASHED, signum, accused ? &exporter : NULL);

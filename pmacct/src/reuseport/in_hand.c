@@ -4,14 +4,14 @@
 #include <pthread.h>
 #include "reuseport/in_hand.h"
 
-struct worker workers[REUSEPORT_LISTENERS];
-static __thread struct worker *own;
+struct reader readers[REUSEPORT_LISTENERS];
+static __thread struct reader *own;
 
 static void begin_work(enum reuseport_listener id)
 {
-  const stack_t signals = {.ss_sp = workers[id].stack, .ss_size = REUSEPORT_SIGNAL_STACK};
+  const stack_t signals = {.ss_sp = readers[id].stack, .ss_size = REUSEPORT_SIGNAL_STACK};
 
-  own = &workers[id];
+  own = &readers[id];
   own->session = -1;
   if (pthread_getcpuclockid(pthread_self(), &own->cpu)) own->cpu = CLOCK_THREAD_CPUTIME_ID;
   sigaltstack(&signals, NULL);
@@ -48,21 +48,21 @@ void reuseport_take_session_in_hand(int sock)
   own->rounds++;
 }
 
-const struct worker *reuseport_own_worker()
+const struct reader *reuseport_own_reader()
 {
   return own;
 }
 
-int reuseport_read_in_hand(const struct worker *worker, union rp_addr *exporter)
+int reuseport_read_in_hand(const struct reader *reader, union rp_addr *exporter)
 {
   struct sockaddr_storage peer;
   socklen_t len = sizeof(peer);
   const struct sockaddr_storage *datagram;
 
-  if (!worker) return FALSE;
-  datagram = worker->datagram; /* once: the thread may let go of it meanwhile */
+  if (!reader) return FALSE;
+  datagram = reader->datagram; /* once: the thread may let go of it meanwhile */
   if (datagram) return !rp_addr_from_sockaddr(exporter, (const struct sockaddr *) datagram);
 
-  return worker->session >= 0 && !getpeername(worker->session, (struct sockaddr *) &peer, &len) &&
+  return reader->session >= 0 && !getpeername(reader->session, (struct sockaddr *) &peer, &len) &&
          !rp_addr_from_sockaddr(exporter, (struct sockaddr *) &peer);
 }

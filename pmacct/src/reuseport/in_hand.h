@@ -11,7 +11,7 @@
 #define REUSEPORT_SIGNAL_STACK 32768
 
 /* A thread that reads. Written by it alone, read by its signal handler and the watch (watch.c). */
-struct worker {
+struct reader {
   volatile int works;
   volatile unsigned long rounds;                    /* grows with each datagram and message, and with each wait for them */
   const struct sockaddr_storage *volatile datagram; /* in hand; NULL: none */
@@ -26,7 +26,7 @@ struct worker {
 };
 
 /* By the listener that the thread came round for first */
-extern struct worker workers[REUSEPORT_LISTENERS];
+extern struct reader readers[REUSEPORT_LISTENERS];
 
 /* For a thread that reads a listener: it has nothing in hand, and is about to read. */
 extern void reuseport_come_round(enum reuseport_listener id);
@@ -38,9 +38,9 @@ extern void reuseport_take_in_hand(const struct sockaddr_storage *sender);
 extern void reuseport_take_dtls_in_hand(const struct sockaddr_storage *sender);
 
 /* Returns: the calling thread's own, or NULL: it does not read. For signal handlers, too. */
-extern const struct worker *reuseport_own_worker();
+extern const struct reader *reuseport_own_reader();
 
 /* Finds the exporter that a thread has in hand. Returns: whether there is one. For signal handlers, too. */
-extern int reuseport_read_in_hand(const struct worker *, union rp_addr *exporter);
+extern int reuseport_read_in_hand(const struct reader *, union rp_addr *exporter);
 
 #endif

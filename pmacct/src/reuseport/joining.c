@@ -103,7 +103,7 @@ static const char *device_of(enum reuseport_listener id)
   }
 }
 
-/* Refuses a socket that is not bound to its device: upstream goes on without, and receives from all devices, or shares the port with nobody. */
+/* Refuses a socket that is not bound to its device: upstream goes on without, and receives from all devices, or shares the port with no other instance. */
 static void check_device(enum reuseport_listener id, int sock)
 {
   const char *device = device_of(id);

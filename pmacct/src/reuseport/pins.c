@@ -149,7 +149,7 @@ int rp_check_owners(struct rp_member *m, int as_tool)
   uid_t also = 0;
   int err, is_above = 0;
 
-  /* one that is not there yet, in a rehearsal, or that cannot be read: who opens it says why */
+  /* one that is not there yet, in a rehearsal, or that cannot be read: the function that opens it says why */
   if (!realpath(m->config->pin_path, path)) {
     parent_of(m->config->pin_path, parent);
     if (!realpath(parent, path)) return 0;

@@ -4,7 +4,7 @@
  *
  * 1. Without any reuseport_* key in the config, the functions that stand for a system call are that system call, and the
  *    others do nothing.
- * 2. With the keys, a setting that cannot be honoured is logged in one line and ends the daemon with exit status 1.
+ * 2. With the keys, a setting that cannot be applied is logged in one line and ends the daemon with exit status 1.
  */
 #ifndef REUSEPORT_H
 #define REUSEPORT_H
@@ -39,7 +39,7 @@ extern void reuseport_note_values(char **lines, int number);
 /*
  * Checks, when the whole config is parsed, the keys against each other, against the other keys, the BPF object and the group.
  * Changes nothing of the group, but that it claims an index if that is 'auto'. Puts the index in the place of each $index. Exits with
- * status 1 if the config cannot be honoured.
+ * status 1 if the config cannot be applied.
  */
 extern void reuseport_check_config(char *filename);
 

@@ -44,7 +44,7 @@ static int comes_round(long long now, long long ms)
     long long since_ms;
     int reloads;
   } seen;
-  unsigned long rounds = workers[reuseport_main_listener()].rounds;
+  unsigned long rounds = readers[reuseport_main_listener()].rounds;
 
   if (rounds != seen.rounds) seen.reloads = reuseport_reloads_maps();
   if (rounds != seen.rounds || seen.reloads || !seen.since_ms) seen.since_ms = now;

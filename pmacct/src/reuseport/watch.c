@@ -11,21 +11,21 @@
 
 #define WATCH_MS     250   /* how often the watch looks */
 #define SESSIONS_MS  60000 /* as REUSEPORT_STUCK_MS, for a thread that reads sessions: a full table takes its time */
-#define LOOP_PART    5     /* it loops once it has taken that part, 1/5, of its patience in CPU time: who waits takes none */
+#define LOOP_PART    5     /* it loops once it has taken that part, 1/5, of its patience in CPU time: a thread that waits takes none */
 #define PEER_READ_MS 1000  /* another instance reads if it came round that lately */
 
 /* ---- this instance ---- */
 
-static long long cpu_ms(const struct worker *worker)
+static long long cpu_ms(const struct reader *reader)
 {
   struct timespec t;
 
-  return clock_gettime(worker->cpu, &t) ? 0 : t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+  return clock_gettime(reader->cpu, &t) ? 0 : t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
-static long long patience(const struct worker *worker, int id)
+static long long patience(const struct reader *reader, int id)
 {
-  return reuseport_is_udp(id) && !worker->handshakes ? REUSEPORT_STUCK_MS : SESSIONS_MS;
+  return reuseport_is_udp(id) && !reader->handshakes ? REUSEPORT_STUCK_MS : SESSIONS_MS;
 }
 
 /* Returns: whether it is the main thread of a daemon that reloads its maps now, because a signal has asked for it. */
@@ -34,34 +34,34 @@ static int is_reloading(int id)
   return id == (int) reuseport_main_listener() && reuseport_reloads_maps();
 }
 
-static void begin_round(struct worker *worker, long long now)
+static void begin_round(struct reader *reader, long long now)
 {
-  worker->seen = worker->rounds;
-  worker->since_ms = now;
-  worker->cpu_ms = cpu_ms(worker);
+  reader->seen = reader->rounds;
+  reader->since_ms = now;
+  reader->cpu_ms = cpu_ms(reader);
 }
 
 /* Returns: since how many ms the thread has been at the same datagram, message or wait. The reload of maps does not count, if it was asked for
    before this round: what a signal asks for meanwhile is not done by a thread that hangs. */
-static long long busy_for(struct worker *worker, int id, long long now)
+static long long busy_for(struct reader *reader, int id, long long now)
 {
-  int is_new = worker->seen != worker->rounds;
+  int is_new = reader->seen != reader->rounds;
 
-  if (is_new) worker->reloads = is_reloading(id);
-  if (is_new || worker->reloads) begin_round(worker, now);
-  if (!is_reloading(id)) worker->reloads = FALSE;
+  if (is_new) reader->reloads = is_reloading(id);
+  if (is_new || reader->reloads) begin_round(reader, now);
+  if (!is_reloading(id)) reader->reloads = FALSE;
 
-  return now - worker->since_ms;
+  return now - reader->since_ms;
 }
 
-static void end_loop(const struct worker *worker, long long busy_ms)
+static void end_loop(const struct reader *reader, long long busy_ms)
 {
   char who[INET6_ADDRSTRLEN], fate[64] = "which is not put into quarantine";
   union rp_addr exporter;
   int seconds;
 
   /* it may have come to an end in this moment, and have the next one in hand */
-  if (!reuseport_read_in_hand(worker, &exporter) || worker->seen != worker->rounds) return;
+  if (!reuseport_read_in_hand(reader, &exporter) || reader->seen != reader->rounds) return;
 
   /* the line must not keep the process alive, if nobody reads the log */
   signal(SIGALRM, SIG_DFL);
@@ -73,7 +73,7 @@ static void end_loop(const struct worker *worker, long long busy_ms)
   if (seconds > 0) snprintf(fate, sizeof(fate), "which is in quarantine for %d s", seconds);
   Log(LOG_ERR, "ERROR ( %s/core ): reuseport: has decoded the same %s of %s for %lld s and does not come to an end: a fault of the decoder. "
                "Ending by SIGABRT; the exporter, %s, can be released by 'reuseportctl override delete %s'.\n",
-      config.name, worker->datagram ? "datagram" : "message", who, busy_ms / 1000, fate, who);
+      config.name, reader->datagram ? "datagram" : "message", who, busy_ms / 1000, fate, who);
   signal(SIGABRT, SIG_DFL);
   abort();
 }
@@ -134,14 +134,14 @@ static void watch_workers(long long now)
   int id;
 
   for (id = 0; id < REUSEPORT_LISTENERS; id++) {
-    struct worker *worker = &workers[id];
+    struct reader *reader = &readers[id];
     long long busy_ms;
 
-    if (!worker->works) continue;
-    busy_ms = busy_for(worker, id, now);
-    if (busy_ms < patience(worker, id) || health.ends) continue;
+    if (!reader->works) continue;
+    busy_ms = busy_for(reader, id, now);
+    if (busy_ms < patience(reader, id) || health.ends) continue;
 
-    if (cpu_ms(worker) - worker->cpu_ms >= patience(worker, id) / LOOP_PART) end_loop(worker, busy_ms);
+    if (cpu_ms(reader) - reader->cpu_ms >= patience(reader, id) / LOOP_PART) end_loop(reader, busy_ms);
     /* not for a thread of sessions: the flows do not wait for it */
     if (id == (int) reuseport_main_listener() && !reuseport_is_draining() && has_work() && reuseport_others_can_serve()) leave_stuck(busy_ms);
   }
