@@ -208,14 +208,14 @@ stop_everything() {
 	done
 }
 
-# arrived KIND: lines "exporter period flows index"
+# arrived KIND: lines "exporter period flows index bytes"; a message of telemetry counts as 100 bytes
 arrived() {
 	local i
 	if [ "$1" = telemetry_udp ]; then
 		for i in 0 1 2; do
 			# as until 1.7.9, and as from then on
 			jq -r --arg i $i '(.telemetry_data // .payload) as $data | select($data) |
-				"\(.telemetry_node // ."telemetry-message-metadata"."export-address") \($data.period) 1 \($i)"' "$tmp/$1-$i.csv"
+				"\(.telemetry_node // ."telemetry-message-metadata"."export-address") \($data.period) 1 \($i) 100"' "$tmp/$1-$i.csv"
 		done
 	else
 		received_by_period "$1"

@@ -183,7 +183,7 @@ stop_while_locked() {
 
 # received_by_period: what nothing_lost compares with what was sent: here it is in the table
 received_by_period() {
-	query "SELECT host(peer_ip_src), port_dst, sum(flows) FROM flows GROUP BY 1, 2"
+	query "SELECT host(peer_ip_src), port_dst, sum(flows), 'any', sum(bytes) FROM flows GROUP BY 1, 2"
 }
 
 check_table() {

@@ -69,21 +69,34 @@ override() {
 	phase "afterwards"
 }
 
-# show_phases: what was sent and lost in each phase, by protocol. The exporters' clock starts a little before $began.
-show_phases() {
+# sum_phases: what was sent and lost in each phase, by protocol, goes to $tmp/sums, lines "sent lost protocol phase". The exporters' clock
+# starts a little before or after $began.
+sum_phases() {
 	awk 'FILENAME ~ /phases$/ {from[n] = $1; sub(/^[0-9]+ /, ""); words[n++] = $0; next}
-		{p = -1; while (p + 1 < n && from[p + 1] < $2 * 100) p++; kind = FILENAME ~ /sent$/ ? "sent" : "lost"; sum[kind, p, $4] += $3; protocols[$4]}
+		{p = -1; while (p + 1 < n && from[p + 1] < $2 * 100) p++; protocols[$4]}
+		FILENAME ~ /sent$/ {sent[p, $4] += $3}
+		FILENAME ~ /missing$/ && $3 > 0 {lost[p, $4] += $3}
 		END {for (p = -1; p < n; p++) for (protocol in protocols)
-			printf "# %-24s %-9s %9d packets, %d lost\n", p < 0 ? "before" : words[p], protocol, sum["sent", p, protocol], sum["lost", p, protocol]}' \
-		"$tmp/phases" "$tmp/sent" "$tmp/missing"
+			printf "%d %d %s %s\n", sent[p, protocol], lost[p, protocol], protocol, p < 0 ? "before" : words[p]}' \
+		"$tmp/phases" "$tmp/sent" "$tmp/missing" >"$tmp/sums"
+	awk '{phase = $4; for (i = 5; i <= NF; i++) phase = phase " " $i
+		printf "# %-24s %-9s %9d packets, %d lost\n", phase, $3, $1, $2}' "$tmp/sums"
 }
 
+# lost_in REGEX: packets, in the phases that match
+lost_in() {
+	awk -v phase="$1" '$0 ~ phase {n += $2} END {print n + 0}' "$tmp/sums"
+}
+
+# What a killed process had queued was sent in the second before, which is of the same phase
 check_losses() {
 	local lost
 	missing live >"$tmp/missing"
-	show_phases
-	lost=$(total_lost)
-	ok "$lost packets lost: those of the $queued datagrams that the kernel threw away at SIGKILL, and of at most $batch that the core had" \
+	sum_phases
+	is "10 phases, in which each protocol sent" "$(awk '$1 > 0 && $4 != "before"' "$tmp/sums" | wc -l)" 30
+	is "packets lost in the phases without SIGKILL" "$(awk '!/SIGKILL/ && $2' "$tmp/sums")" ""
+	lost=$(lost_in SIGKILL)
+	ok "$lost packets lost at SIGKILL: those of the $queued datagrams that the kernel threw away, and of at most $batch that the core had" \
 		[ "$lost" -le $(((queued + batch) * 1000)) ]
 	is "packets that were not counted 1000 times" "$(awk '$3 % 1000' "$tmp/missing")" ""
 	counted_once

@@ -64,10 +64,18 @@ unset_max_peers() {
 	ok "the others are refused, again and again, by both" await 20 both_refuse
 	like "which their logs say" "$(cat "$tmp/few-0.log")" \
 		'^WARN.*: listener bmp refuses sessions, [0-9]+ more by now, for bmp_daemon_max_peers is '"$most: set it"
+	one_line_a_minute few
 	ok "and that a failover brings more than there is room for" await 10 has_line "$tmp/few-0.log" \
 		"^WARN.*: listener bmp has $most sessions with 2 instances live: if one of them ends, about $((2 * most)) come to each other one, but bmp_daemon_max_peers is $most"
 	check_marks
 	kill_routers few
+}
+
+# one_line_a_minute NAME: of hundreds of refusals, no more lines than there were minutes, and the first
+one_line_a_minute() {
+	local lines most=$((1 + $(ms_since "$began") / 60000))
+	lines=$(grep -c ' refuses sessions, ' "$tmp/$1-0.log" || true)
+	ok "in $lines lines, of which there is one a minute: at most $most" [ "$lines" -ge 1 -a "$lines" -le "$most" ]
 }
 
 both_refuse() {
@@ -105,6 +113,7 @@ few_descriptors() {
 	like "which its log says" "$(cat "$tmp/narrow-0.log")" \
 		'^WARN.*: listener bmp refuses sessions, [0-9]+ more by now, for it has no descriptor left for them below 1008: start more instances'
 	is "those that it has are all read" "$(ss -Htn state established sport = :1791 | awk '$1 > 0' | wc -l)" 0
+	one_line_a_minute narrow
 	no_descriptors
 }
 
@@ -123,6 +132,7 @@ no_descriptors() {
 	is "of which none was closed" "$ended" 0
 }
 
+began=$(date +%s%N)
 unset_max_peers
 few_descriptors
 for instance in few-0 few-1 narrow-0; do

@@ -124,26 +124,28 @@ total_sent() {
 
 # ---- what arrived ----
 
-# received_by_period NAME: what instances wrote, lines "exporter period flows index"
+# received_by_period NAME: what instances wrote, lines "exporter period flows index bytes"
 received_by_period() {
 	local csv i
 	for csv in "$tmp/$1"-*.csv; do
 		i=${csv##*-}
-		awk -F, -v i="${i%.csv}" '$1 != "PEER_SRC_IP" {sum[$1 " " $2] += $3}
-			END {for (e in sum) print e, sum[e], i}' "$csv"
+		awk -F, -v i="${i%.csv}" '$1 != "PEER_SRC_IP" {sum[$1 " " $2] += $3; bytes[$1 " " $2] += $4}
+			END {for (e in sum) printf "%s %d %s %d\n", e, sum[e], i, bytes[e]}' "$csv"
 	done
 }
 
-# missing NAME: of $tmp/sent, what no instance of NAME wrote, lines "exporter period flows protocol"; negative: too much
+# missing NAME: of $tmp/sent, what no instance of NAME wrote, lines "exporter period flows protocol bytes"; negative: too much. Each flow has
+# 100 bytes.
 missing() {
 	received_by_period "$1" | not_in_stdin
 }
 
 # not_in_stdin: the same, of what is on stdin
 not_in_stdin() {
-	awk 'arrived {got[$1 " " $2] += $3; next}
-		{lost = $3 - got[$1 " " $2]; delete got[$1 " " $2]; if (lost) print $1, $2, lost, $4}
-		END {for (e in got) print e, -got[e], "never sent"}' arrived=1 - arrived=0 "$tmp/sent"
+	awk 'arrived {got[$1 " " $2] += $3; bytes[$1 " " $2] += $5; next}
+		{lost = $3 - got[$1 " " $2]; unseen = 100 * $3 - bytes[$1 " " $2]; delete got[$1 " " $2]}
+		lost || unseen {printf "%s %s %d %s %d\n", $1, $2, lost, $4, unseen}
+		END {for (e in got) printf "%s %d never-sent %d\n", e, -got[e], -bytes[e]}' arrived=1 - arrived=0 "$tmp/sent"
 }
 
 # total_lost [PERIOD]: flows in $tmp/missing, sent in that period or later
@@ -189,15 +191,16 @@ full_buffers() {
 explain_losses() {
 	[ -s "$tmp/missing" ] || return 0
 	diag "datagrams dropped at full receive buffers, as the instances got too little time of the CPUs: $(full_buffers)"
-	diag "exporter, period, flows, protocol: $(head -n 20 "$tmp/missing")"
+	diag "exporter, period, flows, protocol, bytes: $(head -n 20 "$tmp/missing")"
 }
 
 # counted_once: the assertion. What is handed over while instances change could be handed over twice; and a plugin of pmacct's
-# could read a buffer of its ring twice, until patches/ring.patch.
+# could read a buffer of its ring twice, until patches/ring.patch. And that what arrived has the bytes that it was sent with.
 counted_once() {
 	local twice
 	twice=$(awk '$3 < 0 {n -= $3} END {print n + 0}' "$tmp/missing")
 	is "of $(total_sent) flows sent, counted twice" "$twice" 0
+	is "flows that arrived with more or less than 100 bytes each" "$(awk '$5 != 100 * $3' "$tmp/missing")" ""
 }
 
 # one_index_each NAME EXPORTERS: the assertion: so many exporters were received, and each by one instance

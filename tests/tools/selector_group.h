@@ -224,7 +224,7 @@ static int open_map(const char *name)
 	return fd;
 }
 
-static void set_u32(const char *name, __u32 value)
+static inline void set_u32(const char *name, __u32 value)
 {
 	__u32 zero = 0;
 	int fd = open_map(name);
@@ -252,7 +252,7 @@ static int accepted_by(void)
 }
 
 /* Which bucket's listener gets a connection from this address: REFUSED if it is */
-static int connects_to(const union rp_addr *from)
+static inline int connects_to(const union rp_addr *from)
 {
 	int sock = connect_from(from, g.port), got = NO_BUCKET;
 
