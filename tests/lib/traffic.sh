@@ -200,7 +200,7 @@ counted_once() {
 	local twice
 	twice=$(awk '$3 < 0 {n -= $3} END {print n + 0}' "$tmp/missing")
 	is "of $(total_sent) flows sent, counted twice" "$twice" 0
-	is "flows that arrived with more or less than 100 bytes each" "$(awk '$5 != 100 * $3' "$tmp/missing")" ""
+	is "flows that arrived with more or less than 100 bytes each" "$(awk '$5 != 100 * $3' "$tmp/missing" | head -n 5)" ""
 }
 
 # one_index_each NAME EXPORTERS: the assertion: so many exporters were received, and each by one instance
