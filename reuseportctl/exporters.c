@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* exporters: who sends how much, which instance has each exporter, and what the group keeps of
- * those of NetFlow v9 and IPFIX. Takes no lock and writes nothing. */
+ * those of NetFlow v9 and IPFIX. With --seconds and --watch it locks the group for a moment and has
+ * the selector take more samples meanwhile; otherwise it takes no lock and writes nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -88,6 +88,7 @@ static void read_settings(struct snapshot *s, const struct rp_member *m)
 	s->is_placed = rp_is_placed(m);
 	s->failover = rp_fails_over(m);
 	s->by_agent = !!(rp_get_setting(m, RP_POLICY) & RP_BY_AGENT);
+	s->watched = !!(rp_get_setting(m, RP_POLICY) & RP_WATCHED);
 	read_state_changes(s, m);
 	s->has_quarantine = m->fds[RP_QUARANTINE] >= 0;
 	s->n_convicts = 0;

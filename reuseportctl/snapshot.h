@@ -68,6 +68,7 @@ struct snapshot {
 	size_t n_convicts;
 	__u32 n_live; /* of all listeners, shown or not */
 	int failover, by_agent;
+	int watched;		  /* a tool looks at the exporters: there are more samples */
 	__u32 n_overrides_beyond; /* those whose bucket the group does not have */
 	struct listener **listeners;
 	size_t n_listeners;
