@@ -292,7 +292,6 @@ static void print_unreadable(const struct snapshot *s, const char *group)
 static void print_faults(const struct snapshot *s, const char *group)
 {
 	const char *name = "reuseport_instance_fault_timestamp_seconds";
-	__u64 booted = (__u64)s->time - s->boot_time;
 
 	print_metric_head(name, "gauge", "When an instance of the bucket last had a fault.");
 	for (size_t n = 0; n < s->n_listeners; n++)
@@ -303,7 +302,7 @@ static void print_faults(const struct snapshot *s, const char *group)
 				continue;
 			print_sample(name, group, s->listeners[n]);
 			printf(",bucket=\"%u\",kind=\"%s\"} %llu\n", i, fault_name(r->fault),
-			       (unsigned long long)(booted + r->fault_at));
+			       (unsigned long long)wall_time(CLOCK_BOOTTIME, r->fault_at));
 		}
 }
 
