@@ -30,6 +30,9 @@ static json_t *exporter_json(const struct listing *l, const struct exporter *e)
 	if (e->rate >= 0)
 		json_object_update_new(object, json_pack("{s:f, s:f}", "rate", e->rate, "byte_rate",
 							 e->byte_rate));
+	if (e->route.range > 1)
+		json_object_set_new(object, "last_bucket",
+				    json_integer(e->route.bucket + e->route.range - 1));
 	if (e->sampling_rate)
 		json_object_set_new(object, "sampling_rate", json_integer(e->sampling_rate));
 	if (live)
@@ -122,9 +125,19 @@ static void instance_text(const struct exporter *e, char text[40])
 			 e->instance.pid);
 }
 
+/* The buckets that an override spreads it over, or the one that has it */
+static void bucket_text(const struct rp_route *route, char text[16])
+{
+	if (route->range > 1)
+		snprintf(text, 16, "%u-%u", route->bucket, route->bucket + route->range - 1);
+	else
+		snprintf(text, 16, "%u",
+			 route->receiver == RP_NO_BUCKET ? route->bucket : route->receiver);
+}
+
 static void print_exporter(const struct listing *l, const struct exporter *e)
 {
-	char address[64], instance[40], last[16], rate[16] = "-", bytes[16] = "-", share[16] = "-",
+	char address[64], bucket[16], instance[40], last[16], rate[16] = "-", bytes[16] = "-", share[16] = "-",
 						  sampling[16] = "-";
 
 	rp_format_addr(&e->address, address, sizeof(address));
@@ -138,8 +151,8 @@ static void print_exporter(const struct listing *l, const struct exporter *e)
 	if (e->sampling_rate)
 		snprintf(sampling, sizeof(sampling), "1:%u", e->sampling_rate);
 	seen_text(e->last_seen, last);
-	printf("%-25s %6u  %-18s %11s %8s %6s %9u %7u %8s  %s%s\n", address,
-	       e->route.receiver == RP_NO_BUCKET ? e->route.bucket : e->route.receiver, instance,
+	bucket_text(&e->route, bucket);
+	printf("%-25s %6s  %-18s %11s %8s %6s %9u %7u %8s  %s%s\n", address, bucket, instance,
 	       rate, bytes, share, e->templates + e->options_templates, e->options, sampling, last,
 	       e->is_silent ? ", silent" : "");
 }

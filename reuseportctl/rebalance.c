@@ -126,6 +126,7 @@ static void add_to_plan(struct rebalancing *r, const struct rp_member *m, const 
 
 	rp_find_route(m, &t->address, &route);
 	e.from = e.to = route.bucket;
+	e.range = route.range;
 	/* what an operator has chosen stays */
 	e.is_fixed = route.quarantined || (route.overridden && !route.rebalanced);
 	e.has_sessions = r->n_peers && bsearch(&t->address, r->peers, r->n_peers, sizeof(*r->peers),
@@ -216,7 +217,7 @@ static void print_moves(const struct rebalancing *r)
 	}
 }
 
-/* Those that no move can help */
+/* Those that no move can help, unless an operator has placed them already */
 static void print_too_heavy(const struct plan *plan)
 {
 	char address[64];
@@ -224,7 +225,8 @@ static void print_too_heavy(const struct plan *plan)
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct plan_exporter *e = &plan->list[i];
 
-		if (plan->weight[e->to] <= 0 || e->load <= PLAN_ENOUGH * plan->share[e->to])
+		if (e->is_fixed || plan->weight[e->to] <= 0 ||
+		    e->load <= PLAN_ENOUGH * plan->share[e->to])
 			continue;
 		rp_format_addr(&e->address, address, sizeof(address));
 		printf("%s alone sends %.2f times the share of bucket %u: 'reuseportctl override "
