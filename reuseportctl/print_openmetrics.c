@@ -264,8 +264,11 @@ static void print_versions(const struct snapshot *s, const char *group)
 {
 	const char *build = "reuseport_build_info", *selector = "reuseport_selector_info";
 
-	print_metric_head(build, "gauge", "Version of reuseportctl.");
-	printf("%s{group=\"%s\",version=\"%s\"} 1\n", build, group, REUSEPORT_VERSION);
+	print_metric_head(build, "gauge",
+			  "Version of reuseportctl, and the number of maps and hash, which all "
+			  "of a group share.");
+	printf("%s{group=\"%s\",version=\"%s\",abi=\"%d\"} 1\n", build, group, REUSEPORT_VERSION,
+	       RP_ABI);
 	print_metric_head(selector, "gauge", "Tag that the kernel gives the selector in use.");
 	for (size_t n = 0; n < s->n_listeners; n++) {
 		if (!s->listeners[n]->tag[0])
