@@ -259,6 +259,7 @@ static int list_listener(struct rp_member *m, void *arg)
 		return 0;
 	l->has_state = m->fds[RP_STATE] >= 0;
 	l->has_talkers = m->fds[RP_TALKERS] >= 0;
+	l->by_agent = is_by_agent(m);
 	if (m->fds[RP_CHANGES] >= 0)
 		bpf_map_lookup_elem(m->fds[RP_CHANGES], &zero, &l->changes);
 	if (l->has_talkers)

@@ -147,6 +147,13 @@ static int choose_buckets(struct rp_member *m, void *arg)
 
 	if (strcmp(listener_name(m), r->listener) || m->protocol != IPPROTO_UDP)
 		return 0;
+	if (is_by_agent(m))
+		return rp_fail(m, -EOPNOTSUPP,
+			       "sFlow agents have their buckets here, but samples tell senders "
+			       "apart, so that nothing can be planned for listener %s: place "
+			       "agents by 'reuseportctl override add', or 'reuseportctl sflow "
+			       "sender'",
+			       r->listener);
 	rp_read_weights(m, &weights);
 	for (__u32 b = 0; b < size; b++) {
 		r->plan.weight[b] = rp_get_weight(&weights, b);

@@ -48,6 +48,11 @@ int is_asked_for(const struct options *o, const struct rp_member *m)
 	return !o->listener || !strcmp(o->listener, listener_name(m));
 }
 
+int is_by_agent(const struct rp_member *m)
+{
+	return rp_get_setting(m, RP_POLICY) & RP_BY_AGENT && !strcmp(listener_name(m), "sfacctd");
+}
+
 int fail_no_listener(struct rp_member *m, const struct options *o)
 {
 	if (o->listener)

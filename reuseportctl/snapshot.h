@@ -93,6 +93,9 @@ const char *listener_name(const struct rp_member *m);
 /* Whether the options ask for a listener, by --listener or all of them */
 int is_asked_for(const struct options *o, const struct rp_member *m);
 
+/* Whether the address counts that an sFlow datagram names, and not its sender's */
+int is_by_agent(const struct rp_member *m);
+
 /* The error if no listener was found that the options ask for */
 int fail_no_listener(struct rp_member *m, const struct options *o);
 
