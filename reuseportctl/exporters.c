@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* exporters: who sends how much, which instance has each exporter, and what the group keeps of
- * those of NetFlow v9 and IPFIX. Takes no lock and writes nothing. */
+ * those of NetFlow v9 and IPFIX. With --seconds and --watch it locks the group for a moment and has
+ * the selector take more samples meanwhile; otherwise it takes no lock and writes nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -258,6 +259,7 @@ static int list_listener(struct rp_member *m, void *arg)
 		return 0;
 	l->has_state = m->fds[RP_STATE] >= 0;
 	l->has_talkers = m->fds[RP_TALKERS] >= 0;
+	l->by_agent = is_by_agent(m);
 	if (m->fds[RP_CHANGES] >= 0)
 		bpf_map_lookup_elem(m->fds[RP_CHANGES], &zero, &l->changes);
 	if (l->has_talkers)

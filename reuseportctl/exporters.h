@@ -32,6 +32,7 @@ struct listing {
 	double seconds;			/* between two looks; 0: there was one */
 	struct rp_state_changes changes;
 	int has_state, has_talkers; /* the object has the maps for that */
+	int by_agent;		    /* not these senders have buckets, but the agents of sFlow */
 };
 
 /* exporter_records.c: what the group keeps of the exporter, if it keeps anything */

@@ -115,6 +115,23 @@ static void count_moves(struct plan *plan)
 	}
 }
 
+/* Adds its load to the bucket that it is in, or in equal parts to those that it is spread over.
+ * Returns: how much of it is in buckets that take part. */
+static double add_load(struct plan *plan, const struct plan_exporter *e)
+{
+	__u32 range = e->range ? e->range : 1;
+	double load = 0;
+
+	for (__u32 b = e->from; b < e->from + range; b++) {
+		if (!takes_part(plan, b))
+			continue;
+		plan->before[b] += e->load / range;
+		load += e->load / range;
+	}
+
+	return load;
+}
+
 /* Loads as they are, and as they should be */
 static void weigh(struct plan *plan)
 {
@@ -128,10 +145,7 @@ static void weigh(struct plan *plan)
 		struct plan_exporter *e = &plan->list[i];
 
 		e->to = e->from;
-		if (!takes_part(plan, e->from))
-			continue;
-		plan->before[e->from] += e->load;
-		load += e->load;
+		load += add_load(plan, e);
 	}
 	for (__u32 b = 0; b < RP_MAX_BUCKETS; b++) {
 		plan->after[b] = plan->before[b];

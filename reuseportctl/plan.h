@@ -21,6 +21,7 @@ struct plan_exporter {
 	union rp_addr address;
 	double load;
 	__u32 from, to;	  /* buckets; the same: it stays */
+	__u32 range;	  /* how many buckets from there on it is spread over, and stays; 0 is 1 */
 	int is_fixed;	  /* stays where it is */
 	int has_sessions; /* should stay */
 };

@@ -30,6 +30,9 @@ static json_t *exporter_json(const struct listing *l, const struct exporter *e)
 	if (e->rate >= 0)
 		json_object_update_new(object, json_pack("{s:f, s:f}", "rate", e->rate, "byte_rate",
 							 e->byte_rate));
+	if (e->route.range > 1)
+		json_object_set_new(object, "last_bucket",
+				    json_integer(e->route.bucket + e->route.range - 1));
 	if (e->sampling_rate)
 		json_object_set_new(object, "sampling_rate", json_integer(e->sampling_rate));
 	if (live)
@@ -48,9 +51,9 @@ void print_exporters_json(const struct listing *l)
 
 	for (size_t i = 0; i < l->n; i++)
 		json_array_append_new(exporters, exporter_json(l, &l->list[i]));
-	write_json(json_pack("{s:s, s:s, s:f, s:I, s:i, s:o}", "pin_path",
-			     l->options->config.pin_path, "listener", l->listener, "seconds",
-			     l->seconds, "pages", (json_int_t)l->changes.pages, "max_pages",
+	write_json(json_pack("{s:s, s:s, s:b, s:f, s:I, s:i, s:o}", "pin_path",
+			     l->options->config.pin_path, "listener", l->listener,
+			     "sflow_by_agent", l->by_agent, "seconds", l->seconds, "pages", (json_int_t)l->changes.pages, "max_pages",
 			     RP_STATE_PAGES, "exporters", exporters),
 		   l->options->watch);
 }
@@ -127,13 +130,29 @@ static void instance_text(const struct exporter *e, char text[40])
 			 e->instance.pid);
 }
 
+/* The buckets that an override spreads it over, or the one that has it; none
+ * of a sender whose datagrams go where their agents belong */
+static void bucket_text(const struct rp_route *route, int by_agent, char text[16])
+{
+	if (by_agent)
+		snprintf(text, 16, "-");
+	else if (route->range > 1)
+		snprintf(text, 16, "%u-%u", route->bucket, route->bucket + route->range - 1);
+	else
+		snprintf(text, 16, "%u",
+			 route->receiver == RP_NO_BUCKET ? route->bucket : route->receiver);
+}
+
 static void print_exporter(const struct listing *l, const struct exporter *e)
 {
-	char address[64], instance[40], last[16], rate[16] = "-", bytes[16] = "-", share[16] = "-",
+	char address[64], bucket[16], instance[40], last[16], rate[16] = "-", bytes[16] = "-", share[16] = "-",
 						  sampling[16] = "-";
 
 	rp_format_addr(&e->address, address, sizeof(address));
-	instance_text(e, instance);
+	if (l->by_agent)
+		snprintf(instance, sizeof(instance), "by agent");
+	else
+		instance_text(e, instance);
 	if (e->rate >= 0) {
 		snprintf(rate, sizeof(rate), e->rate < 10 ? "%.1f" : "%.0f", e->rate);
 		snprintf(bytes, sizeof(bytes), "%.1f", e->byte_rate / 1000);
@@ -143,8 +162,8 @@ static void print_exporter(const struct listing *l, const struct exporter *e)
 	if (e->sampling_rate)
 		snprintf(sampling, sizeof(sampling), "1:%u", e->sampling_rate);
 	seen_text(e->last_seen, last);
-	printf("%-25s %6u  %-18s %11s %8s %6s %9u %7u %8s  %s%s\n", address,
-	       e->route.receiver == RP_NO_BUCKET ? e->route.bucket : e->route.receiver, instance,
+	bucket_text(&e->route, l->by_agent, bucket);
+	printf("%-25s %6s  %-18s %11s %8s %6s %9u %7u %8s  %s%s\n", address, bucket, instance,
 	       rate, bytes, share, e->templates + e->options_templates, e->options, sampling, last,
 	       e->is_silent ? ", silent" : "");
 }
@@ -162,4 +181,7 @@ void print_exporters_table(const struct listing *l, int is_next)
 	       "of %d pages\n",
 	       l->n_all, l->n_all == 1 ? "" : "s", l->n_silent, l->n_kept,
 	       (unsigned long long)l->changes.pages, RP_STATE_PAGES);
+	if (l->by_agent)
+		printf("these are senders; sFlow is placed by the agents that it names: "
+		       "'reuseportctl where' shows the bucket of one\n");
 }

@@ -264,8 +264,11 @@ static void print_versions(const struct snapshot *s, const char *group)
 {
 	const char *build = "reuseport_build_info", *selector = "reuseport_selector_info";
 
-	print_metric_head(build, "gauge", "Version of reuseportctl.");
-	printf("%s{group=\"%s\",version=\"%s\"} 1\n", build, group, REUSEPORT_VERSION);
+	print_metric_head(build, "gauge",
+			  "Version of reuseportctl, and the number of maps and hash, which all "
+			  "of a group share.");
+	printf("%s{group=\"%s\",version=\"%s\",abi=\"%d\"} 1\n", build, group, REUSEPORT_VERSION,
+	       RP_ABI);
 	print_metric_head(selector, "gauge", "Tag that the kernel gives the selector in use.");
 	for (size_t n = 0; n < s->n_listeners; n++) {
 		if (!s->listeners[n]->tag[0])
@@ -292,7 +295,6 @@ static void print_unreadable(const struct snapshot *s, const char *group)
 static void print_faults(const struct snapshot *s, const char *group)
 {
 	const char *name = "reuseport_instance_fault_timestamp_seconds";
-	__u64 booted = (__u64)s->time - s->boot_time;
 
 	print_metric_head(name, "gauge", "When an instance of the bucket last had a fault.");
 	for (size_t n = 0; n < s->n_listeners; n++)
@@ -303,7 +305,7 @@ static void print_faults(const struct snapshot *s, const char *group)
 				continue;
 			print_sample(name, group, s->listeners[n]);
 			printf(",bucket=\"%u\",kind=\"%s\"} %llu\n", i, fault_name(r->fault),
-			       (unsigned long long)(booted + r->fault_at));
+			       (unsigned long long)wall_time(CLOCK_BOOTTIME, r->fault_at));
 		}
 }
 

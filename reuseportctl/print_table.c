@@ -141,10 +141,13 @@ void print_table(const struct snapshot *s, double seconds)
 		c = (struct colours){"\033[1m", "\033[31m", "\033[0m"};
 	if (seconds > 0)
 		printf("%sthe last %.1f s of ", on_terminal ? "\033[H\033[2J" : "\n", seconds);
-	printf("%s: %u bucket%s, nonce %u, failover %s, %u override%s%s\n",
+	printf("%s: %u bucket%s, nonce %u, failover %s, %u override%s%s",
 	       printable(s->options->config.pin_path, path, sizeof(path)), s->size,
 	       s->size == 1 ? "" : "s", s->nonce, s->failover ? "on" : "off", s->n_overrides,
 	       s->n_overrides == 1 ? "" : "s", s->by_agent ? ", sFlow by agent" : "");
+	if (s->watched)
+		printf(", samples of 1 in %d", RP_SAMPLED_WATCHED);
+	printf("\n");
 	print_weights(s);
 	if (s->keeps_exporters && s->state.pages)
 		printf("exporter state: %llu of %d pages; 'reuseportctl exporters' lists it\n",

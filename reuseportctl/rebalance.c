@@ -126,6 +126,7 @@ static void add_to_plan(struct rebalancing *r, const struct rp_member *m, const 
 
 	rp_find_route(m, &t->address, &route);
 	e.from = e.to = route.bucket;
+	e.range = route.range;
 	/* what an operator has chosen stays */
 	e.is_fixed = route.quarantined || (route.overridden && !route.rebalanced);
 	e.has_sessions = r->n_peers && bsearch(&t->address, r->peers, r->n_peers, sizeof(*r->peers),
@@ -146,6 +147,13 @@ static int choose_buckets(struct rp_member *m, void *arg)
 
 	if (strcmp(listener_name(m), r->listener) || m->protocol != IPPROTO_UDP)
 		return 0;
+	if (is_by_agent(m))
+		return rp_fail(m, -EOPNOTSUPP,
+			       "sFlow agents have their buckets here, but samples tell senders "
+			       "apart, so that nothing can be planned for listener %s: place "
+			       "agents by 'reuseportctl override add', or 'reuseportctl sflow "
+			       "sender'",
+			       r->listener);
 	rp_read_weights(m, &weights);
 	for (__u32 b = 0; b < size; b++) {
 		r->plan.weight[b] = rp_get_weight(&weights, b);
@@ -216,7 +224,7 @@ static void print_moves(const struct rebalancing *r)
 	}
 }
 
-/* Those that no move can help */
+/* Those that no move can help, unless an operator has placed them already */
 static void print_too_heavy(const struct plan *plan)
 {
 	char address[64];
@@ -224,7 +232,8 @@ static void print_too_heavy(const struct plan *plan)
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct plan_exporter *e = &plan->list[i];
 
-		if (plan->weight[e->to] <= 0 || e->load <= PLAN_ENOUGH * plan->share[e->to])
+		if (e->is_fixed || plan->weight[e->to] <= 0 ||
+		    e->load <= PLAN_ENOUGH * plan->share[e->to])
 			continue;
 		rp_format_addr(&e->address, address, sizeof(address));
 		printf("%s alone sends %.2f times the share of bucket %u: 'reuseportctl override "

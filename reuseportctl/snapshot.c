@@ -48,6 +48,11 @@ int is_asked_for(const struct options *o, const struct rp_member *m)
 	return !o->listener || !strcmp(o->listener, listener_name(m));
 }
 
+int is_by_agent(const struct rp_member *m)
+{
+	return rp_get_setting(m, RP_POLICY) & RP_BY_AGENT && !strcmp(listener_name(m), "sfacctd");
+}
+
 int fail_no_listener(struct rp_member *m, const struct options *o)
 {
 	if (o->listener)
@@ -88,6 +93,7 @@ static void read_settings(struct snapshot *s, const struct rp_member *m)
 	s->is_placed = rp_is_placed(m);
 	s->failover = rp_fails_over(m);
 	s->by_agent = !!(rp_get_setting(m, RP_POLICY) & RP_BY_AGENT);
+	s->watched = !!(rp_get_setting(m, RP_POLICY) & RP_WATCHED);
 	read_state_changes(s, m);
 	s->has_quarantine = m->fds[RP_QUARANTINE] >= 0;
 	s->n_convicts = 0;

@@ -68,6 +68,7 @@ struct snapshot {
 	size_t n_convicts;
 	__u32 n_live; /* of all listeners, shown or not */
 	int failover, by_agent;
+	int watched;		  /* a tool looks at the exporters: there are more samples */
 	__u32 n_overrides_beyond; /* those whose bucket the group does not have */
 	struct listener **listeners;
 	size_t n_listeners;
@@ -91,6 +92,9 @@ const char *listener_name(const struct rp_member *m);
 
 /* Whether the options ask for a listener, by --listener or all of them */
 int is_asked_for(const struct options *o, const struct rp_member *m);
+
+/* Whether the address counts that an sFlow datagram names, and not its sender's */
+int is_by_agent(const struct rp_member *m);
 
 /* The error if no listener was found that the options ask for */
 int fail_no_listener(struct rp_member *m, const struct options *o);

@@ -7,9 +7,14 @@
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
+#include "faults.h"
 #include "live_group.h"
 #include "snapshot.h"
 #include "talkers.h"
+
+/* Seconds: for how long more samples are asked for at once, and how much longer than is slept */
+#define AT_ONCE	 60
+#define TO_SPARE 2
 
 int compare_addresses(const void *one, const void *other)
 {
@@ -100,25 +105,37 @@ static void catch_ends(void (*handler)(int))
 		sigaction(signals[i], &action, NULL);
 }
 
-/* Two commands at once: the first to end has the other one go on with fewer samples */
-static void set_watched(const struct options *o, int on)
+/* Until then there are more samples, also if this command is killed */
+static __u64 until;
+
+/* seconds: from now on; 0: that is enough, if no other command wants more */
+static void set_watched(const struct options *o, unsigned int seconds)
 {
 	struct rp_member m;
 
 	rp_init(&m);
 	if (rp_open_settings(&m, &o->config))
 		return;
-	if (m.fds[RP_POLICY] >= 0)
-		set_policy(&m, RP_WATCHED, on);
+	if (seconds) {
+		until = rp_boot_seconds() + seconds;
+		rp_watch(&m, until);
+	} else {
+		rp_end_watch(&m, until);
+	}
 	rp_close(&m);
 }
 
 void watch_talkers(const struct options *o, unsigned int seconds)
 {
+	unsigned int step;
+
 	catch_ends(on_end);
-	set_watched(o, 1);
-	if (!end_signal)
-		sleep(seconds);
+	for (; seconds && !end_signal; seconds -= step) {
+		step = seconds < AT_ONCE ? seconds : AT_ONCE;
+		set_watched(o, step + TO_SPARE);
+		if (!end_signal)
+			sleep(step);
+	}
 	set_watched(o, 0);
 	catch_ends(SIG_DFL);
 	if (end_signal)

@@ -22,7 +22,8 @@ struct talkers {
 /*
  * Has the selector take more samples for so many seconds, and waits meanwhile; without the
  * privilege to say so, it waits only. A signal that would end the command ends it when the selector
- * takes as few as before again.
+ * takes as few as before again. If the command is killed, an instance sees to that, a minute later
+ * at most.
  */
 void watch_talkers(const struct options *o, unsigned int seconds);
 

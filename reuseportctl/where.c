@@ -17,12 +17,6 @@ struct query {
 	int n_answers, n_refused;
 };
 
-/* Whether the address counts that an sFlow datagram names, and not its sender's */
-static int is_by_agent(const struct rp_member *m)
-{
-	return rp_get_setting(m, RP_POLICY) & RP_BY_AGENT && !strcmp(listener_name(m), "sfacctd");
-}
-
 /* Whether the datagrams go to several buckets, and not to this one alone */
 static int is_spread(const struct rp_member *m, const struct rp_route *route)
 {

@@ -66,6 +66,29 @@ list_who_fell_silent() {
 	says "an exporter that never sent" 1 "the group $pins knows nothing of 192.0.2.9: too little of what it sends has come to listener listen_udp" exporters 192.0.2.9
 }
 
+show_who_is_spread() {
+	ctl override add 198.51.100.2 --spread 0-1 --by port >/dev/null
+	like "an exporter that is spread has its range" "$(ctl exporters 198.51.100.2)" "^198\.51\.100\.2 +0-1  "
+	is "also in JSON" "$(ctl --json exporters 198.51.100.2 | jq -c '.exporters[0] | [.bucket, .last_bucket]')" "[0,1]"
+	ctl override delete 198.51.100.2 >/dev/null
+}
+
+rebalance_beside_a_spread_one() {
+	ctl override add 198.51.100.9 --spread 0-1 --by port >/dev/null
+	ctl --seconds 3 rebalance >"$tmp/plan" 2>&1 &
+	await 3 looks && talks 198.51.100.9 1
+	wait $! || diag "$(cat "$tmp/plan")"
+	is "rebalance counts it in equal parts" "$(awk '$1 ~ /^[0-2]$/ && NF == 5 {print $1, $3}' "$tmp/plan")" "0 150%
+1 150%
+2 0%"
+	is "and does not tell to isolate it" "$(grep 'alone sends' "$tmp/plan")" ""
+	ctl override delete 198.51.100.9 >/dev/null
+}
+
+looks() {
+	ctl status | head -n 1 | grep -q ', samples of 1 in 16$'
+}
+
 refuse_to_rebalance() {
 	says "too little traffic to rebalance" 1 "[0-9]+ samples of what comes to listener listen_udp in 1 s are too few, 1000 are needed: give more --seconds" --seconds 1 rebalance
 	says "another order" 2 "--sort takes datagrams, bytes or quiet, not 'name'" --sort name exporters
@@ -84,6 +107,8 @@ listens --prog "$object" --count 3 listen 5000
 keep_what_rebalance_did
 drop_by_drain
 list_who_fell_silent
+show_who_is_spread
+rebalance_beside_a_spread_one
 refuse_to_rebalance
 refuse_with_an_empty_bucket
 ends "$pid"

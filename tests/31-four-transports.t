@@ -238,6 +238,9 @@ check_agents() {
 	ok "by agent: where each router's own flows and sessions are" diff "$tmp/owners" "$tmp/sflow"
 	cut -d' ' -f1 "$tmp/owners" | "$reuseportctl" -p "$bpffs/four" -l sfacctd where - >"$tmp/where"
 	is "where says the same" "$(sed -n "s/^\([0-9a-f.:]*\) *\([0-9]\) .*hash, as sFlow's agent$/\1 \2/p" "$tmp/where")" "$(cat "$tmp/owners")"
+	like "exporters says that these are senders" "$("$reuseportctl" -p "$bpffs/four" -l sfacctd exporters)" "^these are senders; sFlow is placed by the agents"
+	like "rebalance refuses: samples are of senders" "$("$reuseportctl" -p "$bpffs/four" -l sfacctd rebalance 2>&1 || true)" \
+		"sFlow agents have their buckets here, but samples tell senders apart"
 	like "sflow sender" "$("$reuseportctl" -p "$bpffs/four" sflow sender)" "sFlow by sender, by agent before"
 }
 

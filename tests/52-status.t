@@ -76,6 +76,23 @@ say_where_exporters_are() {
 	is "where: all by the hash, none by failover" "$(jq -c '[.[] | .by, .failover] | unique' "$tmp/where")" '[false,"hash"]'
 }
 
+# takes_more_samples: as a tool that looks asks for
+takes_more_samples() {
+	ctl status | head -n 1 | grep -q ', samples of 1 in 16$'
+}
+
+# The killed one has asked for three seconds, and cannot take that back
+look_and_be_killed() {
+	local looker
+	"$reuseportctl" --pin-path "$bpffs/live" --watch=1 exporters >/dev/null &
+	looker=$!
+	ok "while a tool looks, there are more samples" await 10 takes_more_samples
+	kill -KILL $looker
+	ok "it is killed, and an instance ends that" await 10 not takes_more_samples
+	ctl --seconds 1 exporters >/dev/null
+	ok "one that is not killed ends that itself" not takes_more_samples
+}
+
 # ---- metrics ----
 
 export_metrics() {
@@ -226,6 +243,7 @@ show_an_object_without_counters() {
 show_a_group_that_is_well
 count_what_was_received
 say_where_exporters_are
+look_and_be_killed
 export_metrics
 read_metrics_by_node_exporter
 move_the_heaviest

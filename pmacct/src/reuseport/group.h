@@ -226,6 +226,16 @@ __u32 rp_get_size(const struct rp_member *m);
    the group's lock. Returns: 0, or a negative errno. */
 int rp_note_resize(struct rp_member *m, __u32 size);
 
+/* Has the selector take more samples (RP_WATCHED) until that time, in seconds of CLOCK_BOOTTIME, or later if it is to already. The caller
+   holds the group's lock. Returns: 0, or a negative errno. */
+int rp_watch(struct rp_member *m, __u64 until);
+
+/* Ends that, unless it is to last beyond that time. The caller holds the group's lock. */
+void rp_end_watch(struct rp_member *m, __u64 until);
+
+/* Ends it if its time is over: a tool that was killed cannot. Call it now and then, without the lock. */
+void rp_tidy_watch(struct rp_member *m);
+
 /* Returns: 1 if other instances receive an empty bucket's exporters, or 0. Takes no lock. */
 int rp_fails_over(const struct rp_member *m);
 

@@ -9,7 +9,7 @@
  *    quarantine, and the instance ends by SIGABRT. One that waits for something, while datagrams wait: the instance gives up its buckets
  *    if another one reads, and leaves when it wakes up.
  * 4. The watch also looks after the other instances: it empties the buckets of one that does not run at all, reports the faults of
- *    others, and ends quarantines that are over.
+ *    others, and ends what is over: quarantines, and the looks of tools that were killed.
  *
  * An object without the map `instances`: there is nothing of this.
  */

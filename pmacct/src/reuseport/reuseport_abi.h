@@ -82,7 +82,7 @@ enum rp_policy {
   RP_OVERRIDDEN = 1 << 1,  /* RP_MAP_OVERRIDES has entries; without them the selector does not look */
   RP_QUARANTINES = 1 << 2, /* RP_MAP_QUARANTINE has exporters that are in quarantine; the same */
   RP_BY_AGENT = 1 << 3,    /* the agent whose address is in an sFlow datagram is its exporter, not the sender */
-  RP_WATCHED = 1 << 4,     /* a tool looks at RP_MAP_TALKERS: more datagrams are samples */
+  RP_WATCHED = 1 << 4,     /* a tool looks at RP_MAP_TALKERS, see struct rp_group: more datagrams are samples */
 };
 
 /* What became of a datagram, or of a SYN */
@@ -101,10 +101,12 @@ struct rp_counters {
   __u64 random; /* the last number of the generator that chooses samples */
 };
 
-/* When the number of buckets was changed while instances were live, and which numbers their configs may still have */
+/* When the number of buckets was changed while instances were live, and which numbers their configs may still have; and until when a tool
+   looks. Times are seconds of CLOCK_BOOTTIME. */
 struct rp_group {
-  __u64 resized;                     /* seconds of CLOCK_BOOTTIME; 0: never */
+  __u64 resized;                     /* 0: never */
   __u64 counts[RP_MAX_BUCKETS / 64]; /* bit N - 1: there were N buckets in the RP_RESIZE_SECONDS before */
+  __u64 watched;                     /* when RP_WATCHED ends, if the tool that has set it does not set it again */
 };
 
 #define RP_RESIZE_SECONDS 86400

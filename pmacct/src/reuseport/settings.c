@@ -69,7 +69,7 @@ int rp_note_resize(struct rp_member *m, __u32 size)
   __u32 before = rp_get_setting(m, RP_SIZE);
   struct rp_group record;
 
-  if (!was_resized_lately(m, &record)) memset(&record, 0, sizeof(record));
+  if (!was_resized_lately(m, &record)) memset(record.counts, 0, sizeof(record.counts));
   record.resized = rp_boot_seconds();
   if (before && before <= RP_MAX_BUCKETS) record.counts[(before - 1) / 64] |= 1ULL << (before - 1) % 64;
   if (before == size || m->fds[RP_GROUP] < 0 || !bpf_map_update_elem(m->fds[RP_GROUP], &zero, &record, BPF_ANY)) return 0;
@@ -85,6 +85,47 @@ int rp_check_index(struct rp_member *m, __u32 size)
   if (c->index < size) return 0;
 
   return rp_fail(m, -EEXIST, "the group %s was resized to %u buckets: reuseport_hashbucket_index %u is beyond; choose one below, or 'reuseportctl resize' it again", c->pin_path, size, c->index);
+}
+
+/* ---- a tool that looks ---- */
+
+static __u64 watched_until(const struct rp_member *m, struct rp_group *record)
+{
+  if (m->fds[RP_GROUP] < 0 || bpf_map_lookup_elem(m->fds[RP_GROUP], &zero, record)) memset(record, 0, sizeof(*record));
+
+  return record->watched;
+}
+
+int rp_watch(struct rp_member *m, __u64 until)
+{
+  struct rp_group record;
+
+  if (m->fds[RP_GROUP] < 0 || m->fds[RP_POLICY] < 0) return 0;
+  if (watched_until(m, &record) < until) {
+    record.watched = until;
+    if (bpf_map_update_elem(m->fds[RP_GROUP], &zero, &record, BPF_ANY))
+      return rp_fail(m, -errno, "cannot write map '%s' in %s (%s)", RP_MAP_GROUP, m->config->pin_path, strerror(errno));
+  }
+
+  return rp_set_setting(m, RP_POLICY, rp_get_setting(m, RP_POLICY) | RP_WATCHED);
+}
+
+void rp_end_watch(struct rp_member *m, __u64 until)
+{
+  __u32 policy = rp_get_setting(m, RP_POLICY);
+  struct rp_group record;
+
+  if (policy & RP_WATCHED && watched_until(m, &record) <= until) rp_set_setting(m, RP_POLICY, policy & ~RP_WATCHED);
+}
+
+void rp_tidy_watch(struct rp_member *m)
+{
+  __u64 now = rp_boot_seconds();
+  struct rp_group record;
+
+  if (!(rp_get_setting(m, RP_POLICY) & RP_WATCHED) || watched_until(m, &record) > now) return;
+  if (!rp_lock(m, 0)) rp_end_watch(m, now);
+  rp_unlock(m);
 }
 
 /* ---- start of a group ---- */

@@ -204,12 +204,13 @@ static void watch_others(long long now)
 
 /* ---- both ---- */
 
-static void tidy_quarantine()
+static void tidy_group()
 {
   struct rp_member copy = *health.member;
 
   copy.lock = -1;
   rp_tidy_quarantine(&copy);
+  rp_tidy_watch(&copy);
 }
 
 static void *watch(void *unused)
@@ -228,7 +229,7 @@ static void *watch(void *unused)
 
     next_second = now + 1000;
     reuseport_step_back_if_stuck(REUSEPORT_STUCK_MS);
-    tidy_quarantine();
+    tidy_group();
     /* not while plugins are forked: they would inherit the lock of a log line */
     if (now >= grace_until && reuseport_is_reading()) watch_others(now);
   }
