@@ -68,6 +68,20 @@ static int value_sessions_refused(const struct listener *l, const struct bucket 
 	return l->counts_sessions;
 }
 
+static int value_sessions(const struct listener *l, const struct bucket *b, double *value)
+{
+	*value = l->instances[b - l->bucket].held;
+
+	return l->counts_sessions && b->owner.cookie;
+}
+
+static int value_sessions_returned(const struct listener *l, const struct bucket *b, double *value)
+{
+	*value = l->instances[b - l->bucket].returned;
+
+	return l->counts_sessions;
+}
+
 static int value_other_group(const struct listener *l, const struct bucket *b, double *value)
 {
 	*value = b->counters.n[RP_OTHER_GROUP];
@@ -132,6 +146,10 @@ static const struct metric metrics[] = {
 	{"reuseport_sessions_refused_total", "counter",
 	 "Sessions that the bucket's instance closed at once, for want of room.",
 	 value_sessions_refused},
+	{"reuseport_sessions", "gauge", "Sessions that the bucket's instance has.", value_sessions},
+	{"reuseport_sessions_returned_total", "counter",
+	 "Sessions that it closed, since it joined, for their owner to have them.",
+	 value_sessions_returned},
 	{"reuseport_other_group_total", "counter",
 	 "Datagrams or connections whose bucket had a socket that the kernel does not select.",
 	 value_other_group},
@@ -309,6 +327,25 @@ static void print_faults(const struct snapshot *s, const char *group)
 		}
 }
 
+/* Those of the listener whose instances keep such a record: the main thread's */
+static void print_fault_counts(const struct snapshot *s, const char *group)
+{
+	const char *name = "reuseport_instance_faults_total";
+
+	print_metric_head(name, "counter", "Faults that instances of the bucket had.");
+	for (size_t n = 0; n < s->n_listeners; n++)
+		for (__u32 i = 0; i < s->listeners[n]->n_buckets; i++)
+			for (__u32 fault = RP_CRASHED; fault < RP_FAULTS; fault++) {
+				const struct rp_instance *r = &s->listeners[n]->instances[i];
+
+				if (!r->alive && r->fault == RP_NO_FAULT)
+					continue;
+				print_sample(name, group, s->listeners[n]);
+				printf(",bucket=\"%u\",kind=\"%s\"} %u\n", i, fault_name(fault),
+				       r->faults[fault]);
+			}
+}
+
 void print_openmetrics(const struct snapshot *s)
 {
 	char path[4 * PATH_MAX], group[2 * sizeof(path)];
@@ -340,6 +377,7 @@ void print_openmetrics(const struct snapshot *s)
 		print_metric(&metrics[k], s, group);
 	print_unreadable(s, group);
 	print_faults(s, group);
+	print_fault_counts(s, group);
 	print_versions(s, group);
 	printf("# EOF\n");
 }

@@ -98,6 +98,7 @@ look_and_be_killed() {
 export_metrics() {
 	ctl --openmetrics status >"$tmp/reuseport.prom"
 	ok "promtool finds nothing wrong" quietly sh -c "promtool check metrics <'$tmp/reuseport.prom' 2>&1 | tee '$tmp/promtool' && [ ! -s '$tmp/promtool' ]"
+	is "sessions that the instances have" "$(awk '/^reuseport_sessions{.*listener="bmp"/ {n += $2} END {print n}' "$tmp/reuseport.prom")" 50
 	is "it ends as OpenMetrics does" "$(tail -n 1 "$tmp/reuseport.prom")" "# EOF"
 }
 

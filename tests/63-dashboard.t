@@ -63,6 +63,7 @@ stop_one() {
 	kill -STOP "$(pid_of live 1)"
 	ok "an instance that is stopped: ReuseportInstanceFault" await 30 is_active InstanceFault "ReuseportInstanceFault 1 stopped"
 	ok "an instance that is stopped: ReuseportInstanceDown" await 10 is_active InstanceDown "ReuseportInstanceDown 1"
+	ok "its fault is counted" await 10 has_samples 'reuseport_instance_faults_total{bucket="1", kind="stopped"} == 1'
 	is "other alerts" "$(active . | grep -v -e InstanceFault -e InstanceDown)" ""
 	send
 	ok "others serve its exporters" await 20 has_samples 'rate(reuseport_received_failover_total{listener="nfacctd"}[1m]) > 0'

@@ -62,11 +62,22 @@ static struct rp_instance *find_record(enum reuseport_listener id)
   return refused[id].record;
 }
 
-void reuseport_forget_refused(enum reuseport_listener id)
+void reuseport_forget_sessions(enum reuseport_listener id)
 {
   struct rp_instance *record = reuseport_is_udp(id) ? NULL : find_record(id);
 
-  if (record) __atomic_store_n(&record->refused, 0, __ATOMIC_RELAXED);
+  if (!record) return;
+  __atomic_store_n(&record->refused, 0, __ATOMIC_RELAXED);
+  record->held = record->returned = 0;
+}
+
+void reuseport_count_sessions(enum reuseport_listener id, int held, int returned)
+{
+  struct rp_instance *record = find_record(id);
+
+  if (!record) return;
+  record->held = held;
+  record->returned += returned;
 }
 
 static const char *say_why(enum reuseport_listener id, int by_peers, char *text, size_t len)

@@ -19,8 +19,11 @@ extern int reuseport_first_unusable();
 /* Returns: what to do to have more of them, in words. */
 extern const char *reuseport_more_room();
 
-/* When a listener joins: none is refused yet. */
-extern void reuseport_forget_refused(enum reuseport_listener);
+/* When a listener joins: there are no sessions yet, and none is refused. */
+extern void reuseport_forget_sessions(enum reuseport_listener);
+
+/* Lets other processes know how many sessions the listener has, and that so many more were closed for their owner to have them. */
+extern void reuseport_count_sessions(enum reuseport_listener, int held, int returned);
 
 /*
  * In a forked child: puts /dev/null in the place of all sessions. Their numbers stay in use, because upstream goes by them in a process

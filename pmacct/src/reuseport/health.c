@@ -34,6 +34,7 @@ void reuseport_note_fault(enum rp_fault fault, int signal, const union rp_addr *
   health.own->fault_pid = health.pid;
   health.own->fault_at = rp_boot_seconds();
   health.own->fault = fault;
+  health.own->faults[fault]++;
   __atomic_store_n(&health.own->reported, FALSE, __ATOMIC_RELEASE);
 }
 

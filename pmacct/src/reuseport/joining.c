@@ -158,7 +158,7 @@ void reuseport_join(enum reuseport_listener id)
   if (rp_join(member, listeners[id].sock, reuseport_is_reading() ? RP_READY : RP_STARTING)) refuse(member);
   listeners[id].phase = LISTENER_JOINED;
   listeners[id].joined_ms = reuseport_now_ms();
-  reuseport_forget_refused(id);
+  reuseport_forget_sessions(id);
   reuseport_store_socket(id);
 
   for (number = 0; number < RP_MAX_BUCKETS; number++)

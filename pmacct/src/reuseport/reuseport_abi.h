@@ -184,6 +184,7 @@ enum rp_fault {
   RP_LOOPED,  /* it took all its time for one datagram or message, and ended itself */
   RP_STUCK,   /* its main thread waited for something; it has given up its buckets */
   RP_STOPPED, /* it did not run at all; another instance has emptied its buckets */
+  RP_FAULTS,
 };
 
 /* Written by the instance of that bucket, but for RP_STOPPED */
@@ -199,6 +200,10 @@ struct rp_instance {
   __u32 reported;   /* another instance has logged it */
   __u32 refused;    /* of each listener with sessions, not the main thread's alone: sessions that did not fit, since it joined */
   __u64 disallowed; /* datagrams that its allow file does not list */
+  __u32 faults[RP_FAULTS]; /* how many of each kind, since the group's directory was made */
+  __u32 held;              /* of each listener with sessions: those that it has */
+  __u32 returned;          /* the same: those that it closed, since it joined, for their owner to have them */
+  __u32 reserved;
 };
 
 /* Key of RP_MAP_STATE */

@@ -5,6 +5,7 @@
 #include "bgp/bgp.h"
 #include "bmp/bmp.h"
 #include "telemetry/telemetry.h"
+#include "reuseport/accept.h"
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/listeners.h"
@@ -171,7 +172,7 @@ int reuseport_return_sessions(enum reuseport_listener id, fd_set *fds)
   const struct rp_member *member = &listeners[id].member;
   struct returning *r = &returning[id];
   time_t now = reuseport_now_ms() / 1000;
-  int away[RP_MAX_BUCKETS] = {0}, idx, n = 0, closed = FALSE;
+  int away[RP_MAX_BUCKETS] = {0}, idx, n = 0, closed = 0, fails_over = rp_fails_over(member);
   union rp_addr exporter;
   struct bgp_peer *peer;
   __u32 bucket;
@@ -179,7 +180,7 @@ int reuseport_return_sessions(enum reuseport_listener id, fd_set *fds)
   if (now < r->next) return FALSE;
   r->next = now + RETURN_INTERVAL;
   if (!r->sessions) r->sessions = calloc(reuseport_max_peers(id), sizeof(struct session));
-  if (!r->sessions || !rp_fails_over(member)) return FALSE;
+  if (!r->sessions) return FALSE;
 
   look_at_owners(id, now);
   for (idx = 0; (peer = peer_at(id, idx)); idx++) {
@@ -188,6 +189,7 @@ int reuseport_return_sessions(enum reuseport_listener id, fd_set *fds)
 
     if (peer->fd <= 0 || !read_exporter(peer->fd, &exporter)) continue;
     n++;
+    if (!fails_over) continue;
     bucket = rp_find_bucket(member, &exporter);
     if (bucket == reuseport_config.index || bucket >= RP_MAX_BUCKETS || !r->owners[bucket].cookie) {
       session->owner_since = 0;
@@ -201,11 +203,12 @@ int reuseport_return_sessions(enum reuseport_listener id, fd_set *fds)
     log_return(id, peer, bucket);
     close_session(id, idx, fds);
     session->owner_since = 0;
-    closed = TRUE;
+    closed++;
   }
-  reuseport_check_share(id, n, r->live);
+  if (listeners[id].phase == LISTENER_JOINED) reuseport_count_sessions(id, n - closed, closed);
+  if (fails_over) reuseport_check_share(id, n, r->live);
 
-  return closed;
+  return closed > 0;
 }
 
 /* ---- the end ---- */

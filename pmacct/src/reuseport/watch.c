@@ -183,6 +183,7 @@ static void evict(__u32 index)
   other->fault_at = rp_boot_seconds();
   other->fault_pid = other->pid;
   other->fault = RP_STOPPED;
+  other->faults[RP_STOPPED]++;
   other->reported = TRUE;
   Log(LOG_WARNING, "WARN ( %s/core ): reuseport: index %u, pid %u, has not run for more than %d s, as if stopped by SIGSTOP or a debugger: its "
                    "buckets are emptied, and its exporters go to other instances.\n",
