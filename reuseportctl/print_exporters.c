@@ -52,9 +52,10 @@ void print_exporters_json(const struct listing *l)
 	for (size_t i = 0; i < l->n; i++)
 		json_array_append_new(exporters, exporter_json(l, &l->list[i]));
 	write_json(json_pack("{s:s, s:s, s:b, s:f, s:I, s:i, s:o}", "pin_path",
-			     l->options->config.pin_path, "listener", l->listener,
-			     "sflow_by_agent", l->by_agent, "seconds", l->seconds, "pages", (json_int_t)l->changes.pages, "max_pages",
-			     RP_STATE_PAGES, "exporters", exporters),
+			     l->options->config.pin_path, "listener", l->listener, "sflow_by_agent",
+			     l->by_agent, "seconds", l->seconds, "pages",
+			     (json_int_t)l->changes.pages, "max_pages", RP_STATE_PAGES, "exporters",
+			     exporters),
 		   l->options->watch);
 }
 
@@ -145,8 +146,8 @@ static void bucket_text(const struct rp_route *route, int by_agent, char text[16
 
 static void print_exporter(const struct listing *l, const struct exporter *e)
 {
-	char address[64], bucket[16], instance[40], last[16], rate[16] = "-", bytes[16] = "-", share[16] = "-",
-						  sampling[16] = "-";
+	char address[64], bucket[16], instance[40], last[16], rate[16] = "-", bytes[16] = "-",
+							      share[16] = "-", sampling[16] = "-";
 
 	rp_format_addr(&e->address, address, sizeof(address));
 	if (l->by_agent)
@@ -163,8 +164,8 @@ static void print_exporter(const struct listing *l, const struct exporter *e)
 		snprintf(sampling, sizeof(sampling), "1:%u", e->sampling_rate);
 	seen_text(e->last_seen, last);
 	bucket_text(&e->route, l->by_agent, bucket);
-	printf("%-25s %6s  %-18s %11s %8s %6s %9u %7u %8s  %s%s\n", address, bucket, instance,
-	       rate, bytes, share, e->templates + e->options_templates, e->options, sampling, last,
+	printf("%-25s %6s  %-18s %11s %8s %6s %9u %7u %8s  %s%s\n", address, bucket, instance, rate,
+	       bytes, share, e->templates + e->options_templates, e->options, sampling, last,
 	       e->is_silent ? ", silent" : "");
 }
 

@@ -195,11 +195,11 @@ struct rp_instance {
   __u8 accused[16]; /* the exporter that it decoded then; all zeroes: none */
   __u32 pid;        /* of the instance, and of the one that had the fault */
   __u32 fault_pid;
-  __u32 fault;      /* enum rp_fault, of the last one that had any */
-  __u32 signal;     /* RP_CRASHED: which */
-  __u32 reported;   /* another instance has logged it */
-  __u32 refused;    /* of each listener with sessions, not the main thread's alone: sessions that did not fit, since it joined */
-  __u64 disallowed; /* datagrams that its allow file does not list */
+  __u32 fault;             /* enum rp_fault, of the last one that had any */
+  __u32 signal;            /* RP_CRASHED: which */
+  __u32 reported;          /* another instance has logged it */
+  __u32 refused;           /* of each listener with sessions, not the main thread's alone: sessions that did not fit, since it joined */
+  __u64 disallowed;        /* datagrams that its allow file does not list */
   __u32 faults[RP_FAULTS]; /* how many of each kind, since the group's directory was made */
   __u32 held;              /* of each listener with sessions: those that it has */
   __u32 returned;          /* the same: those that it closed, since it joined, for their owner to have them */
