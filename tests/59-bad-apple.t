@@ -207,28 +207,6 @@ bear_load() {
 	is "and instances that have ended" "$(dead)" 0
 }
 
-# A plugin that does not read, in a group with small rings
-hang_plugin() {
-	local plugin pid flows=6000
-	config slow 2103 2 "plugin_pipe_size: 200000" "plugin_buffer_size: 2000"
-	start_all slow 2
-	pid=$(pid_of slow 0)
-	plugin=$(pgrep -P "$pid")
-	kill -STOP "$plugin"
-	"$tools/exporter" netflow5 4 2103 exporters=60 ports=1 datagrams=$((flows / 60)) rate=5000 >/dev/null
-	ok "a plugin does not read: its instance says so" await 20 has_line "$tmp/slow-0.log" '^WARN .*: a plugin has not read for 5 s what this instance has for it'
-	ok "and its exporters are with the other one" await 5 has_place slow 1 60
-	kill -CONT "$plugin"
-	ok "when the plugin reads again, the instance leaves" await 20 gone "$pid"
-	stop_all slow
-	is "flows that the two have written" "$(received slow | awk '{n += $3} END {print n + 0}')" $flows
-}
-
-# has_place NAME INDEX NUMBER: of the exporters 10.0.0.1 to 10.0.0.NUMBER, all are at that instance
-has_place() {
-	[ "$(seq -f 10.0.0.%.0f "$3" | xargs "$reuseportctl" --pin-path "$bpffs/$1" where --json | jq "[.[] | select(.served_by != $2)] | length")" -eq 0 ]
-}
-
 by_hash() {
 	[ "$(ctl where --json "$1" | jq -r '.[0].by')" = hash ]
 }
@@ -289,7 +267,6 @@ stop_by_signal
 accuse_nobody
 crash_by_session
 bear_load
-hang_plugin
 quarantine_ends
 end
 without_quarantine

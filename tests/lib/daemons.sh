@@ -45,9 +45,9 @@ need_daemons() {
 }
 
 # config NAME PORT COUNT [LINE...]: writes $tmp/NAME.conf for a group of nfacctd that shares PORT; its output goes to
-# $tmp/NAME-INDEX.csv, packets by exporter. LINEs are further keys, \n between them; later ones win.
+# $tmp/NAME-INDEX.csv, packets by exporter. LINEs are further keys, \n between them; later ones win. Who reads it meanwhile gets the old one.
 config() {
-	local conf="$tmp/$1.conf"
+	local name="$1" conf="$tmp/$1.conf.new"
 	cat >"$conf" <<-EOF
 		nfacctd_port: $2
 		nfacctd_pipe_size: 4000000
@@ -65,6 +65,7 @@ config() {
 	# of two such keys, upstream takes the first
 	case " $*" in *[!a-z_]plugins:*) sed -i '/^plugins:/d' "$conf" ;; esac
 	printf '%b\n' "$@" >>"$conf"
+	mv "$conf" "$tmp/$name.conf"
 }
 
 # run_daemon NAME INDEX COMMAND...: runs it in the background; its log is $tmp/NAME-INDEX.log, its pid in $tmp/NAME-INDEX.pid
