@@ -65,7 +65,7 @@ config() {
 	# of two such keys, upstream takes the first
 	case " $*" in *[!a-z_]plugins:*) sed -i '/^plugins:/d' "$conf" ;; esac
 	printf '%b\n' "$@" >>"$conf"
-	mv "$conf" "$tmp/$name.conf"
+	mv "$conf" "$(readlink -f "$tmp/$name.conf")"
 }
 
 # run_daemon NAME INDEX COMMAND...: runs it in the background; its log is $tmp/NAME-INDEX.log, its pid in $tmp/NAME-INDEX.pid
