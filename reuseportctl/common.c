@@ -1,11 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR ISC
-/* What every command needs: the error line, the time, and a list that grows. */
+/* What every command needs: the error line, printable names, the time, and a list that grows. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "reuseportctl.h"
-#include "text.h"
+
+const char *printable(const char *name, char *text, size_t len)
+{
+	size_t used = 0;
+
+	for (; *name && used + 5 <= len; name++)
+		if (*name < ' ' || *name > '~' || *name == '\\')
+			used += snprintf(text + used, 5, "\\x%02x", (unsigned char)*name);
+		else
+			text[used++] = *name;
+	text[used] = '\0';
+
+	return text;
+}
 
 int report_error(int status, const char *format, ...)
 {

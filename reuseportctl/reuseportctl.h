@@ -35,6 +35,11 @@ struct options {
 	int apply;
 };
 
+/* A name that others may have chosen, such as that of a directory: all but printable ASCII, and the
+ * backslash itself, as \xHH. It is cut off if text is too short; four times the name is enough.
+ * Returns text. */
+const char *printable(const char *name, char *text, size_t len);
+
 /* Prints one line on stderr, after the name of the program. Returns status. */
 int report_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

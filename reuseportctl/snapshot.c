@@ -206,7 +206,7 @@ static int takes_traffic(const struct sock *foreign, const struct sock *ours)
 
 	if (apart || (ours->family == AF_INET && foreign->family == AF_INET6))
 		return 0;
-	/* hidden: it drains, see hide() in listeners.c */
+	/* hidden: it drains, see reuseport_hide() in listeners.h */
 	if (foreign->device == INT_MAX)
 		return 0;
 	if (foreign->connected || (foreign->device && !ours->device))

@@ -83,20 +83,6 @@ int parse_socket_address(const char *address, const char *port, struct sockaddr_
 	return DONE;
 }
 
-const char *printable(const char *name, char *text, size_t len)
-{
-	size_t used = 0;
-
-	for (; *name && used + 5 <= len; name++)
-		if (*name < ' ' || *name > '~' || *name == '\\')
-			used += snprintf(text + used, 5, "\\x%02x", (unsigned char)*name);
-		else
-			text[used++] = *name;
-	text[used] = '\0';
-
-	return text;
-}
-
 void prefix_text(const struct rp_prefix *prefix, char *text, size_t len)
 {
 	union rp_addr addr;

@@ -22,11 +22,6 @@ int parse_address(const char *word, union rp_addr *address);
 int parse_socket_address(const char *address, const char *port, struct sockaddr_storage *to,
 			 socklen_t *len);
 
-/* A name that others may have chosen, such as that of a directory: all but printable ASCII, and the
- * backslash itself, as \xHH. It is cut off if text is too short; four times the name is enough.
- * Returns text. */
-const char *printable(const char *name, char *text, size_t len);
-
 /* "192.0.2.0/24" */
 void prefix_text(const struct rp_prefix *prefix, char *text, size_t len);
 

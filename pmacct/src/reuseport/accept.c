@@ -4,7 +4,6 @@
 #include "pmacct.h"
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/resource.h>
 #include "reuseport/accept.h"
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
@@ -12,7 +11,6 @@
 #include "reuseport/listeners.h"
 #include "reuseport/room.h"
 
-#define SPARE      16    /* descriptors that sessions leave for logs, maps and brokers */
 #define LOG_MS     60000 /* how often refused sessions are logged */
 #define NO_ROOM_MS 100   /* a pause, if a connection can neither be accepted nor closed: select() would return at once */
 
@@ -26,26 +24,6 @@ static struct {
   unsigned int unlogged;      /* how many were refused since the last line */
   long long next_ms;          /* when the next line is due */
 } refused[REUSEPORT_LISTENERS];
-
-/* ---- room ---- */
-
-/* Returns: how many descriptors the process may have, as far as select(2) knows them. */
-static int limit()
-{
-  struct rlimit files;
-
-  return getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur > FD_SETSIZE ? FD_SETSIZE : (int) files.rlim_cur;
-}
-
-int reuseport_first_unusable()
-{
-  return limit() - MIN(SPARE, limit() / 8);
-}
-
-const char *reuseport_more_room()
-{
-  return limit() < FD_SETSIZE ? "raise LimitNOFILE= or 'ulimit -n' to 1024" : "start more instances, and lower *_max_peers";
-}
 
 /* ---- refused ---- */
 

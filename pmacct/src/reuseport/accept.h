@@ -13,12 +13,6 @@
 
 #include "reuseport/listener_names.h"
 
-/* Returns: the first descriptor that no session may have. */
-extern int reuseport_first_unusable();
-
-/* Returns: what to do to have more of them, in words. */
-extern const char *reuseport_more_room();
-
 /* When a listener joins: there are no sessions yet, and none is refused. */
 extern void reuseport_forget_sessions(enum reuseport_listener);
 

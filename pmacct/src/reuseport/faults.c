@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include "faults.h"
 #include "group_internal.h"
 
@@ -18,15 +17,6 @@ struct rp_instance *rp_map_instances(const struct rp_member *m)
   instances = mmap(NULL, RP_MAX_BUCKETS * sizeof(struct rp_instance), PROT_READ | PROT_WRITE, MAP_SHARED, m->fds[RP_INSTANCES], 0);
 
   return instances == MAP_FAILED ? NULL : instances;
-}
-
-__u64 rp_boot_seconds(void)
-{
-  struct timespec t;
-
-  clock_gettime(CLOCK_BOOTTIME, &t);
-
-  return t.tv_sec;
 }
 
 /* ---- buckets ---- */

@@ -18,9 +18,6 @@
    object lacks the map. */
 struct rp_instance *rp_map_instances(const struct rp_member *m);
 
-/* Returns: seconds of CLOCK_BOOTTIME, as the records have them. For signal handlers, too. */
-__u64 rp_boot_seconds(void);
-
 /* Takes the member's socket out of its bucket, if it is there, without the group's lock: an instance that joins in its place at this very
    moment could be taken out instead. For signal handlers, too. */
 void rp_give_up_bucket(const struct rp_member *m);

@@ -212,6 +212,9 @@ void rp_make_printable(char *text);
    is live. m: empty. Returns: 0 with the lock held, -ENOENT: there is no group, or another negative errno, the member closed. */
 int rp_open_settings(struct rp_member *m, const struct rp_config *config);
 
+/* Returns: seconds of CLOCK_BOOTTIME, as the records have them. For signal handlers, too. */
+__u64 rp_boot_seconds(void);
+
 /* Returns: a setting of one u32 as it is now; 0 if the object does not have it. Takes no lock. */
 __u32 rp_get_setting(const struct rp_member *m, enum rp_map_id id);
 

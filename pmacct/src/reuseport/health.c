@@ -123,19 +123,18 @@ void reuseport_count_disallowed()
   if (health.own && !reuseport_replays()) health.own->disallowed++;
 }
 
-void reuseport_start_watch(enum reuseport_listener id)
+int reuseport_open_record(const struct rp_member *member)
 {
-  const struct rp_member *member = &listeners[id].member;
   struct rp_instance *mapped;
 
-  if (id != reuseport_main_listener() || member->fds[RP_INSTANCES] < 0) return;
+  if (member->fds[RP_INSTANCES] < 0) return FALSE;
 
   mapped = rp_map_instances(member);
   if (!mapped) {
     Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot map '%s' of %s into memory (%s): a crash or a hang of this instance is noticed late, and "
                      "no exporter is put into quarantine. Use the reuseport.o that belongs to this daemon.\n",
         config.name, RP_MAP_INSTANCES, reuseport_config.pin_path, strerror(errno));
-    return;
+    return FALSE;
   }
   health.member = member;
   health.pid = getpid();
@@ -146,7 +145,8 @@ void reuseport_start_watch(enum reuseport_listener id)
   reuseport_report_crash(reuseport_config.index);
   health.own->disallowed = 0;
   catch_fatal_signals();
-  reuseport_start_watch_thread();
+
+  return TRUE;
 }
 
 void reuseport_stop_watch()

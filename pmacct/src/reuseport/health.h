@@ -31,7 +31,7 @@ extern struct health {
   volatile sig_atomic_t ends; /* the daemon ends: the watch judges nobody */
 } health;
 
-/* When a listener is opened: if it is the main thread's, starts the watch and catches fatal signals. */
+/* When a listener is opened: if it is the main thread's, catches fatal signals and starts the watch. */
 extern void reuseport_start_watch(enum reuseport_listener id);
 
 /* Ends the watch's judgements: the daemon is about to end, which may take long. */
@@ -66,7 +66,8 @@ extern int reuseport_convict(const union rp_addr *exporter, int signal);
 /* Logs that the instance of that index has crashed, once in the group. Not for signal handlers. */
 extern void reuseport_report_crash(__u32 index);
 
-/* Starts the thread. */
-extern void reuseport_start_watch_thread();
+/* Maps the records of all instances, begins this one's and catches fatal signals. member: of the listener that the main thread reads. Returns:
+   whether it has; the object may have no such map. */
+extern int reuseport_open_record(const struct rp_member *member);
 
 #endif

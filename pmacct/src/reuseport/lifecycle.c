@@ -10,18 +10,13 @@
 #include "reuseport/in_hand.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
-#include "reuseport/receive.h"
 #include "reuseport/room.h"
-#include "reuseport/sessions.h"
 
 #define HOUSEKEEPING_MS 100   /* how often the main thread does its housekeeping */
 #define PLUGINS_MAX_MS  10000 /* a plugin that does not read after that time, such as one that waits for its database, may never do */
-#define QUIET_MS        100   /* a queue that has been empty for so long is drained */
 
-/* Written by the main thread alone; `reads` with listeners_mutex held, because other threads read it. */
 static struct {
   int in_loop;             /* it is in its main loop */
-  int reads;               /* its plugins are ready, and it reads */
   long long in_loop_since; /* ms; when it entered its main loop */
   long long next_ms;       /* when the next housekeeping is due */
 } main_thread;
@@ -59,7 +54,7 @@ static void check_buckets()
   for (id = 0; id < REUSEPORT_LISTENERS && !reuseport_is_draining(); id++) {
     struct listener *listener = &listeners[id];
 
-    if (listener->phase == LISTENER_WAITING && main_thread.reads) reuseport_join(id);
+    if (listener->phase == LISTENER_WAITING && reuseport_is_reading()) reuseport_join(id);
     if (listener->phase != LISTENER_JOINED || rp_owns_bucket(&listener->member, &bucket)) continue;
 
     log_lost_bucket(id, &bucket);
@@ -73,7 +68,7 @@ static void start_reading()
 {
   int id;
 
-  main_thread.reads = TRUE;
+  reuseport_set_reading();
   for (id = 0; id < REUSEPORT_LISTENERS; id++)
     if (listeners[id].phase == LISTENER_JOINED) rp_set_ready(&listeners[id].member);
 }
@@ -86,11 +81,6 @@ static void leave_hung_plugin()
       config.name, REUSEPORT_STUCK_MS / 1000);
   reuseport_note_fault(RP_STUCK, 0, NULL);
   reuseport_start_draining(1);
-}
-
-int reuseport_is_reading()
-{
-  return main_thread.reads;
 }
 
 /* Returns: whether the daemon drains, but waits for the group's lock; it goes on to read. */
@@ -123,14 +113,14 @@ static void housekeeping()
   /* the service manager, or an operator, may stop it meanwhile */
   if (reuseport_lacks_a_plugin() && !reuseport_is_draining()) reuseport_start_draining(1);
   if (reuseport_plugin_hangs() && !reuseport_is_draining() && reuseport_others_can_serve()) leave_hung_plugin();
-  if (!main_thread.reads && !reuseport_is_draining() &&
+  if (!reuseport_is_reading() && !reuseport_is_draining() &&
       (reuseport_plugins_ready() || now - main_thread.in_loop_since > PLUGINS_MAX_MS)) {
     starts_reading = TRUE;
     start_reading();
   }
   check_buckets();
   reuseport_leave_if_due();
-  main_thread.next_ms = now + (main_thread.reads && !is_leaving() ? HOUSEKEEPING_MS : REUSEPORT_PLUGINS_MS);
+  main_thread.next_ms = now + (reuseport_is_reading() && !is_leaving() ? HOUSEKEEPING_MS : REUSEPORT_PLUGINS_MS);
   pthread_mutex_unlock(&listeners_mutex);
 
   reuseport_tidy_exporter_state();
@@ -142,7 +132,7 @@ static void housekeeping()
 
 void reuseport_prepare_to_read()
 {
-  for (housekeeping(); !main_thread.reads && !reuseport_is_draining(); housekeeping()) reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
+  for (housekeeping(); !reuseport_is_reading() && !reuseport_is_draining(); housekeeping()) reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
 
   reuseport_end_if_overdue();
 }
@@ -151,89 +141,5 @@ void reuseport_end_if_quiet(int sock)
 {
   struct pollfd queue = {.fd = sock, .events = POLLIN};
 
-  if (!poll(&queue, 1, is_leaving() ? REUSEPORT_PLUGINS_MS : QUIET_MS)) reuseport_end_if_drained();
-}
-
-/* ---- threads with several sockets ---- */
-
-/* Closes a listener that has left: the kernel hands the connections that wait to another instance, if it can. Returns: whether it
-   has. */
-static int close_left_listener(enum reuseport_listener id, enum listener_phase phase, fd_set *fds)
-{
-  if (phase != LISTENER_LEFT || listeners[id].sock < 0) return FALSE;
-
-  FD_CLR(listeners[id].sock, fds);
-  close(listeners[id].sock);
-  listeners[id].sock = -1;
-
-  return TRUE;
-}
-
-/* Returns: whether it has closed the listener, or any session. */
-static int close_sockets(enum reuseport_listener id, fd_set *fds)
-{
-  enum listener_phase phase;
-  int closed;
-
-  pthread_mutex_lock(&listeners_mutex);
-  phase = listeners[id].phase;
-  closed = close_left_listener(id, phase, fds);
-  pthread_mutex_unlock(&listeners_mutex);
-
-  if (closed) reuseport_end_sessions(id, fds);
-
-  return closed || (phase == LISTENER_JOINED && reuseport_return_sessions(id, fds));
-}
-
-static struct timeval shorten(const struct timeval *timeout)
-{
-  struct timeval shorter = {0, (reuseport_has_left_buckets() ? QUIET_MS : REUSEPORT_WAIT_MS) * 1000};
-
-  return timeout && !timeout->tv_sec && timeout->tv_usec < shorter.tv_usec ? *timeout : shorter;
-}
-
-/* Marks the listener alone as ready, so that the main loop calls reuseport_recvfrom(), and does then what signals have asked for.
-   Returns: how many are ready. */
-static int mark_only(enum reuseport_listener id, fd_set *ready)
-{
-  FD_ZERO(ready);
-  FD_SET(listeners[id].sock, ready);
-
-  return 1;
-}
-
-int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct timeval *timeout, fd_set *fds, int *recalc_fds)
-{
-  int is_main = id == reuseport_main_listener(), has_sessions = !reuseport_is_udp(id), ret;
-  struct timeval shorter;
-
-  if (!reuseport_enabled()) return select(nfds, ready, NULL, NULL, timeout);
-
-  if (is_main)
-    reuseport_prepare_to_read();
-  else {
-    reuseport_wait_for_forks(id);
-    reuseport_come_round(id);
-  }
-  ret = reuseport_select_batches(nfds, ready);
-  if (ret) return ret;
-
-  if (id == REUSEPORT_NFACCTD && reuseport_reload_is_due()) return mark_only(id, ready);
-  if (has_sessions && close_sockets(id, fds)) {
-    *recalc_fds = TRUE;
-    errno = EINTR;
-    return -1;
-  }
-  /* the sessions end with the daemon: there is no queue to wait for */
-  if (is_main && has_sessions) reuseport_end_without_queue();
-
-  shorter = shorten(timeout);
-  ret = select(nfds, ready, NULL, NULL, &shorter);
-  /* PM_sigint_handler() closes sockets that other threads still wait for: do not spin */
-  if (ret < 0 && errno == EBADF) reuseport_sleep_ms(HOUSEKEEPING_MS);
-  /* datagrams of a batch are counted when they are handed out */
-  if (is_main && ret > 0) reuseport_count_handled(ret - reuseport_count_batches(ready));
-  if (is_main && !ret) reuseport_end_if_drained();
-
-  return ret;
+  if (!poll(&queue, 1, is_leaving() ? REUSEPORT_PLUGINS_MS : REUSEPORT_QUIET_MS)) reuseport_end_if_drained();
 }

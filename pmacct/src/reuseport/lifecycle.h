@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
- * The life of a listener, from bind to the end of the daemon: what joining.c, lifecycle.c, receive.c, shutdown.c, plugins.c, threads.c, orphan.c,
- * notify.c and service.c have in common.
+ * The life of a listener, from bind to the end of the daemon: what index.c, opening.c, joining.c, lifecycle.c, select.c, receive.c, shutdown.c,
+ * plugins.c, threads.c, fork.c, orphan.c, notify.c and service.c have in common.
  *
  * 1. The main thread moves all listeners of the process from phase to phase, inside reuseport_recvfrom() or reuseport_select().
  *    That way they join and leave together.
@@ -12,10 +12,12 @@
 #ifndef REUSEPORT_LIFECYCLE_H
 #define REUSEPORT_LIFECYCLE_H
 
+#include "reuseport/group.h"
 #include "reuseport/listener_names.h"
 
-#define REUSEPORT_WAIT_MS    50 /* how long a thread waits for its sockets at most: a signal is answered within 150 ms */
-#define REUSEPORT_PLUGINS_MS 20 /* how often to look whether the plugins read, while they do not yet */
+#define REUSEPORT_WAIT_MS    50  /* how long a thread waits for its sockets at most: a signal is answered within 150 ms */
+#define REUSEPORT_QUIET_MS   100 /* a queue that has been empty for so long is drained */
+#define REUSEPORT_PLUGINS_MS 20  /* how often to look whether the plugins read, while they do not yet */
 
 /* How long to wait at most for plugins to read the last buffer: as long as upstream waits for those that have read it, too */
 #define REUSEPORT_LAST_READ_MS 2000
@@ -32,7 +34,14 @@ extern void reuseport_expand_values();
 extern void reuseport_release_index();
 extern void reuseport_close_claim();
 
-/* ---- joining.c, beside reuseport_bind() and reuseport_listen() ---- */
+/* ---- joining.c ---- */
+
+/* Logs the error of the member, and exits. */
+extern void reuseport_exit_refused(struct rp_member *);
+
+/* The socket is bound, or listens: joins, or waits until this instance reads or no other one receives its exporters. The caller holds listeners_mutex and
+   the group's lock; this gives both back. */
+extern void reuseport_join_or_wait(enum reuseport_listener id);
 
 /* Puts the listener's socket into its bucket, or exits. The caller holds listeners_mutex. */
 extern void reuseport_join(enum reuseport_listener id);
@@ -45,9 +54,6 @@ extern void reuseport_step_back_if_stuck(int ms);
 /* For the main thread, before it reads: does what is due, waits until the plugins read what it is going to hand to them, and ends an
    overdue drain. */
 extern void reuseport_prepare_to_read();
-
-/* Returns: whether the main thread reads: then its plugins are forked, and ready. */
-extern int reuseport_is_reading();
 
 /* Ends a daemon that drains, if the socket stays empty for a while and so are all queues. */
 extern void reuseport_end_if_quiet(int sock);
@@ -72,7 +78,6 @@ extern int reuseport_signalled();
  * because they ask for what happens anyway. The caller holds listeners_mutex.
  */
 extern void reuseport_start_draining(int extra_signals);
-extern int reuseport_is_draining();
 
 /* Leaves the buckets of a daemon that drains, if it has not yet, because another process held the group's lock. The caller holds listeners_mutex. */
 extern void reuseport_leave_if_due();
@@ -142,6 +147,15 @@ extern void reuseport_wait_for_forks(enum reuseport_listener id);
 
 /* For the main thread of nfacctd and sfacctd, before it forks: waits until these threads have come there. */
 extern void reuseport_wait_for_threads();
+
+/* ---- fork.c ---- */
+
+/*
+ * Sees to it that children which are forked from now on, by this process or by them, close their copies of all listeners, that
+ * SIGINT and SIGTERM wait while one of these processes forks, and that no thread holds listeners_mutex then. May be called more than
+ * once.
+ */
+extern void reuseport_close_listeners_in_children();
 
 /* ---- orphan.c ---- */
 

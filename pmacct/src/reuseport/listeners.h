@@ -23,8 +23,9 @@ enum listener_phase {
 struct listener {
   struct rp_member member; /* valid once the listener is opened */
   enum listener_phase phase;
-  int sock;            /* -1: none, or closed */
-  long long joined_ms; /* when it joined */
+  int sock;             /* -1: none, or closed */
+  volatile int in_hand; /* its thread has datagrams that are no longer in the socket; set before they are read, see receive.c */
+  long long joined_ms;  /* when it joined */
 };
 
 /* By enum reuseport_listener; names and transports are in reuseport_listener_names[]. */
@@ -39,6 +40,15 @@ extern struct listener listeners[REUSEPORT_LISTENERS];
  */
 extern pthread_mutex_t listeners_mutex;
 
+/*
+ * Whether the main thread reads: then its plugins are forked, and ready. Whether the daemon drains: then it gives up its buckets, if it has not
+ * yet, and ends. Neither is undone. The main thread sets them, with listeners_mutex held.
+ */
+extern void reuseport_set_reading();
+extern int reuseport_is_reading();
+extern void reuseport_set_draining();
+extern int reuseport_is_draining();
+
 /* Returns: the listener that the main thread reads. */
 extern enum reuseport_listener reuseport_main_listener();
 
@@ -49,13 +59,6 @@ extern int reuseport_is_udp(enum reuseport_listener id);
    hundred datagrams: a millisecond at 100,000 a second. */
 extern void reuseport_enlarge_buffer(int sock);
 
-/*
- * Sees to it that children which are forked from now on, by this process or by them, close their copies of all listeners, that
- * SIGINT and SIGTERM wait while one of these processes forks, and that no thread holds listeners_mutex then. May be called more than
- * once.
- */
-extern void reuseport_close_listeners_in_children();
-
 /* Has the kernel find the other sockets of the port alone, but for who selects this one from a bucket, so that it may be closed. What is queued
    can still be read. */
 extern void reuseport_hide(enum reuseport_listener, int sock);
@@ -63,7 +66,8 @@ extern void reuseport_hide(enum reuseport_listener, int sock);
 /* Gives up the buckets of all listeners. The caller holds listeners_mutex. */
 extern void reuseport_leave_all();
 
-/* Returns: whether any UDP listener, of whatever thread, has datagrams queued, in its socket, in one that was inherited (fd_store.h), or in its batch. */
+/* Returns: whether any UDP listener, of whatever thread, has datagrams queued, in its socket or in its batch. Those in inherited sockets are apart, see
+   fd_store.h. */
 extern int reuseport_any_queued();
 
 #endif

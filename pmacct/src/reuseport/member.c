@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The start and the end of a struct rp_member: all other files work on one, and leave their error line in it. Also the group's
- * lock, which a member holds, and libbpf's messages, from which some error lines are made.
+ * lock, which a member holds, and libbpf's messages, from which some error lines are made, and the time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +37,15 @@ void rp_close(struct rp_member *m)
   m->opened = m->rehearses = 0;
   m->missing[0] = '\0';
   m->cookie = 0;
+}
+
+__u64 rp_boot_seconds(void)
+{
+  struct timespec t;
+
+  clock_gettime(CLOCK_BOOTTIME, &t);
+
+  return t.tv_sec;
 }
 
 /* ---- error line, libbpf's messages ---- */

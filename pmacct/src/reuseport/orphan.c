@@ -12,6 +12,7 @@
 #include "pmacct.h"
 #include <sys/prctl.h>
 #include "reuseport/lifecycle.h"
+#include "reuseport/listeners.h"
 
 #define PATIENCE_S 10 /* one that has not ended by then does what SIGINT does, whatever is left in its ring */
 

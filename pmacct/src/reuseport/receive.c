@@ -25,13 +25,12 @@ struct batch {
   struct mmsghdr messages[REUSEPORT_BATCH];
   struct iovec places[REUSEPORT_BATCH];
   struct sockaddr_storage senders[REUSEPORT_BATCH];
-  char *buffer;         /* REUSEPORT_BATCH slots; NULL: not read yet */
-  unsigned int next;    /* the next one to hand out */
-  unsigned int filled;  /* how many there were */
-  int peeked;           /* whether the last call has peeked at the next one */
-  int noted;            /* whether the next one is noted in the exporter state */
-  int measures;         /* whether to find out how much of the socket's buffer the next batch takes */
-  volatile int in_hand; /* set before it is read, cleared when the thread comes for the next one and there is none; the main thread reads it */
+  char *buffer;        /* REUSEPORT_BATCH slots; NULL: not read yet */
+  unsigned int next;   /* the next one to hand out */
+  unsigned int filled; /* how many there were */
+  int peeked;          /* whether the last call has peeked at the next one */
+  int noted;           /* whether the next one is noted in the exporter state */
+  int measures;        /* whether to find out how much of the socket's buffer the next batch takes */
   struct reuseport_pace pace;
 };
 
@@ -116,12 +115,12 @@ static int receive(struct batch *batch, int sock, int flags)
   batch->next = batch->filled = 0;
   for (slot = 0; slot < REUSEPORT_BATCH; slot++) batch->messages[slot].msg_hdr.msg_namelen = sizeof(batch->senders[slot]);
 
-  batch->in_hand = TRUE;
+  listeners[batch - batches].in_hand = TRUE;
   filled = recvmmsg(sock, batch->messages, REUSEPORT_BATCH, flags | MSG_WAITFORONE, NULL);
   if (filled > 0)
     batch->filled = filled;
   else
-    batch->in_hand = FALSE;
+    listeners[batch - batches].in_hand = FALSE;
 
   return filled;
 }
@@ -320,7 +319,7 @@ int reuseport_select_batches(int nfds, fd_set *ready)
 
     if (sock < 0 || !FD_ISSET(sock, ready)) continue;
     if (!holds_any(&batches[id]) && !fill_from_inherited(&batches[id])) {
-      batches[id].in_hand = FALSE;
+      listeners[id].in_hand = FALSE;
       continue;
     }
     FD_SET(sock, &queued);
@@ -350,14 +349,4 @@ int reuseport_count_batches(const fd_set *fds)
     if (listeners[id].sock >= 0 && find_batch(listeners[id].sock) && FD_ISSET(listeners[id].sock, fds)) count++;
 
   return count;
-}
-
-int reuseport_any_in_hand()
-{
-  int id;
-
-  for (id = 0; id < REUSEPORT_LISTENERS; id++)
-    if (batches[id].in_hand) return TRUE;
-
-  return FALSE;
 }

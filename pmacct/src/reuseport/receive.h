@@ -26,8 +26,4 @@ extern int reuseport_select_batches(int nfds, fd_set *ready);
 /* Returns: how many of the sockets in fds are listeners that are read in batches. */
 extern int reuseport_count_batches(const fd_set *fds);
 
-/* Returns: whether a thread has datagrams of a batch that it has not handled yet. Ask after the sockets, because a datagram goes from
-   there into a batch. */
-extern int reuseport_any_in_hand();
-
 #endif

@@ -6,10 +6,11 @@
 #include "bgp/bgp.h"
 #include "bmp/bmp.h"
 #include "telemetry/telemetry.h"
-#include "reuseport/accept.h"
 #include "reuseport/config.h"
 #include "reuseport/listeners.h"
 #include "reuseport/room.h"
+
+#define SPARE 16 /* descriptors that sessions leave for logs, maps and brokers */
 
 /* Those with sessions */
 static const struct kind {
@@ -23,6 +24,26 @@ static const struct kind {
 };
 
 #define KINDS (int) (sizeof(kinds) / sizeof(kinds[0]))
+
+/* ---- descriptors ---- */
+
+/* Returns: how many descriptors the process may have, as far as select(2) knows them. */
+static int limit()
+{
+  struct rlimit files;
+
+  return getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur > FD_SETSIZE ? FD_SETSIZE : (int) files.rlim_cur;
+}
+
+int reuseport_first_unusable()
+{
+  return limit() - MIN(SPARE, limit() / 8);
+}
+
+const char *reuseport_more_room()
+{
+  return limit() < FD_SETSIZE ? "raise LimitNOFILE= or 'ulimit -n' to 1024" : "start more instances, and lower *_max_peers";
+}
 
 /* ---- what the config has ---- */
 

@@ -8,6 +8,12 @@
 
 #include "reuseport/listener_names.h"
 
+/* Returns: the first descriptor that no session may have. */
+extern int reuseport_first_unusable();
+
+/* Returns: what to do to have more of them, in words. */
+extern const char *reuseport_more_room();
+
 /* Returns: how many sessions the listener may have; 0 if it has none. By the config, once its thread has come to its first select(). */
 extern int reuseport_max_peers(enum reuseport_listener);
 

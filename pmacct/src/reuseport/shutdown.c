@@ -20,13 +20,9 @@
 
 static volatile sig_atomic_t stop_signals, last_signal = SIGINT;
 
-/*
- * Written by the main thread; `begun` with listeners_mutex held, because the threads that open listeners read it with the mutex held
- * (join_or_wait() in joining.c). Their reuseport_select() reads it without the mutex (shorten() in lifecycle.c), to choose how long
- * to wait: a thread that sees it late waits that much longer, once.
- */
+/* Written by the main thread. Other threads read `left` in reuseport_select(), to choose how long to wait: one that sees it late waits that much
+   longer, once. */
 static struct {
-  int begun;
   int left;                   /* it is out of its buckets */
   int signals_expected;       /* how many signals there may have been: one more ends the daemon at once */
   long long began_ms;         /* when it began */
@@ -126,7 +122,7 @@ void reuseport_leave_if_due()
 {
   struct rp_member *member = find_joined();
 
-  if (!draining.begun || draining.left || (member && !lock_to_leave(member))) return;
+  if (!reuseport_is_draining() || draining.left || (member && !lock_to_leave(member))) return;
 
   reuseport_leave_all();
   if (member) rp_unlock(member);
@@ -137,14 +133,9 @@ void reuseport_leave_if_due()
 void reuseport_start_draining(int extra_signals)
 {
   draining.began_ms = reuseport_now_ms();
-  draining.begun = TRUE;
+  reuseport_set_draining();
   draining.signals_expected = stop_signals + extra_signals;
   reuseport_leave_if_due();
-}
-
-int reuseport_is_draining()
-{
-  return draining.begun;
 }
 
 int reuseport_has_left_buckets()
@@ -230,7 +221,7 @@ static void finish(int level, const char *how)
 
 void reuseport_end_if_overdue()
 {
-  if (!draining.begun) return;
+  if (!reuseport_is_draining()) return;
 
   if (stop_signals > draining.signals_expected)
     finish(LOG_WARNING, "not drained, on another signal: what is queued is lost");
@@ -240,7 +231,7 @@ void reuseport_end_if_overdue()
 
 void reuseport_end_if_drained()
 {
-  if (draining.left && !reuseport_any_queued()) finish(LOG_INFO, "drained");
+  if (draining.left && !reuseport_any_inherited_queued() && !reuseport_any_queued()) finish(LOG_INFO, "drained");
 }
 
 void reuseport_end_without_queue()

@@ -7,7 +7,7 @@
  *
  * 1. The core waits, before it binds, and so before it forks, until each of them has come to its first select().
  * 2. There they wait until the core has forked all plugins. They take no lock but listeners_mutex, and allocate nothing.
- * 3. A thread that opens a listener or joins, such as a helper thread, holds listeners_mutex, and fork() waits for that one (listeners.c).
+ * 3. A thread that opens a listener or joins, such as a helper thread, holds listeners_mutex, and fork() waits for that one (fork.c).
  */
 #include "pmacct.h"
 #include "plugin_hooks.h"

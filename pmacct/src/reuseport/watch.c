@@ -4,6 +4,7 @@
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/faults.h"
+#include "reuseport/fd_store.h"
 #include "reuseport/health.h"
 #include "reuseport/in_hand.h"
 #include "reuseport/lifecycle.h"
@@ -126,7 +127,7 @@ static int owns_record()
 /* Returns: whether something waits for the main thread. What comes from sessions cannot be asked. */
 static int has_work()
 {
-  return !reuseport_is_udp(reuseport_main_listener()) || reuseport_any_queued();
+  return !reuseport_is_udp(reuseport_main_listener()) || reuseport_any_inherited_queued() || reuseport_any_queued();
 }
 
 static void watch_workers(long long now)
@@ -238,10 +239,13 @@ static void *watch(void *unused)
   return NULL;
 }
 
-void reuseport_start_watch_thread()
+void reuseport_start_watch(enum reuseport_listener id)
 {
-  int err = reuseport_start_thread(watch, NULL);
+  int err;
 
+  if (id != reuseport_main_listener() || !reuseport_open_record(&listeners[id].member)) return;
+
+  err = reuseport_start_thread(watch, NULL);
   if (err)
     Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot start a thread (%s): nobody sees it if this instance hangs. Raise the limit of "
                      "threads (ulimit -u, TasksMax).\n",
