@@ -1,6 +1,6 @@
 #!/bin/sh
 # What other users, and other programs, can do to those who look at a group or change it: nothing that they name is run, followed or printed as
-# it is; a directory that is theirs is refused; and somebody may step the clock.
+# it is; a directory that is theirs is refused; and the clock may be stepped.
 . "${0%/*}/lib/members.sh"
 . "${0%/*}/lib/ctl.sh"
 need_root

@@ -28,7 +28,7 @@ extern struct health {
   const struct rp_member *member; /* of the listener that the main thread reads, whose records they are */
   __u32 pid;
   __u64 began;                /* seconds of CLOCK_BOOTTIME: later faults are its own, not those of a predecessor with the same pid */
-  volatile sig_atomic_t ends; /* the daemon ends: the watch judges nobody */
+  volatile sig_atomic_t ends; /* the daemon ends: the watch judges no thread */
 } health;
 
 /* When a listener is opened: if it is the main thread's, catches fatal signals and starts the watch. */

@@ -5,7 +5,7 @@
 #include "group_internal.h"
 #include "placement.h"
 
-#define NOBODY RP_MAX_BUCKETS /* owner of a slot that is yet to be dealt out */
+#define UNOWNED RP_MAX_BUCKETS /* owner of a slot that is yet to be dealt out */
 
 /* Which permutation of the slots a choice goes by. 0..RP_MAX_BUCKETS - 1: bucket k takes its share of all slots */
 enum { DEALS = 1 << 8,      /* + k: bucket k takes its share of those that others have too many of */
@@ -165,7 +165,7 @@ static void share_evenly(struct table *t)
 
   for (__u32 slot = 0; slot < RP_SLOT_COUNT; slot++) {
     t->base[slot] = 0;
-    t->owner[slot] = t->weight[0] ? 0 : NOBODY;
+    t->owner[slot] = t->weight[0] ? 0 : UNOWNED;
   }
   for (s.n = 1; s.n <= t->count; s.n++) {
     s.bucket[s.n - 1] = s.n - 1;
@@ -187,7 +187,7 @@ static void release(struct table *t, __u32 bucket, __u32 surplus)
       __u32 slot = order[place];
 
       if (t->owner[slot] != bucket || (t->base[slot] == bucket) != own) continue;
-      t->owner[slot] = NOBODY;
+      t->owner[slot] = UNOWNED;
       surplus--;
     }
 }
@@ -200,7 +200,7 @@ static void deal(struct table *t, const struct shares *all)
   __u32 lacks;
 
   for (__u32 slot = 0; slot < RP_SLOT_COUNT; slot++) {
-    shared[slot] = t->owner[slot] == NOBODY;
+    shared[slot] = t->owner[slot] == UNOWNED;
     s.slots += shared[slot];
   }
   for (__u32 bucket = 0; bucket < t->count; bucket++) {
@@ -225,7 +225,7 @@ static void apply_weights(struct table *t)
   struct shares s = {.n = t->count, .slots = RP_SLOT_COUNT};
 
   for (__u32 slot = 0; slot < RP_SLOT_COUNT; slot++)
-    if (t->owner[slot] != NOBODY) s.has[t->owner[slot]]++;
+    if (t->owner[slot] != UNOWNED) s.has[t->owner[slot]]++;
   memcpy(s.weight, t->weight, sizeof(s.weight));
   set_targets(&s, 0);
   for (__u32 bucket = 0; bucket < t->count; bucket++)

@@ -178,7 +178,7 @@ static void wait_for_plugins()
 
 /*
  * PM_sigint_handler() closes the other sockets, and not this one, which would stay bound while plugins write: another instance that starts
- * meanwhile would take it for a stranger's. Its thread may be reading: it gets a socket that nobody sends to.
+ * meanwhile would take it for a stranger's. Its thread may be reading: it gets a socket to which nothing is sent.
  */
 static void close_telemetry_socket()
 {

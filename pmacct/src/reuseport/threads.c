@@ -2,7 +2,7 @@
 /*
  * The threads of BGP, BMP and telemetry, beside the core that forks its plugins: see lifecycle.h.
  *
- * A child has the locks that other threads hold in the moment of the fork, and nobody to release them: a plugin that then calls
+ * A child has the locks that other threads hold in the moment of the fork, and no thread that releases them: a plugin that then calls
  * librdkafka, libcurl or syslog(3) waits for ever. So, while the core forks its plugins, none of these threads runs:
  *
  * 1. The core waits, before it binds, and so before it forks, until each of them has come to its first select().
