@@ -22,14 +22,15 @@ static __u32 rate_of(const struct rp_pages *pages, const struct rp_state_record 
 	return flow_sampling_rate(&definition, (const __u8 *)(record + 1), record->length);
 }
 
-/* Whether no record before this one is of its domain and version */
+/* Whether no record before this one is of its domain and version, but for withdrawals */
 static int is_first_of_domain(const struct rp_pages *pages, const struct rp_state_record *record)
 {
 	const struct rp_state_record *other;
 	struct rp_pages_walk walk = {};
 
 	while ((other = rp_pages_next(pages, &walk)) != record)
-		if (other->domain == record->domain && other->version == record->version)
+		if (other->domain == record->domain && other->version == record->version &&
+		    !rp_is_withdrawal(other))
 			return 0;
 
 	return 1;
@@ -42,6 +43,8 @@ static void count_records(struct exporter *exporter, const struct rp_pages *page
 	__u32 rate;
 
 	while ((record = rp_pages_next(pages, &walk))) {
+		if (rp_is_withdrawal(record))
+			continue;
 		exporter->domains += is_first_of_domain(pages, record);
 		exporter->templates += record->kind == RP_STATE_TEMPLATE;
 		exporter->options_templates += record->kind == RP_STATE_OPTIONS_TEMPLATE;

@@ -29,18 +29,29 @@ rows() {
 	cat "$tmp"/live-?.csv | grep -v '[A-Z]_' | cut -d, -f"$1" | sort
 }
 
+# move_all INDEX: all exporters, to that instance
+move_all() {
+	for prefix in 0.0.0.0/0 ::/0; do "$reuseportctl" --pin-path "$bpffs/live" override add $prefix "$1" 2>/dev/null; done
+}
+
+# keeps ADDRESS WANTED: whether that is how many templates, options templates and records of options data are kept
+keeps() {
+	[ "$(exporters --json "$1" 2>/dev/null | jq -c '.exporters[0] | [.templates, .options_templates, .options]')" = "$2" ]
+}
+
 # start_pair LINE...: two instances; instance 0 gets all exporters while it is there
 start_pair() {
 	rm -f "$tmp"/live-?.csv
 	config live 2100 2 "reuseport_nonce: 42" "$@"
 	start_all live 2
-	for prefix in 0.0.0.0/0 ::/0; do "$reuseportctl" --pin-path "$bpffs/live" override add $prefix 0 2>/dev/null; done
+	move_all 0
 }
 
 # Fields: 8, 12: addresses; 2, 1: packets and octets
 flow_template='256,4,8,4,12,4,2,4,1,4'
+# flow PACKETS [ID]: a record of template 256, or of that one
 flow() {
-	echo "256:N3221225985,N3325256705,N$1,N100"
+	echo "${2:-256}:N3221225985,N3325256705,N$1,N100"
 }
 
 # share_templates: without any file
@@ -70,19 +81,25 @@ define_again() {
 	is "each is decoded by its own latest definition" "$(rows 2 | awk '{n += $1} END {print n}')" 7654321
 }
 
-# withdraw: IPFIX lets an exporter withdraw templates
+# withdraw: IPFIX lets an exporter withdraw templates, one or all of a kind: from the instance that has it, and from one that had it before
 withdraw() {
-	start_pair
-	router 10.1.0.2 10 1 0 "2:$flow_template,257,1,8,4" "3:258,2,1,143,4,34,4" "258:N1,N1000"
-	is "kept: two templates and what an options template says" "$(exporters --json 10.1.0.2 | jq -c '.exporters[0] | [.templates, .options_templates, .options, .sampling_rate]')" "[2,1,1,1000]"
-	router 10.1.0.2 10 1 1 "2:257,0" "3:3,0"
-	await 5 is_withdrawn || true
-	is "one template is withdrawn, and all options templates, with their data" "$(exporters --json 10.1.0.2 | jq -c '.exporters[0] | [.templates, .options_templates, .options, .sampling_rate]')" "[1,0,0,null]"
+	start_pair "nfacctd_renormalize: true"
+	router 10.1.0.2 10 1 0 "2:$flow_template,257,${flow_template#256,}" "3:258,2,1,143,4,34,4" "258:N1,N1000" "$(flow 1)"
+	ok "kept: two templates and what an options template says" await 5 keeps 10.1.0.2 "[2,1,1]"
+	move_all 1
+	router 10.1.0.2 10 1 2 "$(flow 2 257)" "2:257,0" "3:3,0" "258:N1,N500" "$(flow 4 257)" "$(flow 8)"
+	ok "one template is withdrawn, and all options templates, with their data" await 5 keeps 10.1.0.2 "[1,0,0]"
+	ok "a withdrawal is logged where it comes" await 5 has_line "$tmp/live-1.log" "refused Template 257"
+	move_all 0
+	router 10.1.0.2 10 1 6 "$(flow 16 257)" "258:N1,N500" "$(flow 32)"
+	await 20 queues_empty 2100
+	ok "and not where it is replayed" not has_line "$tmp/live-0.log" "refused"
+	router 10.1.0.2 10 1 9 "$(flow 64)+2:2,0" "$(flow 128)"
+	ok "all templates are withdrawn" await 5 keeps 10.1.0.2 "[0,0,0]"
+	move_all 1
+	router 10.1.0.2 10 1 11 "$(flow 256)" "2:$flow_template" "$(flow 512)"
 	stop_all live
-}
-
-is_withdrawn() {
-	[ "$(exporters --json 10.1.0.2 | jq '.exporters[0].templates')" -eq 1 ]
+	is "flows are decoded as long as their template holds, sampled 1:1000" "$(rows 2 | awk '{n += $1} END {print n}')" $(((1 + 2 + 8 + 32 + 64 + 512) * 1000))
 }
 
 # know_names: application names, and the VRF of a route distinguisher

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
-/* Recording of what exporters tell: see exporter_state.h. */
+/* What exporters tell, in the group's map: see exporter_state.h. */
 #include "pmacct.h"
 #include <sys/mman.h>
 #include "reuseport/config.h"
 #include "reuseport/exporter_state.h"
 #include "reuseport/exporters.h"
-#include "reuseport/flow_sets.h"
-#include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
+#include "reuseport/recording.h"
 #include "reuseport/replay.h"
-#include "reuseport/template_check.h"
 
 #define SAVE_S 60 /* how often the map learns that an exporter is still there */
 /*
@@ -159,147 +157,27 @@ static void keep_up(struct exporter *exporter)
 
 /* ---- recording ---- */
 
-/* What is being recorded */
-struct recording {
-  struct exporter *exporter;
-  const struct flow_message *message;
-  int changed;
-};
-
-static struct rp_state_record name_definition(const struct recording *recording, const struct flow_definition *definition)
-{
-  return (struct rp_state_record){
-      .domain = recording->message->domain,
-      .id = definition->id,
-      .length = definition->length,
-      .version = recording->message->version,
-      .kind = definition->kind == FLOW_TEMPLATE ? RP_STATE_TEMPLATE : RP_STATE_OPTIONS_TEMPLATE,
-  };
-}
-
-/*
- * Whether a record is to be recorded: it differs from what is known, or options data of another template has overruled it meanwhile. Not
- * by an instance that drains, if anything is known of the same thing: the one that has the exporter now may know better.
- */
-static int is_news(const struct recording *recording, const struct rp_state_record *record, const void *bytes)
-{
-  const struct rp_pages *pages = &recording->exporter->pages;
-  const struct rp_state_record *known = rp_pages_find(pages, record);
-
-  if (!known) return TRUE;
-  if (reuseport_is_draining()) return FALSE;
-
-  return !rp_pages_have(pages, record, bytes) || (known->kind == RP_STATE_OPTIONS_DATA && rp_pages_overrule(pages, known));
-}
-
-static void put(struct recording *recording, const struct rp_state_record *record, const void *bytes)
-{
-  recording->changed = TRUE;
-  if (rp_pages_put(&recording->exporter->pages, record, bytes)) count(&state.changes->too_large, 1);
-}
-
-/* Whether a record is of the template that other is of: the template itself, or options data. */
-static int is_of_template(const struct rp_state_record *record, const void *other)
-{
-  const struct rp_state_record *template = other;
-
-  return record->domain == template->domain && record->version == template->version && record->id == template->id;
-}
-
-/* The same for all templates of one kind. With options templates go their data. */
-static int is_of_kind(const struct rp_state_record *record, const void *other)
-{
-  const struct rp_state_record *template = other;
-
-  return record->domain == template->domain && record->version == template->version &&
-         (record->kind == template->kind || (record->kind == RP_STATE_OPTIONS_DATA && template->kind == RP_STATE_OPTIONS_TEMPLATE));
-}
-
-/* A template with another meaning makes what is known of its id void; so does one that the decoder refuses. */
-static void record_definition(struct recording *recording, const struct flow_definition *definition)
-{
-  struct rp_state_record record = name_definition(recording, definition);
-  char reason[REUSEPORT_REASON_BYTES];
-  int withdrawn = !definition->fields || !reuseport_is_decodable(definition, reason), withdraws_all = definition->id < FLOW_FIRST_DATA;
-
-  if (withdrawn ? reuseport_is_draining() : !is_news(recording, &record, definition->bytes)) return;
-
-  if (rp_pages_remove(&recording->exporter->pages, withdraws_all ? is_of_kind : is_of_template, &record)) recording->changed = TRUE;
-  if (!withdrawn) put(recording, &record, definition->bytes);
-  reuseport_list_options(recording->exporter);
-}
-
-/* Finds the options template of a set. Returns: whether it is known. */
-static int find_options_template(const struct recording *recording, __u16 id, struct flow_definition *definition)
-{
-  const struct flow_message *message = recording->message;
-  struct rp_state_record wanted = {
-      .domain = message->domain, .id = id, .version = message->version, .kind = RP_STATE_OPTIONS_TEMPLATE};
-  const struct rp_state_record *record;
-
-  if (!reuseport_has_options(recording->exporter, message->domain, message->version, id)) return FALSE;
-  record = rp_pages_find(&recording->exporter->pages, &wanted);
-
-  return record && flow_read_definition(message->version, FLOW_OPTIONS_TEMPLATE, record + 1, record->length, definition);
-}
-
-static void record_options(struct recording *recording, struct flow_set *set)
-{
-  __u8 copy[RP_STATE_PAGE_BYTES];
-  struct flow_definition definition;
-  const __u8 *bytes;
-  size_t length;
-
-  if (!find_options_template(recording, set->id, &definition)) return;
-  /* its record may move when others are put */
-  memcpy(copy, definition.bytes, definition.length);
-  definition.bytes = copy;
-
-  while ((bytes = flow_next_record(&definition, set, &length))) {
-    struct rp_state_record record = {
-        .subject = flow_hash_subject(&definition, bytes, length),
-        .domain = recording->message->domain,
-        .id = set->id,
-        .length = length,
-        .version = recording->message->version,
-        .kind = RP_STATE_OPTIONS_DATA,
-    };
-
-    if (is_news(recording, &record, bytes)) put(recording, &record, bytes);
-  }
-}
-
-static void record_set(struct recording *recording, struct flow_set *set)
-{
-  struct flow_definition definition;
-
-  if (set->id >= FLOW_FIRST_DATA) record_options(recording, set);
-  while (flow_next_definition(recording->message->version, set, &definition)) record_definition(recording, &definition);
-}
-
 void reuseport_note_datagram(const struct sockaddr *sender, const void *datagram, size_t length)
 {
-  struct recording recording = {0};
-  struct flow_message message, rest;
+  struct exporter *exporter;
+  struct flow_message message;
   union rp_addr address;
-  struct flow_set set;
+  int changed;
 
   if (!state.is_set_up) set_up();
   if (!state.changes || !flow_read_message(datagram, length, &message) || rp_addr_from_sockaddr(&address, sender)) return;
 
-  recording.exporter = reuseport_find_exporter(&address, state.nonce, state.now);
-  recording.message = &message;
+  exporter = reuseport_find_exporter(&address, state.nonce, state.now);
   reuseport_start_replay(&message);
-  keep_up(recording.exporter);
+  keep_up(exporter);
 
-  rest = message;
-  while (flow_next_set(&rest, &set)) record_set(&recording, &set);
-  if (recording.changed || state.now - recording.exporter->saved_s >= SAVE_S) {
+  changed = reuseport_record_message(exporter, &message, &state.changes->too_large);
+  if (changed || state.now - exporter->saved_s >= SAVE_S) {
     /* of another port, while a replay was on its way */
-    if (state.recorded && state.recorded != recording.exporter) save(state.recorded);
-    state.recorded = recording.exporter;
+    if (state.recorded && state.recorded != exporter) save(state.recorded);
+    state.recorded = exporter;
   }
-  reuseport_bound_exporters(recording.exporter);
+  reuseport_bound_exporters(exporter);
 }
 
 void reuseport_save_recorded()

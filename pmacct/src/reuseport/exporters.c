@@ -123,7 +123,7 @@ void reuseport_list_options(struct exporter *exporter)
 
   exporter->options_count = 0;
   while ((record = rp_pages_next(&exporter->pages, &walk))) {
-    if (record->kind != RP_STATE_OPTIONS_TEMPLATE) continue;
+    if (record->kind != RP_STATE_OPTIONS_TEMPLATE || rp_is_withdrawal(record)) continue;
     exporter->options = reuseport_need_memory(realloc(exporter->options, (exporter->options_count + 1) * sizeof(*exporter->options)));
     exporter->options[exporter->options_count++] = (struct options_template){record->domain, record->id, record->version};
   }

@@ -4,6 +4,7 @@
 #include "reuseport/exporter_state.h"
 #include "reuseport/exporters.h"
 #include "reuseport/replay.h"
+#include "reuseport/template_check.h"
 
 #define MESSAGE_MAX 1400 /* bytes, as exporters send them */
 
@@ -152,13 +153,13 @@ void reuseport_replay_differences(const struct rp_pages *known, const struct rp_
 void reuseport_end_replay()
 {
   if (replay.replays) config.nfacctd_templates_file = replay.templates_file;
-  replay.replays = FALSE;
+  replay.replays = reuseport_refuses_silently = FALSE;
 }
 
-/* pmacct rewrites its file of templates for each one that it gets once more: not for these. */
+/* pmacct rewrites its file of templates for each one that it gets once more: not for these. What was withdrawn was logged when it came. */
 static void begin_replay()
 {
-  replay.replays = TRUE;
+  replay.replays = reuseport_refuses_silently = TRUE;
   replay.templates_file = config.nfacctd_templates_file;
   config.nfacctd_templates_file = NULL;
 }

@@ -223,10 +223,12 @@ struct rp_state_page {
 };
 
 enum rp_state_kind {
-  RP_STATE_TEMPLATE,         /* the bytes: a definition as it came, from the template's id on */
+  RP_STATE_TEMPLATE,         /* the bytes: a definition as it came, from the template's id on; if it was withdrawn, its id and 0 fields */
   RP_STATE_OPTIONS_TEMPLATE, /* the same */
   RP_STATE_OPTIONS_DATA,     /* one record of options data, as it came */
 };
+
+#define RP_STATE_WITHDRAWAL 4 /* bytes; a definition has more */
 
 struct rp_state_record {
   __u64 subject; /* options data: a hash of what the record is about; else 0 */

@@ -16,6 +16,11 @@ static __u32 room_for(__u32 length)
 
 /* ---- records ---- */
 
+int rp_is_withdrawal(const struct rp_state_record *record)
+{
+  return record->kind != RP_STATE_OPTIONS_DATA && record->length == RP_STATE_WITHDRAWAL;
+}
+
 const struct rp_state_record *rp_pages_next(const struct rp_pages *pages, struct rp_pages_walk *walk)
 {
   for (; walk->page < pages->count; walk->page++, walk->offset = 0) {

@@ -24,6 +24,9 @@ struct rp_pages_walk {
   __u32 page, offset;
 };
 
+/* Returns: whether a record says that a template was withdrawn, in the place of its definition. */
+int rp_is_withdrawal(const struct rp_state_record *record);
+
 /* Returns: the next record, or NULL. It is valid until a record is put or removed. */
 const struct rp_state_record *rp_pages_next(const struct rp_pages *pages, struct rp_pages_walk *walk);
 

@@ -101,3 +101,37 @@ int reuseport_is_decodable(const struct flow_definition *definition, char reason
 
   return TRUE;
 }
+
+/* ---- withdrawn ---- */
+
+int reuseport_refuses_silently;
+
+static struct {
+  int any;
+  uint64_t ids[FLOW_OPTIONS_TEMPLATE + 1][65536 / 64]; /* a bit each */
+} withdrawn;
+
+void reuseport_forget_withdrawn()
+{
+  if (withdrawn.any) memset(&withdrawn, 0, sizeof(withdrawn));
+}
+
+void reuseport_note_withdrawn(enum flow_kind kind, uint16_t id)
+{
+  withdrawn.any = TRUE;
+  withdrawn.ids[kind][id / 64] |= 1ULL << id % 64;
+}
+
+uint16_t reuseport_next_withdrawn(enum flow_kind kind, uint16_t after)
+{
+  uint32_t id;
+
+  for (id = after + 1; id <= UINT16_MAX; id++) {
+    uint64_t rest = withdrawn.ids[kind][id / 64] >> id % 64;
+
+    if (rest & 1) return id;
+    if (!rest) id |= 63;
+  }
+
+  return 0;
+}

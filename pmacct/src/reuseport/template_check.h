@@ -8,13 +8,14 @@
  *    with malformed templates, and nothing of it is remembered. The sets behind it are decoded.
  * 2. Whoever sends an undecodable definition has given up the earlier one of that id: its records are not decoded until a sound one comes.
  * 3. A line of nfacctd_templates_file has to keep the same limits.
+ * 4. A template of IPFIX that is withdrawn, or all of a kind, which RFC 7011 forbids over UDP, is given up likewise. All: those that
+ *    exporter_state.c knows of the exporter; without the reuseport_* keys, or by DTLS, none.
  */
 #ifndef REUSEPORT_TEMPLATE_CHECK_H
 #define REUSEPORT_TEMPLATE_CHECK_H
 
 #include <stdint.h>
-
-struct flow_definition;
+#include "flow_sets.h"
 
 #define REUSEPORT_REASON_BYTES 96
 
@@ -23,5 +24,15 @@ extern int reuseport_is_decodable(const struct flow_definition *, char reason[RE
 
 /* Returns: the greatest length in bytes that a field of IANA's element may have, or 65535 if the decoder bounds what it copies of it. */
 extern uint16_t reuseport_greatest_length(uint16_t element);
+
+/* Whether what is refused is neither logged nor counted: what is replayed. */
+extern int reuseport_refuses_silently;
+
+/* Which templates the datagram that is decoded next withdraws by a withdrawal of all. Before it: forgets the earlier ones; notes one. */
+extern void reuseport_forget_withdrawn();
+extern void reuseport_note_withdrawn(enum flow_kind, uint16_t id);
+
+/* Returns: the smallest id after that one of those that are noted, or 0. */
+extern uint16_t reuseport_next_withdrawn(enum flow_kind, uint16_t after);
 
 #endif

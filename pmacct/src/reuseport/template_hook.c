@@ -7,19 +7,28 @@
 #include "reuseport/template_check.h"
 
 /* Makes data of a template that is known undecodable: process_v9_packet() skips records without a length. */
-static void forget(const struct flow_definition *definition, uint16_t set_id, uint32_t domain, struct sockaddr *agent)
+static void forget_one(const struct flow_definition *definition, uint16_t id, uint16_t set_id, uint32_t domain, struct sockaddr *agent)
 {
   struct template_cache_entry *known;
 
-  if (definition->id < FLOW_FIRST_DATA) return;
 #ifdef TPL_MAX_ELEM_REPEATS
-  known = find_template_v2(htons(definition->id), agent, definition->version, set_id, domain);
+  known = find_template_v2(htons(id), agent, definition->version, set_id, domain);
 #else
-  known = find_template(htons(definition->id), agent, set_id, domain);
+  known = find_template(htons(id), agent, set_id, domain);
 #endif
   if (!known) return;
   known->len = 0;
   known->vlen = FALSE;
+}
+
+static void forget(const struct flow_definition *definition, uint16_t set_id, uint32_t domain, struct sockaddr *agent)
+{
+  uint16_t id = 0;
+
+  if (definition->id >= FLOW_FIRST_DATA)
+    forget_one(definition, definition->id, set_id, domain, agent);
+  else if (definition->id == set_id && !definition->fields)
+    while ((id = reuseport_next_withdrawn(definition->kind, id))) forget_one(definition, id, set_id, domain, agent);
 }
 
 static void tell(const struct flow_definition *definition, const char *reason, struct sockaddr *agent, uint32_t sequence)
@@ -27,6 +36,7 @@ static void tell(const struct flow_definition *definition, const char *reason, s
   const char *kind = definition->kind == FLOW_TEMPLATE ? "" : "Options ";
   char text[REUSEPORT_REASON_BYTES + 64];
 
+  if (reuseport_refuses_silently) return;
   snprintf(text, sizeof(text), "refused %sTemplate %u (%s)", kind, definition->id, reason);
   notify_malf_packet(LOG_INFO, "INFO", text, agent, sequence);
   xflow_status_table.tot_bad_datagrams++;
