@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* A list of exporters as a table, as JSON, and as metrics. */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -113,13 +114,24 @@ void print_exporters_openmetrics(const struct listing *all, size_t n)
 
 /* ---- the table ---- */
 
-static void seen_text(time_t t, char text[16])
+/* How long ago that was, in the unit that leaves two or three digits */
+static const char *age_text(time_t t, char text[24])
 {
-	struct tm tm;
+	static const struct {
+		long seconds, until;
+		char unit;
+	} units[] = {
+		{1, 100, 's'}, {60, 6000, 'm'}, {3600, 48 * 3600, 'h'}, {86400, LONG_MAX, 'd'}};
+	long age = time(NULL) - t;
+	int n = 0;
 
-	snprintf(text, 16, "-");
-	if (localtime_r(&t, &tm))
-		strftime(text, 16, time(NULL) - t < 20 * 3600 ? "%H:%M:%S" : "%m-%d %H:%M", &tm);
+	if (age < 0)
+		age = 0;
+	while (age >= units[n].until)
+		n++;
+	snprintf(text, 24, "%ld%c", age / units[n].seconds, units[n].unit);
+
+	return text;
 }
 
 static void instance_text(const struct exporter *e, char text[40])
@@ -144,10 +156,28 @@ static void bucket_text(const struct rp_route *route, int by_agent, char text[16
 			 route->receiver == RP_NO_BUCKET ? route->bucket : route->receiver);
 }
 
-static void print_exporter(const struct listing *l, const struct exporter *e)
+/* Returns: how many characters the longest of the addresses has */
+static int address_width(const struct listing *l)
 {
-	char address[64], bucket[16], instance[40], last[16], rate[16] = "-", bytes[16] = "-",
-							      share[16] = "-", sampling[16] = "-";
+	int width = strlen("exporter");
+	char address[64];
+
+	for (size_t i = 0; i < l->n; i++) {
+		int length;
+
+		rp_format_addr(&l->list[i].address, address, sizeof(address));
+		length = strlen(address);
+		if (length > width)
+			width = length;
+	}
+
+	return width;
+}
+
+static void print_exporter(const struct listing *l, const struct exporter *e, int width)
+{
+	char address[64], bucket[16], instance[40], first[24], last[24];
+	char rate[16] = "-", bytes[16] = "-", share[16] = "-", sampling[16] = "-";
 
 	rp_format_addr(&e->address, address, sizeof(address));
 	if (l->by_agent)
@@ -162,22 +192,25 @@ static void print_exporter(const struct listing *l, const struct exporter *e)
 		snprintf(share, sizeof(share), "%.1f%%", 100 * e->share);
 	if (e->sampling_rate)
 		snprintf(sampling, sizeof(sampling), "1:%u", e->sampling_rate);
-	seen_text(e->last_seen, last);
 	bucket_text(&e->route, l->by_agent, bucket);
-	printf("%-25s %6s  %-18s %11s %8s %6s %9u %7u %8s  %s%s\n", address, bucket, instance, rate,
-	       bytes, share, e->templates + e->options_templates, e->options, sampling, last,
+	printf("%-*s %6s  %-15s %11s %8s %6s %7u %9u %7u %8s %5s  %s%s\n", width, address, bucket,
+	       instance, rate, bytes, share, e->domains, e->templates + e->options_templates,
+	       e->options, sampling, age_text(e->first_seen, first), age_text(e->last_seen, last),
 	       e->is_silent ? ", silent" : "");
 }
 
 void print_exporters_table(const struct listing *l, int is_next)
 {
+	int width = address_width(l);
+
 	if (is_next)
 		printf("%sthe last %.1f s:\n", isatty(STDOUT_FILENO) ? "\033[H\033[2J" : "\n",
 		       l->seconds);
-	printf("%-25s %6s  %-18s %11s %8s %6s %9s %7s %8s  %s\n", "exporter", "bucket", "instance",
-	       "datagrams/s", "kB/s", "share", "templates", "options", "sampling", "last seen");
+	printf("%-*s %6s  %-15s %11s %8s %6s %7s %9s %7s %8s %5s  %s\n", width, "exporter",
+	       "bucket", "instance", "datagrams/s", "kB/s", "share", "domains", "templates",
+	       "options", "sampling", "first", "last");
 	for (size_t i = 0; i < l->n; i++)
-		print_exporter(l, &l->list[i]);
+		print_exporter(l, &l->list[i], width);
 	printf("%zu exporter%s, %zu silent; of %zu the group keeps templates or options, in %llu "
 	       "of %d pages\n",
 	       l->n_all, l->n_all == 1 ? "" : "s", l->n_silent, l->n_kept,

@@ -131,6 +131,19 @@ static void print_weights(const struct snapshot *s)
 		printf("\n");
 }
 
+static void print_exporter_state(const struct rp_state_changes *state)
+{
+	printf("exporter state: %llu of %d pages", (unsigned long long)state->pages,
+	       RP_STATE_PAGES);
+	if (state->evicted)
+		printf(", %llu exporters deleted", (unsigned long long)state->evicted);
+	if (state->refused)
+		printf(", %llu times no room", (unsigned long long)state->refused);
+	if (state->too_large)
+		printf(", %llu records too large", (unsigned long long)state->too_large);
+	printf("; 'reuseportctl exporters' lists it\n");
+}
+
 void print_table(const struct snapshot *s, double seconds)
 {
 	int on_terminal = isatty(STDOUT_FILENO);
@@ -150,8 +163,7 @@ void print_table(const struct snapshot *s, double seconds)
 	printf("\n");
 	print_weights(s);
 	if (s->keeps_exporters && s->state.pages)
-		printf("exporter state: %llu of %d pages; 'reuseportctl exporters' lists it\n",
-		       (unsigned long long)s->state.pages, RP_STATE_PAGES);
+		print_exporter_state(&s->state);
 	for (size_t n = 0; n < s->n_listeners; n++)
 		print_listener(s, s->listeners[n], &c);
 	if (s->n_warnings)
