@@ -73,6 +73,7 @@ define_again() {
 	router 10.1.0.1 10 1 0 "2:256,3,8,4,2,4,1,4" "256:N3221225985,N300,N100"
 	router 10.1.0.1 9 1 5 "0:256,3,8,4,2,4,1,4" "256:N3221225985,N4000,N100"
 	is "three templates, in two domains and by two protocols" "$(exporters --json 10.1.0.1 | jq -c '.exporters[0] | [.domains, .templates]')" "[3,3]"
+	like "the same in the table" "$(exporters 10.1.0.1)" '^10\.1\.0\.1 +0  nfacctd [0-9]+ .* 3 +3 +0 +- +[0-9]+[sm]  [0-9]+[sm]$'
 	hand_over "definitions"
 	router 10.1.0.1 9 1 7 "256:N3221225985,N50000,N100"
 	router 10.1.0.1 9 2 2 "256:N3325256705,N3221225985,N100,N600000"
@@ -178,6 +179,94 @@ refuse() {
 	is "the other exporters are served" "$(rows 1,2)" 10.1.0.7,5
 }
 
+# tell_by_scope ADDRESS VERSION SCOPE LENGTH KIND: an options template with that scope, and a sampling rate of two such things
+tell_by_scope() {
+	local template data
+	case $2 in
+	9) template="0:$flow_template" options="1:257,4,4,$3,$4,34,4" ;;
+	10) template="2:$flow_template" options="3:257,2,1,$3,$4,34,4" ;;
+	esac
+	router "$1" "$2" 1 0 "$template" "$options" "257:${5}1,N1000" "257:${5}2,N1000" "$(flow 1)"
+}
+
+# know_scopes: options about the system, an interface, a line card, a cache, a template; a new process takes the instance over
+know_scopes() {
+	local old scope n=0
+	start_pair "nfacctd_renormalize: true" "reuseport_takeover: true"
+	for scope in 1 2 3 4 5; do tell_by_scope 10.1.2.$((n += 1)) 9 $scope 4 N; done
+	for scope in 10,4,N 141,4,N 143,4,N 144,4,N 149,4,N; do
+		# shellcheck disable=SC2046
+		tell_by_scope 10.1.2.$((n += 1)) 10 $(echo "$scope" | tr , ' ')
+	done
+	ok "$n scopes of options are told" await 5 keeps "10.1.2.$n" "[1,1,2]"
+	is "two things of each scope, and their rate" "$(exporters --json | jq -c '[.exporters[] | select(.options == 2 and .sampling_rate == 1000)] | length')" $n
+	await 20 queues_empty 2100
+	old=$(pid_of live 0)
+	start_and_wait live 0
+	ok "index 0 is taken over" exits_with_0 "$old"
+	while [ $n -gt 0 ]; do
+		router 10.1.2.$n $((n > 5 ? 10 : 9)) 1 5 "$(flow 6)"
+		n=$((n - 1))
+	done
+	stop_all live
+	is "all are counted 1000 times, before and after" "$(rows 1,2 | awk -F, '{n[$1] += $2} END {for (e in n) if (n[e] == 7000) same++; print same}')" 10
+}
+
+# vary: options data of variable length, which the development branch alone can decode; others refuse the template
+vary() {
+	local kept='[1,0,0]' wanted='unknown,7'
+	[ "${RELEASE:-}" != tip ] || kept='[1,1,1]' wanted='web-browsing,7000'
+	start_pair "nfacctd_renormalize: true" "aggregate[p]: peer_src_ip, class"
+	router 10.1.0.9 10 1 0 "2:$flow_template,95,5" "3:257,4,1,144,4,96,65535,95,5,34,4" "257:N1,C12,aweb-browsing,C3,N80,N1000"
+	router 10.1.0.9 10 1 1 "2:256,5,8,4,12,4,2,4,1,4,95,5" "$(flow 1),C3,N80"
+	ok "a template with a field of variable length is kept, if it can be decoded" await 5 keeps 10.1.0.9 "$kept"
+	hand_over "variable length"
+	router 10.1.0.9 10 1 2 "$(flow 6),C3,N80"
+	stop_all live
+	is "names and sampling, in options of variable length" "$(rows 1- | awk -F, '{n[$1] += $3} END {for (c in n) print c "," n[c]}')" "$wanted"
+}
+
+# define COUNT FROM: an exporter defines so many templates, 100 in a message
+define() {
+	local first
+	for first in $(seq "$2" 100 $(($2 + $1 - 1))); do
+		echo "2:$(seq -s, -f '%g,1,8,4' "$first" $((first + 99)))"
+	done
+}
+
+# bound: one exporter tells more than it may; then it withdraws all, which makes room. Another one is served as before.
+bound() {
+	start_pair
+	router 10.1.0.11 10 1 0 "2:$flow_template" "$(flow 1)"
+	# shellcheck disable=SC2046
+	router 10.1.0.10 10 1 0 $(define 3000 1000)
+	ok "of 3000 templates, those that are too large are counted, once" await 20 counts_all 3000
+	like "status says so" "$(ctl status)" "^exporter state: [0-9]+ of 65536 pages, $(state too_large) records too large;"
+	like "and a metric" "$(ctl --openmetrics status)" "^reuseport_exporter_state_too_large_total.* $(state too_large)$"
+	router 10.1.0.10 10 1 0 "2:2,0" "2:5000,1,8,4"
+	ok "all are withdrawn, and there is room again" await 5 keeps 10.1.0.10 "[1,0,0]"
+	hand_over "an exporter at its bound"
+	router 10.1.0.11 10 1 1 "$(flow 6)"
+	stop_all live
+	is "the other exporter is served" "$(rows 1,2 | awk -F, '$1 == "10.1.0.11" {n += $2} END {print n}')" 7
+}
+
+ctl() {
+	"$reuseportctl" --pin-path "$bpffs/live" "$@" || true
+}
+
+# state FIELD: of the exporter state, as status has it
+state() {
+	ctl --json status | jq ".exporter_state.$1"
+}
+
+# counts_all TEMPLATES: whether that is how many are kept, or counted as too large, some of each
+counts_all() {
+	local kept refused
+	kept=$(exporters --json 10.1.0.10 | jq '.exporters[0].templates') refused=$(state too_large)
+	[ $((kept + refused)) -eq "$1" ] && [ "$refused" -gt 0 ]
+}
+
 share_templates
 define_again
 withdraw
@@ -185,4 +274,7 @@ know_names
 nothing_twice
 forget
 refuse
+know_scopes
+vary
+bound
 done_testing
