@@ -9,14 +9,11 @@
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/listeners.h"
+#include "reuseport/returns.h"
 #include "reuseport/room.h"
 #include "reuseport/sessions.h"
 
-#define RETURN_INTERVAL  1   /* seconds between two looks at the sessions */
-#define RETURN_DELAY     5   /* seconds that a session stays after its owner is live again */
-#define RETURN_DELAY_MAX 600 /* the same, if the owner has ended again and again: doubled each time */
-#define RETURN_RATE      20  /* sessions that return to an owner in a second, from all other instances together */
-#define FIRST_MINUTES    120 /* seconds: an owner that ends within them, after the delay, did not last */
+#define RETURN_INTERVAL 1 /* seconds between two looks at the sessions */
 
 /* What is known of the session that a peer has */
 struct session {
@@ -24,18 +21,10 @@ struct session {
   u_int16_t port;     /* the session's source port: another one means another session */
 };
 
-/* What is known of the instance in a bucket */
-struct owner {
-  __u64 cookie; /* of its socket; 0: there is none that reads */
-  time_t since; /* seconds; since when it reads */
-  int failures; /* how many in a row, before it, did not last */
-  int away;     /* how many of its sessions this instance had at most, since then */
-};
-
 /* Each listener's, of its own thread: no lock */
 static struct returning {
   struct session *sessions; /* by the index of the peer; NULL: none yet, or no memory */
-  struct owner owners[RP_MAX_BUCKETS];
+  struct reuseport_owner owners[RP_MAX_BUCKETS];
   int live;    /* instances that read, this one included */
   time_t next; /* seconds; when to look again */
 } returning[REUSEPORT_LISTENERS];
@@ -69,35 +58,15 @@ static int read_exporter(int sock, union rp_addr *exporter)
 
 /* ---- owners ---- */
 
-/* Returns: for how many seconds the sessions of an owner stay after it is live again. One that has not lasted once may have been restarted by
-   hand. */
-static time_t delay_of(const struct owner *owner)
-{
-  int doublings = owner->failures > 1 ? MIN(owner->failures - 1, 10) : 0;
-
-  return MIN(RETURN_DELAY << doublings, RETURN_DELAY_MAX);
-}
-
-/* An instance that was there before this one counts as new: at worst it counts as one that has not lasted, once. */
 static void begin_owner(enum reuseport_listener id, __u32 bucket, __u64 cookie, time_t now)
 {
-  struct owner *owner = &returning[id].owners[bucket];
+  struct reuseport_owner *owner = &returning[id].owners[bucket];
 
-  owner->cookie = cookie;
-  owner->since = now;
-  owner->away = 0;
+  reuseport_owner_begins(owner, cookie, now);
   if (owner->failures)
     Log(LOG_INFO, "INFO ( %s/core ): reuseport: index %u is live again (ends within minutes of a start: %d): its sessions with listener %s return "
                   "after %ld s.\n",
-        config.name, bucket, owner->failures, reuseport_listener_names[id].name, (long) delay_of(owner));
-}
-
-static void end_owner(struct owner *owner, time_t now)
-{
-  int lasted = now - owner->since >= delay_of(owner) + FIRST_MINUTES;
-
-  owner->failures = lasted ? 0 : owner->failures + 1;
-  owner->cookie = 0;
+        config.name, bucket, owner->failures, reuseport_listener_names[id].name, (long) reuseport_return_delay(owner));
 }
 
 static void look_at_owners(enum reuseport_listener id, time_t now)
@@ -108,11 +77,11 @@ static void look_at_owners(enum reuseport_listener id, time_t now)
 
   returning[id].live = 0;
   for (number = 0; number < RP_MAX_BUCKETS; number++) {
-    struct owner *owner = &returning[id].owners[number];
+    struct reuseport_owner *owner = &returning[id].owners[number];
 
     memset(&bucket, 0, sizeof(bucket));
     if (number < size) rp_read_bucket(member, number, &bucket);
-    if (owner->cookie && bucket.cookie != owner->cookie) end_owner(owner, now);
+    if (owner->cookie && bucket.cookie != owner->cookie) reuseport_owner_ends(owner, now);
     if (bucket.cookie && bucket.state == RP_READY) {
       if (!owner->cookie) begin_owner(id, number, bucket.cookie, now);
       returning[id].live++;
@@ -126,17 +95,15 @@ static void look_at_owners(enum reuseport_listener id, time_t now)
  * Returns: whether the session is to be closed now. Each router's has a moment of its own, and the more there are, the longer all of them
  * take: an owner that comes back has to read the whole table of each.
  */
-static int is_due(const struct returning *r, struct session *session, const struct owner *owner, const struct bgp_peer *peer,
+static int is_due(const struct returning *r, struct session *session, const struct reuseport_owner *owner, const struct bgp_peer *peer,
                   const union rp_addr *exporter, time_t now)
 {
-  __u32 spread = (__u32) owner->away * (r->live > 2 ? r->live - 1 : 1) / RETURN_RATE + 1;
-
   if (!session->owner_since || session->port != peer->tcp_port) {
     session->owner_since = now;
     session->port = peer->tcp_port;
   }
 
-  return now - MAX(session->owner_since, owner->since) >= delay_of(owner) + (time_t) (rp_hash(exporter, 0) % spread);
+  return now - MAX(session->owner_since, owner->since) >= reuseport_return_after(owner, r->live, exporter);
 }
 
 static void close_session(enum reuseport_listener id, int idx, fd_set *fds)
@@ -185,7 +152,7 @@ int reuseport_return_sessions(enum reuseport_listener id, fd_set *fds)
   look_at_owners(id, now);
   for (idx = 0; (peer = peer_at(id, idx)); idx++) {
     struct session *session = &r->sessions[idx];
-    struct owner *owner;
+    struct reuseport_owner *owner;
 
     if (peer->fd <= 0 || !read_exporter(peer->fd, &exporter)) continue;
     n++;

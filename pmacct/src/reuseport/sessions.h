@@ -4,9 +4,8 @@
  * them when this instance leaves. Each thread with sessions calls this for its own listener.
  *
  * 1. When an instance joins, its flows come to it at once, but sessions stay where they failed over to, until they are closed there.
- * 2. That is 5 seconds later. If instances in that bucket have ended within two minutes twice in a row, it is 10 seconds, and twice as long each
- *    further time, up to 10 minutes: one that crashes again and again does not have its routers send their tables each time.
- * 3. They return at 20 a second, to one owner, so that the more there are, the longer it takes.
+ * 2. That is seconds later, or minutes if the owner crashes again and again, and not all at once: returns.h says when. Its routers do not send
+ *    their tables each time, and it reads few of them at a time.
  */
 #ifndef REUSEPORT_SESSIONS_H
 #define REUSEPORT_SESSIONS_H
