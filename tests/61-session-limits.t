@@ -1,16 +1,27 @@
 #!/bin/sh
 # Sessions that an instance has no room for: it closes them at once, goes on to read the others, and says so, in its log and in `status`.
-# Room is what *_max_peers allow, and the descriptors that select(2) knows, or that the process may have.
+# Room is what *_max_peers allow, and the descriptors that select(2) knows, or that the process may have. So with BMP, BGP and telemetry.
 . "${0%/*}/lib/traffic.sh"
 need_traffic
 need jq perl prlimit ss
 sandbox
 
-# configure NAME PORT COUNT [LINE...]: a config of pmbmpd: $tmp/NAME.conf
+# choose bmp|bgp|telemetry_tcp: what the functions below are about
+choose() {
+	listener=$1
+	case $1 in
+	bmp) daemon=pmbmpd routers=bmp keys=bmp_daemon port_key=bmp_daemon_port ;;
+	bgp) daemon=pmbgpd routers=bgp keys=bgp_daemon port_key=bgp_daemon_port ;;
+	telemetry_tcp) daemon=pmtelemetryd routers=telemetry_tcp keys=telemetry_daemon port_key=telemetry_daemon_port_tcp ;;
+	esac
+}
+
+# configure NAME PORT COUNT [LINE...]: a config of the daemon: $tmp/NAME.conf
 configure() {
 	local name="$1"
 	{
-		echo "bmp_daemon_port: $2"
+		echo "$port_key: $2"
+		[ "$listener" != telemetry_tcp ] || echo "telemetry_daemon_decoder: json"
 		echo "reuseport_hashbucket_count: $3"
 		echo "reuseport_bpf_prog: $object"
 		echo "reuseport_pin_path: $bpffs/$name"
@@ -19,12 +30,13 @@ configure() {
 	} >"$tmp/$name.conf"
 }
 
-# begin NAME INDEX [COMMAND...]: a pmbmpd that this command executes, until it has joined
+# begin NAME INDEX [COMMAND...]: a daemon that this command executes, until it has joined
 begin() {
 	local name="$1" index="$2"
 	shift 2
-	run_daemon "$name" "$index" "$@" "$pmbmpd" -f "$tmp/$name.conf" -x "$index"
-	await 20 has_line "$tmp/$name-$index.log" 'listener bmp joined' || die "index $index of $name does not start"
+	run_daemon "$name" "$index" "$@" "$tree/src/$daemon" -f "$tmp/$name.conf" -x "$index"
+	await 20 has_line "$tmp/$name-$index.log" "listener $listener joined" || die "index $index of $name does not start"
+	echo "$name $index" >>"$tmp/begun"
 }
 
 # status NAME FILTER: of its only listener's buckets
@@ -51,6 +63,7 @@ refuses_more() {
 
 unset_max_peers() {
 	local most
+	choose bmp
 	configure few 1790 2 "reuseport_nonce: 42"
 	begin few 0 sh -c 'ulimit -Sn 256 && exec "$@"' sh
 	begin few 1
@@ -78,6 +91,22 @@ one_line_a_minute() {
 	ok "in $lines lines, of which there is one a minute: at most $most" [ "$lines" -ge 1 -a "$lines" -le "$most" ]
 }
 
+# set_max_peers LISTENER PORT: three sessions
+set_max_peers() {
+	local name="three_$1"
+	choose "$1"
+	configure "$name" "$2" 1 "${keys}_max_peers: 3"
+	begin "$name" 0
+	start_routers "$name" "$routers" "$2" 5
+	ok "$1: 10 routers, of which three may have sessions: the others are refused, again and again" await 20 refuses_more "$name" 20
+	ok "three have sessions" await 10 has_sessions "$2" 3 3
+	like "which its log says" "$(cat "$tmp/$name-0.log")" "^WARN.*: listener $1 refuses sessions, [0-9]+ more by now, for ${keys}_max_peers is 3: set it"
+	one_line_a_minute "$name"
+	like "so does status" "$("$reuseportctl" --pin-path "$bpffs/$name" status || true)" \
+		"^! bucket 0 of $1 \(pid [0-9]+\) has refused [0-9]+ sessions for want of room: raise its \*_max_peers"
+	kill_routers "$name"
+}
+
 both_refuse() {
 	[ "$(status few 'all(.[]; .sessions_refused >= 8)')" = true ]
 }
@@ -98,44 +127,64 @@ kill_routers() {
 
 # ---- descriptors ----
 
-# few_descriptors: an instance that has 960 files open from the start
+# few_descriptors LISTENER PORT: an instance that has 960 files open from the start
 few_descriptors() {
-	local room
-	configure narrow 1791 1 "bmp_daemon_max_peers: 100" "bmp_daemon_msglog_file: $tmp/narrow.json"
+	local name="narrow_$1" room
+	choose "$1"
+	configure "$name" "$2" 1 "${keys}_max_peers: 100" "${keys}_msglog_file: $tmp/$name.json"
 	# shellcheck disable=SC2016 # Perl's
-	begin narrow 0 perl -e '$^F = 5000; open($files[$_], "<", "/dev/null") or die for 1 .. 960; exec @ARGV'
-	like "when it begins to read, it says that there is no room for all that bmp_daemon_max_peers allows" "$(cat "$tmp/narrow-0.log")" \
+	begin "$name" 0 perl -e '$^F = 5000; open($files[$_], "<", "/dev/null") or die for 1 .. 960; exec @ARGV'
+	ok "$1: when it begins to read, it says that there is no room for all that ${keys}_max_peers allows" await 10 has_line "$tmp/$name-0.log" \
 		'^WARN.* \*_max_peers allow 100 sessions, which take 100 descriptors; 9[0-9]{2} are open, and below 1008 there is room for [0-9]+: '
-	room=$(sed -n 's/.*below 1008 there is room for \([0-9]*\):.*/\1/p' "$tmp/narrow-0.log")
-	start_routers narrow bmp 1791 30
-	ok "60 routers: many are refused" await 20 refuses_more narrow 60
-	ok "there are sessions up to descriptor 1007: $room, but for the log and one more" await 20 has_sessions 1791 $((room - 3)) "$room"
-	like "which its log says" "$(cat "$tmp/narrow-0.log")" \
-		'^WARN.*: listener bmp refuses sessions, [0-9]+ more by now, for it has no descriptor left for them below 1008: start more instances'
-	is "those that it has are all read" "$(ss -Htn state established sport = :1791 | awk '$1 > 0' | wc -l)" 0
-	one_line_a_minute narrow
-	no_descriptors
+	room=$(sed -n 's/.*below 1008 there is room for \([0-9]*\):.*/\1/p' "$tmp/$name-0.log")
+	begin_without_any "$name" "$2"
+	ok "60 routers: many are refused" await 20 refuses_more "$name" 60
+	ok "there are sessions up to descriptor 1007: $room, but for the log and one more" await 20 has_sessions "$2" $((room - 3)) "$room"
+	like "which its log says" "$(cat "$tmp/$name-0.log")" \
+		"^WARN.*: listener $1 refuses sessions, [0-9]+ more by now, for it has no descriptor left for them below 1008: start more instances"
+	is "those that it has are all read" "$(ss -Htn state established sport = :"$2" | awk '$1 > 0' | wc -l)" 0
+	one_line_a_minute "$name"
+	no_descriptors "$name" "$2"
 }
 
-# no_descriptors: all that the process may have are in use, so that accept() fails
+# begin_without_any NAME PORT: more are open than the process may have, so that accept() fails, and there is none to refuse with
+begin_without_any() {
+	limit_files "$1" 500
+	start_routers "$1" "$routers" "$2" 30
+	ok "no descriptor for one session: its log says that they wait" await 20 has_line "$tmp/$1-0.log" \
+		"^WARN.*: listener $listener can neither accept sessions nor refuse them, so that they wait, for it has no descriptor left for them below 484: raise LimitNOFILE="
+	is "sessions that it has refused" "$(status "$1" '.[0].sessions_refused')" 0
+	limit_files "$1" 1024
+}
+
+# no_descriptors NAME PORT: all that the process may have are in use, so that accept() fails
 no_descriptors() {
 	local before
-	prlimit --pid "$(pid_of narrow 0)" --nofile=1008:
-	before=$(status narrow '.[0].sessions_refused')
-	ok "accept() finds no descriptor: sessions are refused nevertheless" await 20 refuses_more narrow $((before + 60))
-	prlimit --pid "$(pid_of narrow 0)" --nofile=1024:
-	kill_routers narrow
-	ok "when they have gone, there is room again" await 20 has_sessions 1791 0 0
-	start_routers again bmp 1791 5
+	limit_files "$1" 1008
+	before=$(status "$1" '.[0].sessions_refused')
+	ok "accept() finds no descriptor: sessions are refused nevertheless" await 20 refuses_more "$1" $((before + 60))
+	limit_files "$1" 1024
+	kill_routers "$1"
+	ok "when they have gone, there is room again" await 20 has_sessions "$2" 0 0
+	start_routers again "$routers" "$2" 5
 	ok "10 routers: all have sessions" await 20 routers_are_up again
 	stop_routers again
 	is "of which none was closed" "$ended" 0
 }
 
+# limit_files NAME N: how many descriptors index 0 may have
+limit_files() {
+	prlimit --pid "$(pid_of "$1" 0)" --nofile="$2:"
+}
+
 began=$(date +%s%N)
 unset_max_peers
-few_descriptors
-for instance in few-0 few-1 narrow-0; do
-	ok "$instance exits with 0" stopped INT "$(pid_of "${instance%-*}" "${instance#*-}")"
-done
+set_max_peers bgp 1179
+set_max_peers telemetry_tcp 1620
+few_descriptors bmp 1791
+few_descriptors bgp 1180
+few_descriptors telemetry_tcp 1621
+while read -r name index; do
+	ok "$name-$index exits with 0" stopped INT "$(pid_of "$name" "$index")"
+done <"$tmp/begun"
 done_testing

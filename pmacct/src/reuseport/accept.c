@@ -22,7 +22,8 @@ static int reserve = -1; /* /dev/null: given up for a moment to accept, and clos
 static struct {
   struct rp_instance *record; /* NULL: not mapped yet, or the object has none */
   unsigned int unlogged;      /* how many were refused since the last line */
-  long long next_ms;          /* when the next line is due */
+  long long next_ms;          /* when the next line about them is due */
+  long long next_waiting_ms;  /* the same, about those that wait */
 } refused[REUSEPORT_LISTENERS];
 
 /* ---- refused ---- */
@@ -69,18 +70,36 @@ static const char *say_why(enum reuseport_listener id, int by_peers, char *text,
   return text;
 }
 
+/* Returns: whether the next line is due, which is once a minute. */
+static int is_time(long long *next_ms)
+{
+  long long now = reuseport_now_ms();
+
+  if (now < *next_ms) return FALSE;
+  *next_ms = now + LOG_MS;
+
+  return TRUE;
+}
+
 /* by_peers: for *_max_peers, not for want of descriptors. */
 static void log_refused(enum reuseport_listener id, int by_peers)
 {
-  long long now = reuseport_now_ms();
   char why[160];
 
-  if (now < refused[id].next_ms) return;
+  if (!is_time(&refused[id].next_ms)) return;
 
   Log(LOG_WARNING, "WARN ( %s/core ): reuseport: listener %s refuses sessions, %u more by now, for %s.\n", config.name, reuseport_listener_names[id].name,
       refused[id].unlogged, say_why(id, by_peers, why, sizeof(why)));
   refused[id].unlogged = 0;
-  refused[id].next_ms = now + LOG_MS;
+}
+
+static void log_waiting(enum reuseport_listener id)
+{
+  char why[160];
+
+  if (is_time(&refused[id].next_waiting_ms))
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: listener %s can neither accept sessions nor refuse them, so that they wait, for %s.\n", config.name,
+        reuseport_listener_names[id].name, say_why(id, FALSE, why, sizeof(why)));
 }
 
 static void count_refused(enum reuseport_listener id, int by_peers)
@@ -152,7 +171,7 @@ int reuseport_accept(enum reuseport_listener id, int sock, struct sockaddr *addr
 
   if (outcome == REFUSED) count_refused(id, FALSE);
   if (outcome == CANNOT) {
-    log_refused(id, FALSE);
+    log_waiting(id);
     reuseport_sleep_ms(NO_ROOM_MS);
   }
 

@@ -6,7 +6,8 @@
  *    down. A copy would keep it up, and the router would send into a socket that no process reads.
  * 2. Upstream waits by select(2), which knows descriptors below FD_SETSIZE, 1024. A session whose descriptor would be above, or leave none for
  *    logs and brokers, is closed at once, and so is one for which accept(2) finds no descriptor: the router may try another time.
- * 3. Sessions that are refused so, or by *_max_peers, are counted in the record of the instance (reuseport_abi.h), and logged once a minute.
+ * 3. Sessions that are refused so, or by *_max_peers, are counted in the record of the instance (reuseport_abi.h), and logged once a minute. If
+ *    there is no descriptor to refuse them with, they wait.
  */
 #ifndef REUSEPORT_ACCEPT_H
 #define REUSEPORT_ACCEPT_H
