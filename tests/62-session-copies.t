@@ -1,6 +1,7 @@
 #!/bin/sh
 # A session is held by the core alone that reads it: not by its plugins, by a process that writes a dump, nor by what is executed. So
-# it ends with the core, also when a child lives on; and it ends when the core leaves, not when its plugin has written.
+# it ends with the core, also when a child lives on; and it ends when the core leaves, not when its plugin has written. So is the connection that a
+# BGP xconnect opens to another collector.
 . "${0%/*}/lib/traffic.sh"
 need_traffic
 need jq perl ss
@@ -136,7 +137,42 @@ leave_before_the_plugin() {
 	ok "all that index 2 got is written" [ "$(received live2 | awk '{n += $3} END {print n + 0}')" -gt 0 ]
 }
 
+# hand_on: pmbgpd connects a router's session to another collector's, and forks. Upstream has it fork nothing with a map of xconnects, so that
+# what it forks is a mock's (tests/tools/bad_apple.c).
+hand_on() {
+	local core child
+	printf '%s\n' "bgp_daemon_port: 1179" "bgp_daemon_max_peers: 10" "bgp_daemon_xconnect_map: $tmp/xconnects" "reuseport_hashbucket_count: 1" \
+		"reuseport_bpf_prog: $object" "reuseport_pin_path: $bpffs/xconnect" >"$tmp/xconnect.conf"
+	echo "bgp_dst=127.0.0.1:1180 bgp_src=127.0.0.2" >"$tmp/xconnects"
+	perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1:1180", Listen => 1)->accept;
+		1 while $s->sysread(my $data, 100); print "ended\n"' >"$tmp/collector" &
+	run_daemon xconnect 0 env LD_PRELOAD="$tools/bad_apple.so" "$tree/src/pmbgpd" -f "$tmp/xconnect.conf" -x 0
+	await 20 has_line "$tmp/xconnect-0.log" 'listener bgp joined' || die "pmbgpd does not start"
+	core=$(pid_of xconnect 0)
+	perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.2", PeerAddr => "127.0.0.1:1179");
+		$s->syswrite("FORK    "); $s->sysread(my $end, 1); print "ended\n"' >"$tmp/router" &
+	ok "a BGP session is handed on to another collector, and its core forks" await 20 has_child "$core"
+	child=$(pgrep -P "$core" | head -n 1)
+	is "who has it, and the connection to that collector" "$(ss -Htnp state established '( sport = :1179 or dport = :1180 )' | grep -o 'pid=[0-9]*')" \
+		"pid=$core
+pid=$core"
+	kill -KILL "$core"
+	wait "$core" 2>/dev/null || true
+	ok "its core is killed: both end" await 10 both_end
+	ok "while what it forked lives on" not gone "$child"
+	kill -KILL "$child"
+}
+
+has_child() {
+	[ -n "$(pgrep -P "$1")" ]
+}
+
+both_end() {
+	grep -q ended "$tmp/collector" && grep -q ended "$tmp/router"
+}
+
 configure
+hand_on
 start_together
 closed_on_exec
 die_beside_a_dump

@@ -29,6 +29,7 @@ static inline int reuseport_refuse_key(char *filename, char *name, char *value)
 #define reuseport_bind(listener, sock, address, length)           bind(sock, address, length)
 #define reuseport_listen(listener, sock, backlog)                 listen(sock, backlog)
 #define reuseport_accept(listener, sock, address, length)         reuseport_accept_usable(sock, address, length)
+#define reuseport_take_xconnect(sock)                             ((sock) > 0 && (sock) < FD_SETSIZE)
 #define reuseport_select(listener, n, ready, timeout, fds, again) select(n, ready, NULL, NULL, timeout)
 #define reuseport_refuse_session(listener, session)               close(session)
 #define reuseport_close_session                                   close

@@ -6,14 +6,21 @@
  *   CRSH   write to address 0
  *   LOOP   never come to an end
  *   WAIT   wait for 12 seconds, or BAD_APPLE_WAIT, as for a disk that does not answer
+ *   FORK   fork a child that stays, whatever it would be for
  *
  * when the daemon copies the datagram, or reads the session: that is when it has it in hand.
+ *
+ * With BAD_APPLE_STOP in the environment, a process that raises a signal in itself stops first,
+ * until SIGCONT: what it was to do before can be looked at.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static void bite(const char *data)
 {
@@ -31,6 +38,11 @@ static void bite(const char *data)
 	case 'W' << 24 | 'A' << 16 | 'I' << 8 | 'T':
 		seconds = getenv("BAD_APPLE_WAIT");
 		poll(0, 0, (seconds ? atoi(seconds) : 12) * 1000);
+		break;
+	case 'F' << 24 | 'O' << 16 | 'R' << 8 | 'K':
+		if (!fork())
+			for (;;)
+				pause();
 		break;
 	}
 }
@@ -57,4 +69,25 @@ ssize_t recv(int sock, void *buf, size_t len, int flags)
 		bite(buf);
 
 	return got;
+}
+
+ssize_t recvfrom(int sock, void *buf, size_t len, int flags, __SOCKADDR_ARG from,
+		 socklen_t *from_len)
+{
+	ssize_t (*real)(int, void *, size_t, int, __SOCKADDR_ARG, socklen_t *) =
+		dlsym(RTLD_NEXT, "recvfrom");
+	ssize_t got = real(sock, buf, len, flags, from, from_len);
+
+	if (got >= 4)
+		bite(buf);
+
+	return got;
+}
+
+int raise(int signum)
+{
+	if (getenv("BAD_APPLE_STOP"))
+		kill(getpid(), SIGSTOP);
+
+	return syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signum);
 }

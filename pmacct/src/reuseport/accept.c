@@ -3,7 +3,6 @@
 #define _GNU_SOURCE /* accept4(), dup3() */
 #include "pmacct.h"
 #include <fcntl.h>
-#include <netinet/in.h>
 #include "reuseport/accept.h"
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
@@ -15,8 +14,8 @@
 #define NO_ROOM_MS 100   /* a pause, if a connection can neither be accepted nor closed: select() would return at once */
 
 /* With listeners_mutex held, by whatever thread. */
-static fd_set sessions;  /* descriptors that were a session's at some time */
-static int reserve = -1; /* /dev/null: given up for a moment to accept, and close, what does not fit */
+static __u64 sessions[FD_SETSIZE]; /* by descriptor: cookie of the session that it was at some time; 0: it was none */
+static int reserve = -1;           /* /dev/null: given up for a moment to accept, and close, what does not fit */
 
 /* Each of the listener's own thread */
 static struct {
@@ -119,6 +118,15 @@ void reuseport_refuse_session(enum reuseport_listener id, int session)
 
 /* ---- accepted ---- */
 
+/* Returns: what no other socket has, whatever number it gets; 0: that is no socket. */
+static __u64 read_cookie(int fd)
+{
+  __u64 cookie = 0;
+  socklen_t len = sizeof(cookie);
+
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
+}
+
 /* Accepts a connection with the descriptor that is kept in reserve, and closes it. Returns: whether there was one. */
 static int accept_and_close(int sock)
 {
@@ -153,7 +161,7 @@ static enum outcome accept_fitting(int sock, struct sockaddr *addr, socklen_t *l
     reuseport_close_session(*session);
     return REFUSED;
   }
-  FD_SET(*session, &sessions);
+  sessions[*session] = read_cookie(*session);
 
   return ACCEPTED;
 }
@@ -178,6 +186,19 @@ int reuseport_accept(enum reuseport_listener id, int sock, struct sockaddr *addr
   return outcome == ACCEPTED ? session : -1;
 }
 
+int reuseport_take_xconnect(int sock)
+{
+  if (sock <= 0 || sock >= FD_SETSIZE) return FALSE;
+  if (!reuseport_enabled()) return TRUE;
+
+  pthread_mutex_lock(&listeners_mutex);
+  fcntl(sock, F_SETFD, FD_CLOEXEC);
+  sessions[sock] = read_cookie(sock);
+  pthread_mutex_unlock(&listeners_mutex);
+
+  return TRUE;
+}
+
 void reuseport_close_session(int session)
 {
   if (reuseport_enabled()) shutdown(session, SHUT_RDWR);
@@ -186,31 +207,14 @@ void reuseport_close_session(int session)
 
 /* ---- in children ---- */
 
-/* Returns: whether that is a connection at the port of one of our listeners: upstream closes some that were noted, and their numbers may be those of
-   files by now. */
-static int is_session(int fd)
-{
-  struct sockaddr_storage local;
-  socklen_t len = sizeof(local);
-  int id;
-
-  if (getsockname(fd, (struct sockaddr *) &local, &len) || (local.ss_family != AF_INET && local.ss_family != AF_INET6)) return FALSE;
-
-  for (id = 0; id < REUSEPORT_LISTENERS; id++)
-    if (!reuseport_is_udp(id) && listeners[id].phase != LISTENER_UNBOUND &&
-        listeners[id].member.endpoint.port == ntohs(((struct sockaddr_in *) &local)->sin_port))
-      return TRUE;
-
-  return FALSE;
-}
-
 void reuseport_drop_sessions_in_child()
 {
   int fd;
 
   for (fd = 0; fd < FD_SETSIZE; fd++) {
-    if (!FD_ISSET(fd, &sessions) || !is_session(fd)) continue;
+    /* upstream closes some that were noted, and their numbers may be those of files by now */
+    if (!sessions[fd] || sessions[fd] != read_cookie(fd)) continue;
     if (reserve < 0 || dup3(reserve, fd, O_CLOEXEC) < 0) close(fd);
   }
-  FD_ZERO(&sessions);
+  memset(sessions, 0, sizeof(sessions));
 }

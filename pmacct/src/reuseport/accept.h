@@ -2,8 +2,9 @@
 /*
  * How sessions of BGP, BMP and telemetry come and go, beside what upstream does with them.
  *
- * 1. A session is its process's alone: no child has a copy, neither one that is forked nor one that is executed, and who closes it shuts it
- *    down. A copy would keep it up, and the router would send into a socket that no process reads.
+ * 1. A session, or the connection that a BGP xconnect opens for one, is its process's alone: no child has a copy, neither one that is forked
+ *    nor one that is executed, and who closes it shuts it down. A copy would keep it up, and the router would send into a socket that no
+ *    process reads.
  * 2. Upstream waits by select(2), which knows descriptors below FD_SETSIZE, 1024. A session whose descriptor would be above, or leave none for
  *    logs and brokers, is closed at once, and so is one for which accept(2) finds no descriptor: the router may try another time.
  * 3. Sessions that are refused so, or by *_max_peers, are counted in the record of the instance (reuseport_abi.h), and logged once a minute. If

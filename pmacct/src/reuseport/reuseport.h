@@ -72,6 +72,9 @@ extern ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, str
  */
 extern int reuseport_accept(enum reuseport_listener, int sock, struct sockaddr *, socklen_t *);
 
+/* For the connection that a BGP xconnect has opened, or could not open: no child has it. Returns: whether there is one that select() knows. */
+extern int reuseport_take_xconnect(int sock);
+
 /* In place of close(): for a session that is refused because the daemon has as many as it may; and for any session, so that it ends although a
    child may have a copy. */
 extern void reuseport_refuse_session(enum reuseport_listener, int session);
