@@ -1,19 +1,15 @@
 #!/bin/sh
 # One bad apple takes its own share away, and nothing else: a datagram or a message that crashes an instance, or keeps it busy for ever; an
-# instance that waits for something, or is stopped, or does not come up. The decoder's fault is a mock, tests/tools/bad_apple.c, preloaded
-# into the daemons: it bites when what arrives begins with a certain word.
+# instance that waits for something, or is stopped, or does not come up. The decoder's fault is a mock: tests/tools/bad_apple.c.
+#
+# POISON_MINUTES=10: the datagram that crashes instances comes for so many minutes, not for 8 seconds, and whoever has ended is started again.
 . "${0%/*}/lib/traffic.sh"
+. "${0%/*}/lib/bad_apple.sh"
 need_traffic
 need jq
 sandbox
 
 # ---- the group, the exporters and the bad one ----
-
-make_daemon() {
-	printf '#!/bin/sh\nexec env LD_PRELOAD=%s %s "$@"\n' "$tools/bad_apple.so" "$nfacctd" >"$tmp/daemon"
-	chmod +x "$tmp/daemon"
-	nfacctd=$tmp/daemon
-}
 
 # begin: three instances, and 60 exporters that send 5,000 datagrams a second
 begin() {
@@ -48,36 +44,10 @@ end() {
 	diag "$(total_sent) flows of 60 exporters, $lost lost; $queued died in queues, with $deaths instances"
 }
 
-# say WORD ADDRESS [PORT]: a datagram of the exporter with that address, to the group's port
-say() {
-	perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Proto => "udp", LocalAddr => $ARGV[1], PeerAddr => "127.0.0.1:$ARGV[2]")->send("$ARGV[0]    ")' \
-		"$1" "$2" "${3:-2100}"
-}
-
-# connect_and_say WORD ADDRESS: what a router's BMP session begins with
-connect_and_say() {
-	perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Proto => "tcp", LocalAddr => $ARGV[1], PeerAddr => "127.0.0.1:1790") or exit 1;
-		$s->syswrite("$ARGV[0]    "); $s->sysread(my $end, 1)' "$1" "$2"
-}
-
-# dead [NAME]: how many instances of the group have ended
-dead() {
-	local pidfile n=0
-	for pidfile in "$tmp/${1:-live}"-?.pid; do
-		if gone "$(cat "$pidfile")"; then n=$((n + 1)); fi
-	done
-	echo $n
-}
-
 # one_dies NAME: the assertion: one instance ends, within 20 seconds
 one_dies() {
-	ok "$1" await 20 are_dead 1
+	ok "$1" await 20 are_dead 1 live
 	deaths=$((deaths + 1))
-}
-
-# are_dead N [NAME]
-are_dead() {
-	[ "$(dead "${2:-live}")" -eq "$1" ]
 }
 
 # ctl WORD...: reuseportctl on that group
@@ -102,8 +72,19 @@ logged() {
 
 # ---- scenarios: each ends with three instances ----
 
-# A datagram that crashes whoever decodes it, five times a second
+# A datagram that crashes whoever decodes it
 crash_by_datagram() {
+	if [ "${POISON_MINUTES:-0}" -gt 0 ]; then poison_for_minutes "$POISON_MINUTES"; else poison_for_seconds; fi
+	like "status marks the exporter" "$(ctl status)" '^! 10\.9\.0\.1 is in quarantine for another [0-9]+ s, for it has brought down (1 instance|2 instances) '
+	like "'override list' has it" "$(ctl override list)" '^# 10\.9\.0\.1 is in quarantine for another [0-9]+ s: (1 instance|2 instances) brought down'
+	like "'where' says so" "$(ctl where 10.9.0.1)" 'quarantine$'
+	at_least "datagrams of it that were dropped" "$(ctl status --json | jq '[.listeners[].quarantined] | add')" 30
+	quietly ctl override delete 10.9.0.1
+	like "'override delete' releases it" "$(ctl where --json 10.9.0.1 | jq -r '.[0].by')" hash
+	start_again
+}
+
+poison_for_seconds() {
 	local n
 	for n in $(seq 1 40); do
 		say CRSH 10.9.0.1
@@ -112,13 +93,30 @@ crash_by_datagram() {
 	one_dies "a datagram that crashes instances, sent 40 times in 8 s and more: one of them ends"
 	ok "another one has logged whose it was" logged 'WARN .*: index [0-2], pid [0-9]*, ended by signal 11 \(Segmentation fault\) and had data of 10\.9\.0\.1 in hand'
 	like "status marks the instance" "$(ctl status)" '^! pid [0-9]+ at bucket [0-2] of nfacctd crashed by signal 11 .* while it decoded what came from 10\.9\.0\.1, '
-	like "and the exporter" "$(ctl status)" '^! 10\.9\.0\.1 is in quarantine for another [0-9]+ s, for it has brought down 1 instance '
-	like "'override list' has it" "$(ctl override list)" '^# 10\.9\.0\.1 is in quarantine for another [0-9]+ s: 1 instance brought down'
-	like "'where' says so" "$(ctl where 10.9.0.1)" 'quarantine$'
-	at_least "datagrams of it that were dropped" "$(ctl status --json | jq '[.listeners[].quarantined] | add')" 30
-	quietly ctl override delete 10.9.0.1
-	like "'override delete' releases it" "$(ctl where --json 10.9.0.1 | jq -r '.[0].by')" hash
-	start_again
+}
+
+# poison_for_minutes MINUTES: when each instance was found to have ended is in $tmp/ends, in ms: not before it had
+poison_for_minutes() {
+	local began i sender
+	began=$(date +%s%N)
+	while [ ! -e "$tmp/enough" ]; do say CRSH 10.9.0.1; sleep 0.2; done &
+	sender=$!
+	: >"$tmp/ends"
+	while [ "$(ms_since "$began")" -lt $(($1 * 60000)) ]; do
+		for i in 0 1 2; do
+			gone "$(pid_of live $i)" || continue
+			ms_since "$began" >>"$tmp/ends"
+			start_and_wait live $i
+		done
+		sleep 0.2
+	done
+	touch "$tmp/enough"
+	wait $sender
+	deaths=$(wc -l <"$tmp/ends")
+	# the quarantine counts in seconds: of the minute, a part of one may have gone when it begins
+	is "a datagram that crashes instances, five times a second: of those that end, in the first 59 s" "$(awk '$1 < 59000' "$tmp/ends" | wc -l)" 1
+	ok "in ten minutes, at most two" [ "$(awk '$1 < 600000' "$tmp/ends" | wc -l)" -le 2 ]
+	diag "in $1 min, $deaths ended: after $(paste -sd' ' "$tmp/ends") ms"
 }
 
 # One that it never comes to an end with
@@ -175,14 +173,14 @@ accuse_nobody() {
 	start_again
 }
 
-# A router whose BMP session crashes whoever reads it
+# A router whose BMP session crashes whoever reads it; 59-sessions.t has the others
 crash_by_session() {
-	connect_and_say CRSH 10.9.0.4 || true
+	connect_and_say CRSH 10.9.0.4 1790 || true
 	one_dies "a BMP message that crashes the instance"
 	like "its router is in quarantine" "$(ctl status)" '^! 10\.9\.0\.4 is in quarantine'
-	ok "which refuses its sessions" not connect_and_say CRSH 10.9.0.4
+	ok "which refuses its sessions" not connect_and_say CRSH 10.9.0.4 1790
 	sleep 1
-	is "instances that have ended" "$(dead)" 1
+	is "instances that have ended" "$(dead live)" 1
 	start_again
 }
 
@@ -204,7 +202,7 @@ bear_load() {
 	while read -r i; do kill "$i"; done <"$tmp/busy"
 	is "beside $((4 * $(nproc))) busy processes on $(nproc) CPUs, instances that are taken out" \
 		$(($(faults_logged) - before)) 0
-	is "and instances that have ended" "$(dead)" 0
+	is "and instances that have ended" "$(dead live)" 0
 }
 
 by_hash() {
@@ -238,6 +236,23 @@ without_quarantine() {
 	is "exporters in quarantine" "$("$reuseportctl" --pin-path "$bpffs/off" status --json | jq '.quarantine | length')" 0
 }
 
+# Before an instance dies of a fatal signal, and writes its core dump, its bucket is empty and the exporter in quarantine. It stops in between. It is
+# alone, so that nobody has taken it out.
+give_up_first() {
+	local pid status=0
+	config alone 2103 1
+	BAD_APPLE_STOP=1 start_and_wait alone 0
+	pid=$(pid_of alone 0)
+	say CRSH 10.9.0.8 2103
+	ok "a fatal signal: before the process dies of it" await 20 has_line "/proc/$pid/status" '^State:.T'
+	"$reuseportctl" --pin-path "$bpffs/alone" status --json >"$tmp/alone.json" || true
+	is "its bucket is empty" "$(jq -r '.listeners[] | select(.name == "nfacctd") | .buckets[0].live' "$tmp/alone.json")" false
+	is "the exporter is in quarantine" "$(jq -r '.quarantine[].exporter' "$tmp/alone.json")" 10.9.0.8
+	kill -CONT "$pid"
+	wait "$pid" 2>/dev/null || status=$?
+	is "then it dies of that signal" $status $((128 + 11))
+}
+
 # feed_fifo: whoever opens it finds it empty; the map is read more than once
 feed_fifo() {
 	for _ in 1 2 3 4 5; do timeout 5 dd if=/dev/null of="$tmp/fifo" 2>/dev/null || return 0; done
@@ -258,7 +273,7 @@ start_stuck() {
 	stop_all start
 }
 
-make_daemon
+preload
 begin
 crash_by_datagram
 loop_by_datagram
@@ -270,5 +285,6 @@ bear_load
 quarantine_ends
 end
 without_quarantine
+give_up_first
 start_stuck
 done_testing

@@ -1,0 +1,92 @@
+#!/bin/sh
+# A router whose BGP or telemetry session crashes whoever reads it is in quarantine, and no other one that has a session there: whether it is read
+# by a thread of nfacctd, or by pmbgpd or pmtelemetryd. The decoder's fault is a mock: tests/tools/bad_apple.c. 59-bad-apple.t has BMP.
+. "${0%/*}/lib/bad_apple.sh"
+need_daemons
+need jq perl ss
+sandbox
+
+# keys LISTENER: those of a config that has it
+keys() {
+	case $1 in
+	bgp) printf '%s\n' "bgp_daemon_port: 1179" "bgp_daemon_max_peers: 10" ;;
+	telemetry_tcp) printf '%s\n' "telemetry_daemon_port_tcp: 1620" "telemetry_daemon_decoder: json" "telemetry_daemon_max_peers: 10" ;;
+	esac
+}
+
+# begin DAEMON LISTENER...: two instances of that daemon, with these listeners
+begin() {
+	local i
+	daemon=$1
+	shift
+	config "$daemon" 2100 2
+	if [ "$daemon" = nfacctd ]; then
+		printf '%s\n' "bgp_daemon: true" "telemetry_daemon: true" >>"$tmp/$daemon.conf"
+	else
+		sed -i -n '/^reuseport/p' "$tmp/$daemon.conf"
+	fi
+	for listener in "$@"; do keys "$listener" >>"$tmp/$daemon.conf"; done
+	for i in 0 1; do begin_one $i; done
+	for i in 0 1; do await 20 reads_sessions $i "$@" || die "index $i of $daemon does not start"; done
+}
+
+begin_one() {
+	run_daemon "$daemon" "$1" env LD_PRELOAD="$tools/bad_apple.so" "$tree/src/$daemon" -f "$tmp/$daemon.conf" -x "$1"
+}
+
+# reads_sessions INDEX LISTENER...: whether it has joined with each of them
+reads_sessions() {
+	local log="$tmp/$daemon-$1.log" listener
+	shift
+	for listener in "$@"; do
+		has_line "$log" "listener $listener joined" || return 1
+	done
+}
+
+# ctl WORD...: reuseportctl on the group
+ctl() {
+	"$reuseportctl" --pin-path "$bpffs/$daemon" "$@"
+}
+
+# belongs ADDRESS INDEX
+belongs() {
+	[ "$(ctl where --json "$1" | jq '.[0].bucket')" -eq "$2" ]
+}
+
+# crash LISTENER PORT PREFIX: two routers of one instance have sessions; one of these crashes it
+crash() {
+	local guilty="$3.1" innocent index=0 n=2
+	belongs "$guilty" 0 || index=1
+	until belongs "$3.$n" $index; do n=$((n + 1)); done
+	innocent=$3.$n
+	connect_and_say "    " "$innocent" "$2" &
+	ok "$daemon, $1: a router has a session" await 10 has_session "$innocent" "$2" $index
+	connect_and_say CRSH "$guilty" "$2" || true
+	ok "another one's message crashes the instance" await 20 are_dead 1 "$daemon"
+	ok "the other instance has logged whose it was" await 10 has_line "$tmp/$daemon-$((1 - index)).log" \
+		"WARN .*: index $index, pid [0-9]*, ended by signal 11 .* and had data of $guilty in hand"
+	is "routers in quarantine" "$(ctl status --json | jq -r '.quarantine[] | select(.active).exporter')" "$guilty"
+	ok "which refuses its sessions" not connect_and_say CRSH "$guilty" "$2"
+	sleep 1
+	is "instances that have ended" "$(dead "$daemon")" 1
+	quietly ctl override delete "$guilty"
+	begin_one $index
+	await 20 reads_sessions $index "$1" || die "index $index of $daemon does not start"
+}
+
+# has_session ADDRESS PORT INDEX
+has_session() {
+	peers "$2" "$(pid_of "$daemon" "$3")" | grep -qxF "$1"
+}
+
+begin nfacctd bgp telemetry_tcp
+crash bgp 1179 10.9.1
+crash telemetry_tcp 1620 10.9.2
+for i in 0 1; do ok "nfacctd, index $i, exits with 0" stopped INT "$(pid_of nfacctd $i)"; done
+begin pmbgpd bgp
+crash bgp 1179 10.9.3
+for i in 0 1; do ok "pmbgpd, index $i, exits with 0" stopped INT "$(pid_of pmbgpd $i)"; done
+begin pmtelemetryd telemetry_tcp
+crash telemetry_tcp 1620 10.9.4
+for i in 0 1; do ok "pmtelemetryd, index $i, exits with 0" stopped INT "$(pid_of pmtelemetryd $i)"; done
+done_testing
