@@ -23,9 +23,14 @@ const struct option_spec option_specs[] = {
 		.help = "print JSON",
 	},
 	{
+		.id = PROMETHEUS,
+		.name = "prometheus",
+		.help = "print metrics, for node_exporter",
+	},
+	{
 		.id = OPENMETRICS,
 		.name = "openmetrics",
-		.help = "print metrics for Prometheus",
+		.help = "print the same, as OpenMetrics",
 	},
 	{
 		.id = WATCH,
@@ -153,7 +158,7 @@ const struct command commands[] = {
 	{
 		.section = "Show a group",
 		.name = "status",
-		.options = {LISTENER, JSON, OPENMETRICS, WATCH},
+		.options = {LISTENER, JSON, PROMETHEUS, OPENMETRICS, WATCH},
 		.handler = command_status,
 		.help = "each bucket: its instance, its traffic, what is wrong",
 	},
@@ -170,7 +175,7 @@ const struct command commands[] = {
 		.name = "exporters",
 		.arguments = "[ADDRESS...]",
 		.max_arguments = ANY_NUMBER,
-		.options = {LISTENER, JSON, OPENMETRICS, WATCH, TOP, SORT, SECONDS},
+		.options = {LISTENER, JSON, PROMETHEUS, OPENMETRICS, WATCH, TOP, SORT, SECONDS},
 		.handler = command_exporters,
 		.help = "who sends how much, who fell silent; templates, sampling",
 		.details =
@@ -178,7 +183,7 @@ const struct command commands[] = {
 			"means since\nthe exporter was first seen. Templates, options and sampling "
 			"are "
 			"what the group keeps\nof exporters of NetFlow v9 and IPFIX. Of one "
-			"listener; --openmetrics: of each that\nreceives datagrams, unless "
+			"listener; metrics: of each that\nreceives datagrams, unless "
 			"--listener or an ADDRESS is given.",
 	},
 	{

@@ -18,6 +18,7 @@ enum option_id {
 	HELP = 'h',
 	VERSION = 'V',
 	JSON = 256,
+	PROMETHEUS,
 	OPENMETRICS,
 	WATCH,
 	LOAD,

@@ -225,11 +225,10 @@ static int check_words(const struct options *o)
 	if (!find_order(o->sort)->name)
 		return report_error(NOT_UNDERSTOOD,
 				    "--sort takes datagrams, bytes or quiet, not '%s'", o->sort);
-	if (o->openmetrics && o->json)
-		return report_error(NOT_UNDERSTOOD, "--json or --openmetrics, not both");
-	if (!!o->openmetrics + !!o->watch + !!o->seconds > 1)
-		return report_error(NOT_UNDERSTOOD,
-				    "only one of --watch, --seconds and --openmetrics");
+	if (o->metrics && o->json)
+		return report_error(NOT_UNDERSTOOD, "--json or metrics, not both");
+	if (!!o->metrics + !!o->watch + !!o->seconds > 1)
+		return report_error(NOT_UNDERSTOOD, "only one of --watch, --seconds and metrics");
 
 	return DONE;
 }
@@ -237,7 +236,7 @@ static int check_words(const struct options *o)
 /* Whether the options ask for what only samples can tell */
 static int wants_rates(const struct options *o)
 {
-	return o->seconds || o->watch || o->openmetrics || o->top;
+	return o->seconds || o->watch || o->metrics || o->top;
 }
 
 /* One listing after the other, as often as the options say */
@@ -290,8 +289,8 @@ static int print_listing(struct series *s, int is_next)
 	if (s->status)
 		return s->status;
 	put_in_order(l);
-	if (o->openmetrics)
-		print_exporters_openmetrics(l, 1);
+	if (o->metrics)
+		print_exporters_metrics(l, 1);
 	else if (o->json)
 		print_exporters_json(l);
 	else
@@ -361,7 +360,7 @@ static int print_all_metrics(const struct options *o)
 	rp_init(&m);
 	found = rp_each_listener(&m, &o->config, add_listing, &all) >= 0 && all.n;
 	if (found)
-		print_exporters_openmetrics(all.list, all.n);
+		print_exporters_metrics(all.list, all.n);
 	for (size_t i = 0; i < all.n; i++) {
 		free((void *)all.list[i].listener);
 		free(all.list[i].list);
@@ -379,12 +378,12 @@ int command_exporters(struct options *o, char **arguments)
 
 	if (status)
 		return status;
-	if (o->openmetrics && !o->top)
+	if (o->metrics && !o->top)
 		o->top = METRICS_TOP;
 	s.listing.listener = choose_listener(o);
 	if (!s.listing.listener)
 		return FAILED;
-	if (o->openmetrics && !o->listener && !*arguments && print_all_metrics(o))
+	if (o->metrics && !o->listener && !*arguments && print_all_metrics(o))
 		return DONE;
 	status = list_once(&s, !o->seconds, 0);
 	while (!status && pause) {

@@ -41,6 +41,6 @@ void read_records(const struct rp_member *m, struct exporter *e);
 /* print_exporters.c. is_next: another one was printed before */
 void print_exporters_table(const struct listing *l, int is_next);
 void print_exporters_json(const struct listing *l);
-void print_exporters_openmetrics(const struct listing *all, size_t n);
+void print_exporters_metrics(const struct listing *all, size_t n);
 
 #endif

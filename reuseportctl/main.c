@@ -74,8 +74,11 @@ static void take_option(struct options *o, int option)
 	case JSON:
 		o->json = 1;
 		break;
+	case PROMETHEUS:
+		o->metrics = PROMETHEUS_TEXT;
+		break;
 	case OPENMETRICS:
-		o->openmetrics = 1;
+		o->metrics = OPENMETRICS_TEXT;
 		break;
 	case WATCH:
 		o->watch = optarg ? number_or_exit(option, 1, 86400) : 2;

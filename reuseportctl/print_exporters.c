@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "exporters.h"
 #include "json.h"
-#include "openmetrics.h"
+#include "metrics.h"
 
 /* ---- JSON ---- */
 
@@ -102,14 +102,15 @@ static void print_metric(const struct exporter_metric *metric, const struct list
 	}
 }
 
-void print_exporters_openmetrics(const struct listing *all, size_t n)
+void print_exporters_metrics(const struct listing *all, size_t n)
 {
+	begin_metrics(all->options->metrics);
 	for (size_t k = 0; k < sizeof(metrics) / sizeof(metrics[0]); k++) {
 		print_metric_head(metrics[k].name, metrics[k].type, metrics[k].help);
 		for (size_t i = 0; i < n; i++)
 			print_metric(&metrics[k], &all[i]);
 	}
-	printf("# EOF\n");
+	end_metrics();
 }
 
 /* ---- the table ---- */

@@ -86,9 +86,9 @@ _reuseportctl()
 	# shellcheck disable=SC2086 # words on purpose: all are literals of this file
 	case $command in
 	'') _reuseportctl_propose $commands ;;
-	exporters) _reuseportctl_propose --listener --json --openmetrics --watch --top --sort --seconds ;;
+	exporters) _reuseportctl_propose --listener --json --prometheus --openmetrics --watch --top --sort --seconds ;;
 	rebalance) _reuseportctl_propose --listener --seconds --limit --apply ;;
-	status) _reuseportctl_propose --listener --json --openmetrics --watch ;;
+	status) _reuseportctl_propose --listener --json --prometheus --openmetrics --watch ;;
 	where) _reuseportctl_propose --listener --json --load ;;
 	override) _reuseportctl_propose add delete list load ;;
 	'override add') _reuseportctl_propose --spread --by ;;

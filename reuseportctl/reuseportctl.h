@@ -16,12 +16,16 @@ enum status {
 	MARKED,		/* done, and the output marks something that is wrong */
 };
 
+/* See metrics.h */
+enum metrics_format { NO_METRICS, PROMETHEUS_TEXT, OPENMETRICS_TEXT };
+
 /* The options of the command line */
 struct options {
 	struct rp_config config;    /* pin_path; for listen and preload also prog, count, index */
 	const char *listener;	    /* show only this one; NULL: all */
 	const char *addresses_file; /* NULL: none; "-": stdin */
-	int json, openmetrics, plain, has_index;
+	int json, plain, has_index;
+	enum metrics_format metrics;
 	int watch;	  /* seconds between two snapshots; 0: take one only */
 	const char *from; /* prefix of the source addresses; NULL: chosen by the destination */
 	unsigned int exporters;	 /* number of source addresses */

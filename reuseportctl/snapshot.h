@@ -129,6 +129,6 @@ int refuses_now(const struct snapshot *s, const struct listener *l);
 /* print_*.c. seconds: since the snapshot before; 0: there is none */
 void print_table(const struct snapshot *s, double seconds);
 void print_json(const struct snapshot *s);
-void print_openmetrics(const struct snapshot *s);
+void print_metrics(const struct snapshot *s);
 
 #endif

@@ -11,17 +11,17 @@ int command_status(struct options *o, char **arguments)
 	struct rp_member m;
 
 	(void)arguments;
-	if (o->openmetrics && o->json)
-		return report_error(NOT_UNDERSTOOD, "--json or --openmetrics, not both");
-	if (o->openmetrics && o->watch)
-		return report_error(NOT_UNDERSTOOD, "--watch or --openmetrics, not both");
+	if (o->metrics && o->json)
+		return report_error(NOT_UNDERSTOOD, "--json or metrics, not both");
+	if (o->metrics && o->watch)
+		return report_error(NOT_UNDERSTOOD, "--watch or metrics, not both");
 
 	for (int taken = 0;; taken++) {
 		if (take_snapshot(&now, o, taken ? &before : NULL, &m))
 			return report_error(FAILED, "%s", m.error);
 		diagnose(&now);
-		if (o->openmetrics)
-			print_openmetrics(&now);
+		if (o->metrics)
+			print_metrics(&now);
 		else if (o->json)
 			print_json(&now);
 		else

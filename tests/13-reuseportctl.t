@@ -276,7 +276,7 @@ refuse_other_words() {
 	says "not a port" 2 "'0' is not a port" connect 127.0.0.1 0
 	says "more exporters than addresses" 2 "--from 127.0.0.0/30 is not a prefix with 20 addresses" --from 127.0.0.0/30 connect 127.0.0.1 5000
 	says "a relative pin path" 2 "the pin path 'pmacct' is not absolute" -p pmacct status
-	says "metrics, again and again" 2 "--watch or --openmetrics, not both" --watch --openmetrics status
+	says "metrics, again and again" 2 "--watch or metrics, not both" --watch --prometheus status
 	says "not a listener" 2 "no listener is called 'nfacct'; see" --prog "$object" preload nfacct
 }
 

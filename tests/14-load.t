@@ -92,7 +92,7 @@ looks() {
 refuse_to_rebalance() {
 	says "too little traffic to rebalance" 1 "[0-9]+ samples of what comes to listener listen_udp in 1 s are too few, 1000 are needed: give more --seconds" --seconds 1 rebalance
 	says "another order" 2 "--sort takes datagrams, bytes or quiet, not 'name'" --sort name exporters
-	says "exporters: two ways to look twice" 2 "only one of --watch, --seconds and --openmetrics" --seconds 1 --watch exporters
+	says "exporters: two ways to look twice" 2 "only one of --watch, --seconds and metrics" --seconds 1 --watch exporters
 	says "the limit is a number" 2 "--limit takes a number from 1 to 65536, not '0'" --limit 0 rebalance
 }
 

@@ -87,7 +87,7 @@ count_what_is_in_another_group() {
 	at_least "and is counted" "$(of_buckets other_group | cut -d' ' -f2)" 5
 	is "for that bucket alone" "$(of_buckets other_group | cut -d' ' -f1,3)" "0 0"
 	marked "and said" "bucket 1 of nfacctd \(pid $stranger\) did not get [0-9]+ datagrams, since the kernel has its socket in another"
-	like "in metrics, too" "$(ctl --openmetrics status)" "^reuseport_other_group_total{.*bucket=\"1\"} [1-9]"
+	like "in metrics, too" "$(ctl --prometheus status)" "^reuseport_other_group_total{.*bucket=\"1\"} [1-9]"
 	stop "$stranger"
 	joins "with the device" "^joined index 1 of 3" "$object" "$pins" 3 1 device=lo
 	is "the mark is gone" "$(ctl status | grep -c 'did not get')" 0

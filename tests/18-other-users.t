@@ -48,14 +48,14 @@ print_hostile_names() {
 	mkdir "$pins/$name"
 	bpftool map pin pinned "$pins/listen_udp/udp_balancing_targets" "$pins/$name/udp_balancing_targets"
 	bpftool map pin pinned "$pins/listen_udp/owners" "$pins/$name/owners"
-	for format in '' --json --openmetrics; do
+	for format in '' --json --prometheus; do
 		# shellcheck disable=SC2086 # an option, or none
 		ctl -p "$pins" $format status >"$tmp/names" || true
 		ok "status $format: a hostile name is there, escaped" grep -qF 'x1b[31m' "$tmp/names"
 		is "status $format: no byte but printable ASCII" "$(tr -d ' -~\n' <"$tmp/names" | od -An -c)" ""
 	done
 	is "JSON: its name" "$(ctl -p "$pins" --json status | jq -r '.listeners[].name' | grep x)" 'x\x1b[31m"\x0a\x5c\xffy'
-	is "metrics: each line is one" "$(ctl -p "$pins" --openmetrics status | grep -vcE '^(#|[a-z_]+\{.*\} [-+.e0-9]+$)')" 0
+	is "metrics: each line is one" "$(ctl -p "$pins" --prometheus status | grep -vcE '^(#|[a-z_]+\{.*\} [-+.e0-9]+$)')" 0
 	ok "where: escaped" sh -c "'$reuseportctl' -p '$pins' where 127.0.0.1 | grep -qF 'x\\x1b[31m'"
 	says "an error line: escaped" 1 "no listener y\?\. in $pins" -p "$pins" --listener "$(printf 'y\n.')" status
 	rm -r "${pins:?}/$name"

@@ -59,7 +59,7 @@ set_a_weight() {
 	is "its slots" "$(slots 1)" 585
 	says "status shows it" 3 "weights: bucket 1 has 50 \(14.3%\)$" status
 	is "JSON has it" "$(ctl --json status | jq -c '[.listeners[0].buckets[] | .weight]')" "[100,50,100,100]"
-	like "and the metrics" "$(ctl --openmetrics status || true)" "^reuseport_bucket_weight\{group=\"$pins\",bucket=\"1\"\} 50$"
+	like "and the metrics" "$(ctl --prometheus status || true)" "^reuseport_bucket_weight\{group=\"$pins\",bucket=\"1\"\} 50$"
 	places >"$tmp/now"
 	is "only its exporters move" "$(diff "$tmp/places" "$tmp/now" | awk '/^</ && $3 != 1' | wc -l)" 0
 	at_least "but some of them do" "$(diff "$tmp/places" "$tmp/now" | grep -c '^<')" 50

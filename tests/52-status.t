@@ -1,9 +1,10 @@
 #!/bin/sh
 # What reuseportctl shows of real daemons, against what they did: owners, shares, drops, full queues, heavy buckets, foreign
-# sockets at the port; overrides that move flows and sessions; metrics, as promtool and node_exporter read them.
+# sockets at the port; overrides that move flows and sessions; metrics, as promtool, node_exporter and a strict parser of OpenMetrics read them.
 . "${0%/*}/lib/daemons.sh"
 need_daemons
 need jq promtool prometheus-node-exporter curl ss
+/usr/bin/python3 -c "import prometheus_client" 2>/dev/null || skip_all "no python3-prometheus-client"
 sandbox
 
 # ctl ARGUMENT...: on the group that all daemons here share
@@ -96,10 +97,32 @@ look_and_be_killed() {
 # ---- metrics ----
 
 export_metrics() {
-	ctl --openmetrics status >"$tmp/reuseport.prom"
+	ctl --prometheus status >"$tmp/reuseport.prom"
 	ok "promtool finds nothing wrong" quietly sh -c "promtool check metrics <'$tmp/reuseport.prom' 2>&1 | tee '$tmp/promtool' && [ ! -s '$tmp/promtool' ]"
 	is "sessions that the instances have" "$(awk '/^reuseport_sessions{.*listener="bmp"/ {n += $2} END {print n}' "$tmp/reuseport.prom")" 50
-	is "it ends as OpenMetrics does" "$(tail -n 1 "$tmp/reuseport.prom")" "# EOF"
+}
+
+# strict_samples TYPE FILE: how many samples of that type a strict parser of OpenMetrics finds, or why it refuses the file
+strict_samples() {
+	/usr/bin/python3 -c 'if 1:
+		import sys
+		from prometheus_client.openmetrics.parser import text_fd_to_metric_families as parse
+		try:
+			print(sum(len(family.samples) for family in parse(open(sys.argv[2])) if family.type == sys.argv[1]))
+		except ValueError as error:
+			print(error)' "$@"
+}
+
+export_openmetrics() {
+	local of
+	for of in status exporters; do
+		ctl --openmetrics $of >"$tmp/openmetrics"
+		ctl --prometheus $of >"$tmp/classic"
+		at_least "$of has counters" "$(grep -cE '^[a-z_]+_total[{]' "$tmp/openmetrics")" 2
+		is "a strict parser of OpenMetrics reads the counters of $of" "$(strict_samples counter "$tmp/openmetrics")" "$(grep -cE '^[a-z_]+_total[{]' "$tmp/openmetrics")"
+		is "all else of $of are gauges" "$(strict_samples gauge "$tmp/openmetrics")" "$(grep -cvE '^([a-z_]+_total[{]|#)' "$tmp/openmetrics")"
+		is "$of for Prometheus has the same samples" "$(grep -o '^[^#].* ' "$tmp/classic")" "$(grep -o '^[^#].* ' "$tmp/openmetrics")"
+	done
 }
 
 read_metrics_by_node_exporter() {
@@ -205,7 +228,7 @@ show_foreign_sockets() {
 		is "a foreign socket at $address takes what is for the group" "$(arrives 127.0.0.1)" 60
 		marked "a socket outside the group takes traffic of nfacctd: reuseportctl pid $foreign, user id 0, at $address:2100: stop it"
 		is "the foreign socket at $address in JSON" "$(status '.listeners[0].foreign_sockets[0] | [.address, .pid, .takes_traffic]' -l nfacctd)" "[\"$address:2100\",$foreign,true]"
-		like "the foreign socket at $address in the metrics" "$(ctl --openmetrics status || true)" '^reuseport_group_foreign_sockets.* 1$'
+		like "the foreign socket at $address in the metrics" "$(ctl --prometheus status || true)" '^reuseport_group_foreign_sockets.* 1$'
 		kill $foreign
 		wait $foreign
 	done
@@ -246,6 +269,7 @@ count_what_was_received
 say_where_exporters_are
 look_and_be_killed
 export_metrics
+export_openmetrics
 read_metrics_by_node_exporter
 move_the_heaviest
 compare_with_what_arrived

@@ -115,7 +115,7 @@ check_marks() {
 	local out metrics
 	out=$("$reuseportctl" --pin-path "$bpffs/few" status || true)
 	like "so does status" "$out" '^! bucket 0 of bmp \(pid [0-9]+\) has refused [0-9]+ sessions for want of room: raise its \*_max_peers'
-	metrics=$("$reuseportctl" --pin-path "$bpffs/few" --openmetrics status || true)
+	metrics=$("$reuseportctl" --pin-path "$bpffs/few" --prometheus status || true)
 	is "and metrics, for each bucket" "$(echo "$metrics" | grep -c '^reuseport_sessions_refused_total{.*listener="bmp".*} [1-9]')" 2
 }
 

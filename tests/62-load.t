@@ -43,7 +43,7 @@ show_who_sends_most() {
 	is "the heaviest, with its sampling rate, and the bucket that serves it" \
 		"$(jq -c '.exporters[0] | [.exporter, .silent, .bucket == .served_by]' "$tmp/exporters")" '["10.0.0.1",false,true]'
 	like "the same as a table" "$(ctl --top 1 exporters)" '^10\.0\.0\.1 +[0-3]  nfacctd [0-9]+ +[0-9]+ +[0-9.]+ +[0-9.]+% '
-	like "and as metrics" "$(ctl --openmetrics --top 1 exporters)" '^reuseport_exporter_datagrams_total\{group=".*/live",listener="nfacctd",exporter="10\.0\.0\.1"\} [1-9][0-9]+$'
+	like "and as metrics" "$(ctl --prometheus --top 1 exporters)" '^reuseport_exporter_datagrams_total\{group=".*/live",listener="nfacctd",exporter="10\.0\.0\.1"\} [1-9][0-9]+$'
 }
 
 show_what_to_move() {

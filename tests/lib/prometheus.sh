@@ -8,7 +8,7 @@ api=http://127.0.0.1:9090/api/v1
 
 # write_metrics COMMAND: what the command has, to COMMAND.prom
 write_metrics() {
-	"$reuseportctl" --pin-path "$bpffs/live" --openmetrics "$1" >"$tmp/new" 2>>"$tmp/write.err" || [ $? -eq 3 ] || return
+	"$reuseportctl" --pin-path "$bpffs/live" --prometheus "$1" >"$tmp/new" 2>>"$tmp/write.err" || [ $? -eq 3 ] || return
 	mv "$tmp/new" "$tmp/textfile/reuseport-$1.prom"
 }
 

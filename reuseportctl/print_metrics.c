@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR ISC
-/*
- * A snapshot as metrics, in the text format that Prometheus, its node_exporter and OpenMetrics
- * readers have in common: counters are declared by the name of their samples, which end in _total.
- */
+/* A snapshot as metrics: see metrics.h */
 #include <limits.h>
 #include <stdio.h>
-#include "openmetrics.h"
+#include "metrics.h"
 #include "reuseport_version.h"
 #include "snapshot.h"
 #include "text.h"
@@ -167,25 +164,6 @@ static const struct metric metrics[] = {
 	 "Since the instance was last seen to come round for the next datagrams.", value_read},
 };
 
-const char *quoted(const char *text, char *to, size_t len)
-{
-	size_t n = 0;
-
-	for (; *text && n + 3 < len; text++) {
-		if (*text == '"' || *text == '\\')
-			to[n++] = '\\';
-		to[n++] = *text;
-	}
-	to[n] = '\0';
-
-	return to;
-}
-
-void print_metric_head(const char *name, const char *type, const char *help)
-{
-	printf("# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 static void print_of_group(const char *name, const char *type, const char *help, const char *group,
 			   double value)
 {
@@ -346,7 +324,7 @@ static void print_fault_counts(const struct snapshot *s, const char *group)
 			}
 }
 
-void print_openmetrics(const struct snapshot *s)
+void print_metrics(const struct snapshot *s)
 {
 	char path[4 * PATH_MAX], group[2 * sizeof(path)];
 	size_t takers = 0;
@@ -357,6 +335,7 @@ void print_openmetrics(const struct snapshot *s)
 
 	printable(s->options->config.pin_path, path, sizeof(path));
 	quoted(path, group, sizeof(group));
+	begin_metrics(s->options->metrics);
 	print_gauge("reuseport_group_buckets", "Buckets of the group.", group, s->size);
 	print_gauge("reuseport_group_failover",
 		    "Whether live instances serve the exporters of an empty bucket.", group,
@@ -379,5 +358,5 @@ void print_openmetrics(const struct snapshot *s)
 	print_faults(s, group);
 	print_fault_counts(s, group);
 	print_versions(s, group);
-	printf("# EOF\n");
+	end_metrics();
 }
