@@ -1,6 +1,6 @@
 #!/bin/sh
-# docs/messages.md has every error line of the daemons and of reuseportctl, and none that they no longer have.
-# Commands, options, keys, metrics, links, files, make targets and functions that the documents name exist. The README
+# Each error line of the daemons, and each mark of status, says what to do, or docs/troubleshooting.md does, which quotes no line that they no
+# longer have. Commands, options, keys, metrics, links, files, make targets and functions that the documents name exist. The README
 # stays short. And the check notices whatever is not so.
 . "${0%/*}/lib/tap.sh"
 need perl
@@ -34,26 +34,34 @@ notices() {
 	like "$1" "$out" "$2"
 }
 
-lacks='^docs/messages.md lacks: '
+lacks='^no line says what to do, nor does docs/troubleshooting.md: '
 group=pmacct/src/reuseport/group.c
-notices "a new error line of group.c, over several lines" "$lacks""cannot find bucket %u of %s \(%s\): look for it " $group \
+notices "a new error line of group.c, over several lines" "$lacks""cannot find bucket %u of %s \(%s\): it is \(%s\) " $group \
 	'static int find(void) { return rp_fail(m, -ENOENT, "cannot find bucket %u of %s (%s): "
-		"look for" /* "it" */ " it", bucket, name, strerror(errno)); }'
-notices "one whose text is chosen in the call" "$lacks"": is the moon full\?" $group \
-	'rp_fail(m, err, "%s%s", why, moon ? ": is the moon full?" : "");'
-notices "one that a variable has" "$lacks""buy another computer" $group 'static const char *hint = "buy another computer";'
-notices "one of the daemons" "$lacks""WARN \( %s/core \): reuseport: all is well\." pmacct/src/reuseport/exporter_state.c \
-	'Log(LOG_WARNING, "WARN ( %s/core ): reuseport: all is well.\n", config.name);'
+		"it is" /* "not" */ " (%s)", bucket, name, strerror(errno), where); }'
+notices "one of the daemons" "$lacks""WARN \( %s/core \): reuseport: all is lost\." pmacct/src/reuseport/exporter_state.c \
+	'Log(LOG_WARNING, "WARN ( %s/core ): reuseport: all is lost.\n", config.name);'
 notices "one of a patch" "$lacks""ERROR \( %s/core \): reuseport: not here\." patches/nfacctd-listener.patch \
 	'+    Log(LOG_ERR, "ERROR ( %s/core ): reuseport: not here.\n", config.name);'
-notices "a refusal of reuseportctl" "$lacks""%s is too late" reuseportctl/override.c 'report_error(FAILED, "%s is too late", word);'
 notices "a mark of status" "$lacks""%u buckets are blue" reuseportctl/diagnose.c 'warn(s, "%u buckets are blue", n);'
+
+# is_fine NAME FILE TEXT: with TEXT at the end of FILE it says nothing
+is_fine() {
+	fresh
+	printf '%s\n' "$3" >>"$copy/$2"
+	ok "$1" quietly perl tests/tools/docs.pl "$copy"
+}
+
+is_fine "a line that says what to do" $group 'rp_fail(m, err, "cannot find bucket %u (%s): start its instance", n, strerror(errno));'
+is_fine "one that ends in a part that is chosen" $group 'rp_fail(m, err, "cannot find bucket %u (%s): %s", n, strerror(errno), hint);'
+is_fine "neither an INFO line nor a comment is an error line" $group \
+	'Log(LOG_INFO, "INFO: all is well.\n"); /* rp_fail(m, err, "not at all well"); */'
 
 # shellcheck disable=SC2016 # Markdown's code spans
 {
 	notices "a file, in CONTRIBUTING.md" "CONTRIBUTING.md: no such file: scripts/ci/dance" CONTRIBUTING.md 'Or `scripts/ci/dance`.'
-	notices "a line that no source has" "has, but no source: cannot load PATH: it is Monday" docs/messages.md '- `cannot load PATH: it is Monday`'
-	notices "a line, and a word more" "has, but no source: no random nonce today" docs/messages.md '- `no random nonce today (WHY)`'
+	notices "a line that no source has" "has, but no source: cannot load PATH: it is Monday" docs/troubleshooting.md '- `cannot load PATH: it is Monday`'
+	notices "a line, and a word more" "has, but no source: no random nonce today" docs/troubleshooting.md '- `no random nonce today (WHY): set reuseport_nonce`'
 	notices "a command" "README.md: reuseportctl has no command repair" README.md 'Or `reuseportctl -p /sys/fs/bpf/x repair`.'
 	notices "an option" "docs/deployment.md: reuseportctl has no option --jsn" docs/deployment.md 'Or `reuseportctl status --jsn`.'
 	notices "an option of another command" "docs/deployment.md: 'override add' does not take --json" docs/deployment.md 'Or `reuseportctl --json override add 192.0.2.7 2`.'
@@ -75,9 +83,4 @@ like "a figure of the README" "$(perl tests/tools/docs.pl "$copy" || true)" "REA
 fresh
 sed -i 's/! no instance is live/! every instance is live/' "$copy/docs/troubleshooting.md"
 like "a mark of status, in a table" "$(perl tests/tools/docs.pl "$copy" || true)" "has, but no source: ! every instance is live in this group"
-
-# An INFO line and a comment are no errors
-fresh
-printf '%s\n' 'Log(LOG_INFO, "INFO: all is well.\n"); /* rp_fail(m, err, "not at all well"); */' >>"$copy/$group"
-ok "neither an INFO line nor a comment is taken for an error line" quietly perl tests/tools/docs.pl "$copy"
 done_testing

@@ -1,20 +1,22 @@
 #!/usr/bin/perl
-# docs.pl ROOT: checks that docs/messages.md and messages-reuseportctl.md have every error line of daemons and tool, and no other; and that
-# what the documents name exists: commands, options, keys, metrics, links, files, make targets, functions, figures. Prints a line for
-# each thing that is wrong, and fails then; otherwise prints a line of figures.
+# docs.pl ROOT: checks that each warning and error of the daemons, and each mark of status, says what to do, or docs/troubleshooting.md does; and
+# that what the documents name exists: such lines, commands, options, keys, metrics, links, files, make targets, functions, figures. Prints a
+# line for each thing that is wrong, and fails then; otherwise prints a line of figures.
 #
-# An error line is a string literal, of two words or more, in one of the calls below: its format, or what a ?: of it adds; and
-# what is kept in a variable, or returned, to become part of one. In the document it is a code span, in full, with a word in
-# capitals, or ellipsis, for each run of conversions. One that begins a list item is a line too. docs/troubleshooting.md quotes some.
+# Such a line is the format, of two words or more, in one of the calls below; parts of lines are what ?: adds to it, and what is kept in a
+# variable, or returned. A line says what to do if, behind its first ':', ';' or '.', there is one of the verbs below, or a command in quotes;
+# or if it ends in a part that is chosen when it is printed. The document has a line as a list item's code span, in full, with a word in
+# capitals for each run of conversions.
 use strict;
 use warnings;
 
 my $root = shift // die "no root given\n";
-my ($document, $of_tool, $symptoms) = ('docs/messages.md', 'docs/messages-reuseportctl.md', 'docs/troubleshooting.md');
-my $calls = qr/\b(?:Log|rp_fail|report_error|warn|key_error|finish|perror)\s*\(/;
+my $document = 'docs/troubleshooting.md';
+my $calls = qr/\b(?:Log|rp_fail|warn)\s*\(/;
+my $verbs = qr/\b(?:belong|change|choose|give|has to|leave|list|mount|must|needed|raise|released|remove|restart|run|see|set|start|stop|use)\b/i;
 my $literal = qr/"(?:[^"\\]|\\.)*"/;
 my $varies = qr/ ?(?:[A-Z][A-Z0-9_]*|\x{2026})?/;
-my ($wrong, %lines) = (0);
+my ($wrong, %lines, %parts) = (0);
 binmode STDOUT, ':encoding(UTF-8)';
 
 sub wrong { print "@_\n"; $wrong++ }
@@ -68,15 +70,21 @@ sub call_at {
 
 sub words { return scalar(() = $_[0] =~ s/%(?:%|[-0-9.*]*[hlz]*[a-zA-Z])/ /gr =~ /[\w-]*[A-Za-z]{2}[\w-]*/g) }
 
-sub take { my ($file, @found) = @_; $lines{$_} //= $file for grep { words($_) >= 2 } @found }
+# The first of what is found is a line, if its call has that for a format; the others are parts
+sub take {
+	my ($file, $line, @found) = @_;
+	$lines{$line} //= $file if words($line) >= 2;
+	$parts{$_} = 1 for @found;
+}
 
-for my $file (files('pmacct/src/reuseport/*.c', 'reuseportctl/*.c')) {
+for my $file (files('pmacct/src/reuseport/*.c', 'reuseportctl/diagnose.c')) {
 	my $c = source_of($file);
 	while ($c =~ /$calls/g) {
 		my $call = call_at($c, $+[0] - 1);
-		take($file, literals($call)) if $call !~ /^\(\s*LOG_(?:INFO|DEBUG)\b/;
+		my @found = literals($call);
+		take($file, @found) if @found && $call !~ /^\(\s*LOG_(?:INFO|DEBUG)\b/;
 	}
-	take($file, literals($1)) while $c =~ /(?:\bconst char \*\w+ = |\breturn |\bwanted\), )($literal(?:\s*$literal)*)/g;
+	take($file, '', literals($1)) while $c =~ /(?:\bconst char \*\w+ = |\breturn |\bwanted\), )($literal(?:\s*$literal)*)/g;
 }
 # What patches add, in upstream's files
 for my $file (files('configure.ac.patch', 'patches/*.patch', 'patches/*/*.patch')) {
@@ -96,20 +104,27 @@ sub pattern {
 	return qr/^$regex$/;
 }
 
-my $text = text_of($document) . text_of($of_tool);
-my @spans = spans($text);
-my @items = map { folded($_) } $text =~ /^- `([^`]+)`/mg;
+sub says_what_to_do {
+	my $line = $_[0] =~ s/^(?:%s|WARN|ERROR)(?: \( %s\/\w+ \))?: (?:\[%s\] |reuseport: )*//r =~ s/ Exiting\.$//r =~ s/\.$//r;
+	my $behind = $line =~ /[:;.] (.*)/ ? $1 : '';
+	return $line =~ /(?:[:)]|\bnot|\bfor) ?%s$|\bno memory\b/ || words($line) < 2 || $behind =~ /$verbs|'[^']+ [^']+'/;
+}
+
+my $text = text_of($document);
+# Those that begin an item, one after the other
+my @items = map { spans($_) } $text =~ /^- (`[^`]+`(?:,\s+`[^`]+`)*)/mg;
 my %patterns = map { $_ => pattern($_) } keys %lines;
 for my $line (sort { $lines{$a} cmp $lines{$b} || $a cmp $b } keys %lines) {
-	wrong("$document lacks: $line   ($lines{$line})") if !grep { /$patterns{$line}/ } @spans;
+	next if says_what_to_do($line) || grep { /$patterns{$line}/ } @items;
+	wrong("no line says what to do, nor does $document: $line   ($lines{$line})");
 }
 for my $item (@items) {
-	wrong("$document has, but no source: $item") if !grep { $item =~ $_ } values %patterns;
+	wrong("$document has, but no source: $item") if !grep { $item =~ $_ } values %patterns, map { pattern($_) } keys %parts;
 }
 # Marks of status, as the tables quote them: what is fixed in them, some words together. What they count is put in by name.
-for my $mark (grep { s/^! // } spans(text_of($symptoms))) {
+for my $mark (grep { s/^! // } spans($text)) {
 	for my $part (grep { words($_) >= 2 } split /\s*(?:\x{2026}|\b[A-Z]+\b|\bdatagrams\b|[:;])\s*/, $mark) {
-		wrong("$symptoms has, but no source: ! $part") if !grep { /\Q$part\E/ } keys %lines;
+		wrong("$document has, but no source: ! $part") if !grep { /\Q$part\E/ } keys %lines, keys %parts;
 	}
 }
 

@@ -121,7 +121,7 @@ int rp_check_pin_path(struct rp_member *m)
 
   parent_of(path, parent);
   if (statfs(access(path, F_OK) ? parent : path, &fs))
-    return rp_fail(m, -errno, "cannot make reuseport_pin_path %s: the directory above it cannot be read (%s)", path, strerror(errno));
+    return rp_fail(m, -errno, "cannot make reuseport_pin_path %s: the directory above it cannot be read (%s): 'chmod a+x' it", path, strerror(errno));
   if ((__u32) fs.f_type != (__u32) BPF_FS_MAGIC)
     return rp_fail(m, -ENOENT, "reuseport_pin_path %s is not on a bpffs: mount one ('mount -t bpf -o mode=0711 bpf /sys/fs/bpf') and choose a directory in it", path);
 
@@ -267,7 +267,7 @@ static int replace_pin(struct rp_member *m, int id, int fd, const char *path, co
     return rp_fail(m, -EEXIST, "something else than map '%s' is pinned at %s: remove it, or choose another reuseport_pin_path", spec->name, path);
   if (live)
     return rp_fail(m, -EEXIST, "the live instances (%s) use another version of map '%s', pinned at %s: use their reuseport.o, or stop them all first", live, spec->name, path);
-  if (remove_or_try(m, path)) return rp_fail(m, -errno, "cannot remove the leftover %s (%s)", path, strerror(errno));
+  if (remove_or_try(m, path)) return rp_fail(m, -errno, "cannot remove the leftover %s (%s): run 'reuseportctl reset' as root", path, strerror(errno));
 
   return 0;
 }

@@ -159,7 +159,7 @@ static int open_setting(struct rp_member *m, int id)
   if (fd == -ENOENT) return 0;
   if (fd < 0) return rp_fail(m, fd, "cannot open %s (%s): %s", path, strerror(-fd), rp_explain_denial(fd));
   m->fds[id] = fd;
-  if (!rp_map_fits(fd, spec)) return rp_fail(m, -EEXIST, "what is pinned at %s is not the map '%s'", path, spec->name);
+  if (!rp_map_fits(fd, spec)) return rp_fail(m, -EEXIST, "what is pinned at %s is not the map '%s': stop all instances, then remove it", path, spec->name);
 
   return 0;
 }

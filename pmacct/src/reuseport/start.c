@@ -64,7 +64,7 @@ int rp_start_settings(struct rp_member *m)
 
   if (c->nonce) nonce = c->nonce;
   while (!nonce)
-    if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return rp_fail(m, -errno, "no random nonce (%s)", strerror(errno));
+    if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce)) return rp_fail(m, -errno, "no random nonce (%s): set reuseport_nonce", strerror(errno));
   if (c->failover != RP_UNSET) policy = c->failover == RP_FALSE ? policy | RP_NO_FAILOVER : policy & ~RP_NO_FAILOVER;
 
   rp_read_weights(m, &weights);
