@@ -45,6 +45,8 @@ const char *rp_explain_denial(int err)
 {
   if (err == -EPERM) return rp_may_load() ? forbidden : no_privilege;
 
+  if (err == -ENOSYS) return "a seccomp filter, as containers have it, forbids bpf(), or this kernel lacks it: see CONFIG_BPF_SYSCALL";
+
   if (err == -EMFILE || err == -ENFILE) return "raise the limit of open files, LimitNOFILE= or 'ulimit -n'";
 
   return "the pins belong to the user that the daemons run as: run as that user, or root";
