@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /* What a message tells, put into the records of its exporter: see recording.h. */
 #include "pmacct.h"
-#include "reuseport/lifecycle.h"
+#include "reuseport/listeners.h"
 #include "reuseport/recording.h"
 #include "reuseport/template_check.h"
 
