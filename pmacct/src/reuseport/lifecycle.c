@@ -3,6 +3,8 @@
 #include "pmacct.h"
 #include <poll.h>
 #include <pthread.h>
+#include "pmacct-data.h"
+#include "plugin_hooks.h"
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/exporter_state.h"
@@ -73,12 +75,22 @@ static void start_reading()
     if (listeners[id].phase == LISTENER_JOINED) rp_set_ready(&listeners[id].member);
 }
 
-/* The caller holds listeners_mutex. */
-static void leave_hung_plugin()
+/* Leaves if a plugin hangs, and others can serve. The caller holds listeners_mutex. */
+static void look_for_hung_plugin()
 {
-  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: a plugin has not read for %d s what this instance has for it. Its exporters go to other instances. "
-                   "Draining, then exiting.\n",
-      config.name, REUSEPORT_STUCK_MS / 1000);
+  const struct plugins_list_entry *plugin = reuseport_is_reading() && !reuseport_is_draining() ? reuseport_find_hung_plugin() : NULL;
+  int leaves;
+
+  if (!plugin) return;
+
+  leaves = reuseport_others_can_serve();
+  if (!leaves && !reuseport_give_up_plugins()) return;
+
+  Log(LOG_WARNING, "WARN ( %s/core ): reuseport: plugin %s-%s, pid %d, has not read for more than %d s what this instance has for it. %s.\n", config.name,
+      plugin->name, plugin->type.string, plugin->pid, REUSEPORT_STUCK_MS / 1000,
+      leaves ? "Its exporters go to other instances. Draining, then exiting" : "No other instance can serve its exporters: what is too much is lost");
+  if (!leaves) return;
+
   reuseport_note_fault(RP_STUCK, 0, NULL);
   reuseport_start_draining(1);
 }
@@ -112,7 +124,7 @@ static void housekeeping()
   }
   /* the service manager, or an operator, may stop it meanwhile */
   if (reuseport_lacks_a_plugin() && !reuseport_is_draining()) reuseport_start_draining(1);
-  if (reuseport_plugin_hangs() && !reuseport_is_draining() && reuseport_others_can_serve()) leave_hung_plugin();
+  look_for_hung_plugin();
   if (!reuseport_is_reading() && !reuseport_is_draining() &&
       (reuseport_plugins_ready() || now - main_thread.in_loop_since > PLUGINS_MAX_MS)) {
     starts_reading = TRUE;
@@ -120,6 +132,7 @@ static void housekeeping()
   }
   check_buckets();
   reuseport_leave_if_due();
+  reuseport_wait_for_stopped_plugins();
   main_thread.next_ms = now + (reuseport_is_reading() && !is_leaving() ? HOUSEKEEPING_MS : REUSEPORT_PLUGINS_MS);
   pthread_mutex_unlock(&listeners_mutex);
 

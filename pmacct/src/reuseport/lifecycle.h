@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The life of a listener, from bind to the end of the daemon: what index.c, opening.c, joining.c, lifecycle.c, select.c, receive.c, shutdown.c,
- * plugins.c, threads.c, fork.c, orphan.c, notify.c and service.c have in common.
+ * plugins.c, plugin_pipes.c, threads.c, fork.c, orphan.c, notify.c and service.c have in common.
  *
  * 1. The main thread moves all listeners of the process from phase to phase, inside reuseport_recvfrom() or reuseport_select().
  *    That way they join and leave together.
@@ -14,6 +14,9 @@
 
 #include "reuseport/group.h"
 #include "reuseport/listener_names.h"
+
+struct channels_list_entry;
+struct plugins_list_entry;
 
 #define REUSEPORT_WAIT_MS    50  /* how long a thread waits for its sockets at most: a signal is answered within 150 ms */
 #define REUSEPORT_QUIET_MS   100 /* a queue that has been empty for so long is drained */
@@ -82,13 +85,16 @@ extern void reuseport_start_draining(int extra_signals);
 /* Leaves the buckets of a daemon that drains, if it has not yet, because another process held the group's lock. The caller holds listeners_mutex. */
 extern void reuseport_leave_if_due();
 
+/* For the main thread, ten times a second: gives a daemon that drains more time while a plugin is stopped, in whose ring there may be no room. */
+extern void reuseport_wait_for_stopped_plugins();
+
 /* Returns: whether the daemon that drains is out of its buckets. */
 extern int reuseport_has_left_buckets();
 
 /* Counts datagrams, or sockets with data, that the main thread has read: for the log line at the end. */
 extern void reuseport_count_handled(int datagrams);
 
-/* Each ends a daemon that drains, by PM_sigint_handler(): on another signal or after RP_LEAVE_SECONDS; if no datagrams are
+/* Each ends a daemon that drains, by PM_sigint_handler(): on another signal or when its time is up; if no datagrams are
    queued; whatever is queued, where closing the sessions is all there is to do. */
 extern void reuseport_end_if_overdue();
 extern void reuseport_end_if_drained();
@@ -99,20 +105,6 @@ extern void reuseport_end_without_queue();
 /* Returns: whether the core has forked any plugin. Before that, exit_all() of 1.7.6 (util.c) would kill the whole process group,
    because it signals plugins whose pid is 0. */
 extern int reuseport_plugins_forked();
-
-/* Returns: whether all plugins wait for what the core hands to them, and have read what it has. In a ring, what it hands to a plugin that
-   does not poll yet stays until the next datagram; in a pipe of ZeroMQ, what it sends to one that has not subscribed yet is lost. */
-extern int reuseport_plugins_ready();
-
-/*
- * Returns: whether a plugin has so much of its ring left to read that the next batch might overwrite it. The core is to wait then: what
- * is too much is dropped at the socket, where it is counted and shown, and not in the ring. A plugin that has read nothing for five
- * seconds is not waited for, and none that does not publish where it reads: the memory plugin, which has a pipe, mongodb's, and those with plugin_pipe_zmq.
- */
-extern int reuseport_plugins_lag();
-
-/* Returns: whether there was a plugin for which the core has waited in vain. */
-extern int reuseport_plugin_hangs();
 
 /* Makes nfacctd_templates_file, if it is not there: upstream only updates one that is, and logs an error otherwise. */
 extern void reuseport_make_templates_file();
@@ -133,6 +125,31 @@ extern void reuseport_wait_for_children();
  * otherwise. It exits with status 1 then. While threads may still wait for forks, the caller holds listeners_mutex.
  */
 extern int reuseport_lacks_a_plugin();
+
+/* ---- plugin_pipes.c ---- */
+
+/* Returns: the channel with that index, or NULL behind the last one. */
+extern struct channels_list_entry *reuseport_channel(int idx);
+
+/* Returns: whether all plugins wait for what the core hands to them, and have read what it has. In a ring, what it hands to a plugin that
+   does not poll yet stays until the next datagram; in a pipe of ZeroMQ, what it sends to one that has not subscribed yet is lost. */
+extern int reuseport_plugins_ready();
+
+/*
+ * Returns: whether a plugin has so much of its ring left to read that the next batch might overwrite it, or has not subscribed to its pipe yet. The
+ * core is to wait then: what is too much is dropped at the socket, where it is counted and shown, and not in the ring. It does not wait for
+ * plugins that do not publish where they read: the memory plugin and mongodb's, both without plugin_pipe_zmq.
+ */
+extern int reuseport_plugins_lag();
+
+/* For the main thread, ten times a second. Returns: a plugin that has not read for seconds, though there is something; or NULL. */
+extern const struct plugins_list_entry *reuseport_find_hung_plugin();
+
+/* Has the core not wait for such plugins any more, unless they are all that there are, until they read. Returns: whether it has waited for any. */
+extern int reuseport_give_up_plugins();
+
+/* Returns: whether a plugin is stopped, or waits for a disk: it would not read on, nor end, but find a signal before it reads. */
+extern int reuseport_has_stopped_plugin();
 
 /* Hands to plugins with plugin_pipe_zmq what has gathered for them. */
 extern void reuseport_send_gathered();

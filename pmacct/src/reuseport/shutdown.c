@@ -5,7 +5,7 @@
  * 1. A signal handler sets a flag only. The main thread does the rest, between two datagrams.
  * 2. The buckets are given up first. From then on nothing new arrives, except in the sessions that a thread has.
  * 3. The daemon ends by PM_sigint_handler() (signals.c of upstream), once the queues have stayed empty; on another signal, or
- *    after RP_LEAVE_SECONDS, it ends with datagrams queued, and logs a warning.
+ *    after RP_LEAVE_SECONDS, in which no plugin was stopped, it ends with datagrams queued, and logs a warning.
  */
 #include "pmacct.h"
 #include <sys/prctl.h>
@@ -26,6 +26,7 @@ static struct {
   int left;                   /* it is out of its buckets */
   int signals_expected;       /* how many signals there may have been: one more ends the daemon at once */
   long long began_ms;         /* when it began */
+  long long until_ms;         /* when it ends, whatever is queued */
   unsigned long long handled; /* datagrams that the main thread has read since then */
 } draining;
 
@@ -133,9 +134,15 @@ void reuseport_leave_if_due()
 void reuseport_start_draining(int extra_signals)
 {
   draining.began_ms = reuseport_now_ms();
+  draining.until_ms = draining.began_ms + RP_LEAVE_SECONDS * 1000;
   reuseport_set_draining();
   draining.signals_expected = stop_signals + extra_signals;
   reuseport_leave_if_due();
+}
+
+void reuseport_wait_for_stopped_plugins()
+{
+  if (reuseport_is_draining() && reuseport_has_stopped_plugin()) draining.until_ms = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
 }
 
 int reuseport_has_left_buckets()
@@ -225,7 +232,7 @@ void reuseport_end_if_overdue()
 
   if (stop_signals > draining.signals_expected)
     finish(LOG_WARNING, "not drained, on another signal: what is queued is lost");
-  if (reuseport_now_ms() - draining.began_ms > RP_LEAVE_SECONDS * 1000)
+  if (reuseport_now_ms() > draining.until_ms)
     finish(LOG_WARNING, "not drained, there was too much: what is queued is lost");
 }
 

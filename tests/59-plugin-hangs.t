@@ -1,0 +1,138 @@
+#!/bin/sh
+# A plugin that does not read what its core has for it takes away its instance's share only, for seconds: the instance says so, and leaves its
+# bucket before anything is overwritten. When the plugin goes on, it reads and writes what there was, and the instance ends.
+. "${0%/*}/lib/traffic.sh"
+need_traffic
+need jq
+sandbox
+
+# Small, so that it is full in a second
+small_ring="plugin_pipe_size: 200000\nplugin_buffer_size: 2000\nreuseport_nonce: 42"
+zmq="plugin_pipe_zmq: true"
+
+# ---- steps ----
+
+# send PORT FLOWS RATE: 60 exporters; adds the number of flows to $sent
+send() {
+	local flows
+	flows=$("$tools/exporter" netflow5 4 "$1" exporters=60 ports=1 datagrams=$(($2 / 60)) rate="$3")
+	sent=$((sent + flows))
+}
+
+# served_by NAME INDEX: all exporters are at that instance
+served_by() {
+	[ "$(seq -f 10.0.0.%.0f 60 | xargs "$reuseportctl" --pin-path "$bpffs/$1" where --json | jq "[.[] | select(.served_by == $2)] | length")" -eq 60 ]
+}
+
+# plugins_of NAME INDEX
+plugins_of() {
+	pgrep -P "$(pid_of "$1" "$2")"
+}
+
+# leaves NAME: the assertions: index 0 does, and index 1 has all exporters
+leaves() {
+	ok "$1: its instance says so" await 60 has_line "$tmp/$1-0.log" '^WARN .*: plugin p-print, pid [0-9]+, has not read for more than 5 s what this instance has for it\. Its exporters go'
+	ok "$1: and its exporters are with the other one" await 10 served_by "$1" 1
+	like "$1: status says why" "$("$reuseportctl" --pin-path "$bpffs/$1" status)" "^! pid $(pid_of "$1" 0) at bucket 0 of nfacctd did not read for seconds"
+}
+
+# ends NAME: the assertions: index 0 does when its plugin goes on, and nothing is lost
+ends() {
+	local written full
+	ok "$1: when the plugin goes on, the instance leaves" await 60 gone "$(pid_of "$1" 0)"
+	is "$1: it has said once that the plugin does not read" "$(grep -c 'what this instance has for it' "$tmp/$1-0.log")" 1
+	stop_all "$1"
+	received "$1" >"$tmp/received"
+	written=$(total_received)
+	full=$(($(full_buffers) - full_before))
+	at_least "$1: flows sent" "$sent" 600
+	is "$1: of $sent flows, written or dropped at full buffers ($full)" $((written + full)) "$sent"
+}
+
+# ---- what hangs ----
+
+# stop_plugin NAME PORT FIRST RATE [LINE...]: of two instances, the plugin of index 0 is stopped when it has read its share of the FIRST flows
+stop_plugin() {
+	local name="$1" port="$2" first="$3" rate="$4" plugin
+	shift 4
+	sent=0 full_before=$(full_buffers)
+	config "$name" "$port" 2 "$small_ring" "$@"
+	start_all "$name" 2
+	plugin=$(plugins_of "$name" 0)
+	if [ "$first" -gt 0 ]; then
+		send "$port" "$first" 1000
+		await 20 queues_empty "$port"
+		await 20 reads "$name" 0
+	fi
+	kill -STOP "$plugin"
+	send "$port" 6000 "$rate"
+	leaves "$name"
+	kill -CONT "$plugin"
+	ends "$name"
+}
+
+# hold_back NAME: starts index 0 with a plugin that is stopped before it looks for flows: until it is, its networks_file is a FIFO without a writer
+hold_back() {
+	local networks="$tmp/$1.networks"
+	mkfifo "$tmp/$1.fifo"
+	ln "$tmp/$1.fifo" "$networks"
+	run_daemon "$1" 0 "$nfacctd" -f "$tmp/$1.conf" -x 0 -o "$tmp/$1-0.csv"
+	await 20 has_line "$tmp/$1-0.log" 'listener nfacctd joined' || die "index 0 of $1 does not join"
+	await 20 plugins_of "$1" 0 || die "index 0 of $1 starts no plugin"
+	kill -STOP "$(plugins_of "$1" 0)"
+	echo 192.0.2.0/24 >"$networks.new"
+	mv "$networks.new" "$networks"
+	: <>"$tmp/$1.fifo"
+}
+
+# never_begin NAME PORT [LINE...]: the plugin of index 0 hangs before it looks for flows
+never_begin() {
+	local name="$1" port="$2"
+	shift 2
+	sent=0 full_before=$(full_buffers)
+	config "$name" "$port" 2 "$small_ring" "networks_file[p]: $tmp/$name.networks" "$@"
+	hold_back "$name"
+	start_and_wait "$name" 1
+	await 20 has_line "$tmp/$name-0.log" 'waiting for NetFlow/IPFIX data'
+	send "$port" 6000 5000
+	leaves "$name"
+	kill -CONT "$(plugins_of "$name" 0)"
+	ends "$name"
+}
+
+# hang_alone: no other instance can serve; its other plugin gets everything
+hang_alone() {
+	local plugin
+	sent=0 full_before=$(full_buffers)
+	config alone 2106 1 "$small_ring" "plugins: print[p], print[q]" "aggregate[q]: peer_src_ip" "print_output[q]: csv" \
+		"print_output_file[p]: $tmp/p.csv" "print_output_file[q]: $tmp/alone-0.csv" "print_refresh_time[q]: 600" "plugin_pipe_size[q]: 4000000"
+	run_daemon alone 0 "$nfacctd" -f "$tmp/alone.conf" -x 0
+	await 20 is_up alone 0 || die "it does not start"
+	plugin=$(pgrep -P "$(pid_of alone 0)" -f 'Print Plugin \[p\]')
+	send 2106 600 1000
+	await 20 queues_empty 2106
+	kill -STOP "$plugin"
+	send 2106 60000 5000
+	ok "alone: it says so" await 60 has_line "$tmp/alone-0.log" '^WARN .*: plugin p-print, pid [0-9]+, has not read for more than 5 s what this instance has for it\. No other instance can serve its exporters'
+	ok "alone: it is in its bucket" await 10 [ "$("$reuseportctl" --pin-path "$bpffs/alone" status --json | jq '.listeners[0].buckets[0].live')" = true ]
+	await 60 queues_empty 2106
+	kill -CONT "$plugin"
+	stop_all alone
+	received alone >"$tmp/received"
+	is "alone: of $sent flows, its other plugin has written, or dropped were at full buffers" \
+		$(($(total_received) + $(full_buffers) - full_before)) "$sent"
+}
+
+stop_plugin slow 2101 600 1000
+stop_plugin fast 2102 600 5000
+stop_plugin unread 2103 0 5000
+never_begin begins 2104
+hang_alone
+"$nfacctd" -V 2>/dev/null | grep -q '^ZeroMQ' || {
+	skip "plugin_pipe_zmq" "nfacctd was built without --enable-zmq"
+	done_testing
+	exit
+}
+stop_plugin zmq 2107 600 5000 "$zmq"
+never_begin deaf 2108 "$zmq"
+done_testing
