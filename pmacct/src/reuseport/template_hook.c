@@ -14,6 +14,7 @@ static void forget_one(const struct flow_definition *definition, uint16_t id, ui
 #ifdef TPL_MAX_ELEM_REPEATS
   known = find_template_v2(htons(id), agent, definition->version, set_id, domain);
 #else
+  (void) definition;
   known = find_template(htons(id), agent, set_id, domain);
 #endif
   if (!known) return;
