@@ -3,10 +3,12 @@
 # A router with that IPv4 address sends messages of NetFlow v9 (VERSION 9) or IPFIX (10) to port 2100 of the loopback. DOMAIN: source id,
 # or observation domain. SEQUENCE: the number of the first message; each one adds 1 in NetFlow v9, in IPFIX as many as it has data
 # sets, which have one record each. A MESSAGE is one or more sets "ID:ITEM,ITEM,..." with "+" in between. An item is a number of 16 bits,
-# with N before it one of 32 bits, with C one of 8 bits, with Q one of 64 bits, with a a text. "=HEX" is a whole datagram instead.
+# with N before it one of 32 bits, with C one of 8 bits, with Q one of 64 bits, with a a text. "=HEX" is a whole datagram instead. From
+# "~N" on, N messages a second are sent; one that is late is made up for.
 use strict;
 use warnings;
 use Socket qw(:DEFAULT inet_aton);
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC sleep);
 
 my ($from, $version, $domain, $sequence, @messages) = @ARGV;
 socket my $sock, AF_INET, SOCK_DGRAM, 0 or die "socket: $!\n";
@@ -19,7 +21,17 @@ sub item {
 	return pack $kind eq 'Q' ? 'Q>' : $kind || 'n', $value;
 }
 
+my ($pause, $due);
 for my $message (@messages) {
+	if ($message =~ /^~(\d+)$/) {
+		($pause, $due) = (1 / $1, clock_gettime(CLOCK_MONOTONIC));
+		next;
+	}
+	if ($pause) {
+		my $early = $due - clock_gettime(CLOCK_MONOTONIC);
+		sleep $early if $early > 0;
+		$due += $pause;
+	}
 	if ($message =~ /^=(.*)/) {
 		defined send $sock, pack('H*', $1), 0 or die "send: $!\n";
 		next;

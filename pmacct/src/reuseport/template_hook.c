@@ -7,15 +7,14 @@
 #include "reuseport/template_check.h"
 
 /* Makes data of a template that is known undecodable: process_v9_packet() skips records without a length. */
-static void forget_one(const struct flow_definition *definition, uint16_t id, uint16_t set_id, uint32_t domain, struct sockaddr *agent)
+static void forget_one(const struct flow_definition *definition, uint16_t set_id, uint32_t domain, struct sockaddr *agent)
 {
   struct template_cache_entry *known;
 
 #ifdef TPL_MAX_ELEM_REPEATS
-  known = find_template_v2(htons(id), agent, definition->version, set_id, domain);
+  known = find_template_v2(htons(definition->id), agent, definition->version, set_id, domain);
 #else
-  (void) definition;
-  known = find_template(htons(id), agent, set_id, domain);
+  known = find_template(htons(definition->id), agent, set_id, domain);
 #endif
   if (!known) return;
   known->len = 0;
@@ -24,12 +23,12 @@ static void forget_one(const struct flow_definition *definition, uint16_t id, ui
 
 static void forget(const struct flow_definition *definition, uint16_t set_id, uint32_t domain, struct sockaddr *agent)
 {
-  uint16_t id = 0;
+  struct flow_definition one = *definition;
 
   if (definition->id >= FLOW_FIRST_DATA)
-    forget_one(definition, definition->id, set_id, domain, agent);
+    forget_one(definition, set_id, domain, agent);
   else if (definition->id == set_id && !definition->fields)
-    while ((id = reuseport_next_withdrawn(definition->kind, id))) forget_one(definition, id, set_id, domain, agent);
+    for (one.id = 0; (one.id = reuseport_next_withdrawn(one.kind, one.id));) forget_one(&one, set_id, domain, agent);
 }
 
 static void tell(const struct flow_definition *definition, const char *reason, struct sockaddr *agent, uint32_t sequence)
