@@ -12,20 +12,43 @@
 
 static union rp_addr exporters[RP_MAX_CONVICTED + 1];
 
-/* Convicts the exporter so many seconds after the last time. Returns: for how long, in seconds. */
-static int convict(struct rp_member *m, const union rp_addr *exporter, int later)
+/* Makes the last conviction of the exporter, if any, so many seconds older */
+static void age(struct rp_member *m, const union rp_addr *exporter, int seconds)
 {
 	struct rp_conviction c;
 	int map = m->fds[RP_QUARANTINE];
 
-	if (!bpf_map_lookup_elem(map, exporter, &c)) {
-		c.last -= later;
-		c.until -= later;
-		must(!bpf_map_update_elem(map, exporter, &c, BPF_EXIST));
-		rp_tidy_quarantine(m);
-	}
+	if (bpf_map_lookup_elem(map, exporter, &c))
+		return;
+	c.last -= seconds;
+	c.until -= seconds;
+	must(!bpf_map_update_elem(map, exporter, &c, BPF_EXIST));
+	rp_tidy_quarantine(m);
+}
+
+/* Convicts the exporter so many seconds after the last time. Returns: for how long, in seconds. */
+static int convict(struct rp_member *m, const union rp_addr *exporter, int later)
+{
+	age(m, exporter, later);
 
 	return rp_convict(m, exporter, SIGSEGV, 1);
+}
+
+/* Whether one that was convicted for the first time is in quarantine so many seconds later */
+static int remains(struct rp_member *m, const union rp_addr *exporter, int later)
+{
+	__u64 second;
+	int active;
+
+	do {
+		second = rp_boot_seconds();
+		must(rp_convict(m, exporter, SIGSEGV, 1) == 60);
+		age(m, exporter, later);
+		active = rp_is_quarantined(m, exporter);
+		must(!rp_release(m, exporter));
+	} while (rp_boot_seconds() != second);
+
+	return active;
 }
 
 static void convictions(void)
@@ -38,6 +61,8 @@ static void convictions(void)
 	rp_init(&m);
 	must(!rp_open_settings(&m, &g.config));
 	map = m.fds[RP_QUARANTINE];
+	ok(remains(&m, exporters, 60) && !remains(&m, exporters, 61),
+	   "the first minute is not over before it is: the clock counts in seconds");
 	ok(convict(&m, exporters, 0) == 60 && convict(&m, exporters, 61) == 600 &&
 		   convict(&m, exporters, 601) == 3600 && convict(&m, exporters, 3601) == 3600,
 	   "an exporter is convicted for a minute, ten, an hour, and an hour again");

@@ -119,7 +119,8 @@ static void tidy_one(const union rp_addr *exporter, const struct rp_conviction *
   struct tidying *t = arg;
   struct rp_conviction c = *conviction;
 
-  if (c.active && t->now >= c.until) {
+  /* not when that second begins: of the one in which it was convicted, a part had gone */
+  if (c.active && t->now > c.until) {
     c.active = 0;
     bpf_map_update_elem(t->m->fds[RP_QUARANTINE], exporter, &c, BPF_EXIST);
   }

@@ -167,7 +167,7 @@ struct rp_owner {
 
 /* An exporter that an instance was decoding when it crashed, or never came to an end */
 struct rp_conviction {
-  __u64 until;    /* seconds of CLOCK_BOOTTIME: when its quarantine ends */
+  __u64 until;    /* seconds of CLOCK_BOOTTIME: the last one of its quarantine */
   __u64 last;     /* the same: when it was convicted last */
   __u32 times;    /* how often it was; forgotten RP_FORGET_SECONDS after the last time */
   __u32 active;   /* it is in quarantine */
