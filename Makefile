@@ -227,11 +227,7 @@ demo: build build/.deps-demo
 deb: build/.deps-deb
 	scripts/deb $(if $(SUITE),--suite $(SUITE))
 
-<<<<<<< ours
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placement placing quarantine returns samples selector state bad_apple.so held_lock.so next_minute.so wall_clock.so) bench/decision.o
-=======
-TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placement placing quarantine samples selector state bad_apple.so boot_time.so held_lock.so next_minute.so wall_clock.so) bench/decision.o
->>>>>>> theirs
+TOOLS := $(addprefix tests/bin/,balance cost decision exporter hash member pace placement placing quarantine returns samples selector state bad_apple.so boot_time.so held_lock.so next_minute.so wall_clock.so) bench/decision.o
 
 vpath %.c tests/tools bench
 
