@@ -71,32 +71,25 @@ stop_plugin() {
 	ends "$name"
 }
 
-# hold_back NAME: starts index 0 with a plugin that is stopped before it looks for flows: until it is, its networks_file is a FIFO without a writer
-hold_back() {
-	local networks="$tmp/$1.networks"
-	mkfifo "$tmp/$1.fifo"
-	ln "$tmp/$1.fifo" "$networks"
-	run_daemon "$1" 0 "$nfacctd" -f "$tmp/$1.conf" -x 0 -o "$tmp/$1-0.csv"
-	await 20 has_line "$tmp/$1-0.log" 'listener nfacctd joined' || die "index 0 of $1 does not join"
-	await 20 plugins_of "$1" 0 || die "index 0 of $1 starts no plugin"
-	kill -STOP "$(plugins_of "$1" 0)"
-	echo 192.0.2.0/24 >"$networks.new"
-	mv "$networks.new" "$networks"
-	: <>"$tmp/$1.fifo"
-}
-
-# never_begin NAME PORT [LINE...]: the plugin of index 0 hangs before it looks for flows
+# never_begin NAME PORT [LINE...]: the plugin of index 0 waits, before it looks for flows, for somebody to write its networks_file
 never_begin() {
-	local name="$1" port="$2"
+	local name="$1" port="$2" networks="$tmp/$1.networks"
 	shift 2
 	sent=0 full_before=$(full_buffers)
-	config "$name" "$port" 2 "$small_ring" "networks_file[p]: $tmp/$name.networks" "$@"
-	hold_back "$name"
+	config "$name" "$port" 2 "$small_ring" "networks_file[p]: $networks" "$@"
+	mkfifo "$tmp/$name.fifo"
+	ln "$tmp/$name.fifo" "$networks"
+	run_daemon "$name" 0 "$nfacctd" -f "$tmp/$name.conf" -x 0 -o "$tmp/$name-0.csv"
+	await 20 has_line "$tmp/$name-0.log" 'cache entries=' || die "the plugin of index 0 of $name does not start"
+	await 20 reads "$name" 0
+	echo 192.0.2.0/24 >"$networks.new"
+	mv "$networks.new" "$networks"
 	start_and_wait "$name" 1
 	await 20 has_line "$tmp/$name-0.log" 'waiting for NetFlow/IPFIX data'
 	send "$port" 6000 5000
 	leaves "$name"
-	kill -CONT "$(plugins_of "$name" 0)"
+	# not >: that would wait for a reader
+	: <>"$tmp/$name.fifo"
 	ends "$name"
 }
 

@@ -132,7 +132,7 @@ static void housekeeping()
   }
   check_buckets();
   reuseport_leave_if_due();
-  reuseport_wait_for_stopped_plugins();
+  reuseport_wait_for_hung_plugins();
   main_thread.next_ms = now + (reuseport_is_reading() && !is_leaving() ? HOUSEKEEPING_MS : REUSEPORT_PLUGINS_MS);
   pthread_mutex_unlock(&listeners_mutex);
 

@@ -85,8 +85,8 @@ extern void reuseport_start_draining(int extra_signals);
 /* Leaves the buckets of a daemon that drains, if it has not yet, because another process held the group's lock. The caller holds listeners_mutex. */
 extern void reuseport_leave_if_due();
 
-/* For the main thread, ten times a second: gives a daemon that drains more time while a plugin is stopped, in whose ring there may be no room. */
-extern void reuseport_wait_for_stopped_plugins();
+/* For the main thread, ten times a second: gives a daemon that drains more time while a plugin hangs, in whose ring there may be no room. */
+extern void reuseport_wait_for_hung_plugins();
 
 /* Returns: whether the daemon that drains is out of its buckets. */
 extern int reuseport_has_left_buckets();
@@ -148,8 +148,8 @@ extern const struct plugins_list_entry *reuseport_find_hung_plugin();
 /* Has the core not wait for such plugins any more, unless they are all that there are, until they read. Returns: whether it has waited for any. */
 extern int reuseport_give_up_plugins();
 
-/* Returns: whether a plugin is stopped, or waits for a disk: it would not read on, nor end, but find a signal before it reads. */
-extern int reuseport_has_stopped_plugin();
+/* Returns: whether a plugin is stopped, or waits for a disk, or hangs for less than a minute: it may go on, but finds a signal before it reads. */
+extern int reuseport_hung_plugin_may_go_on();
 
 /* Hands to plugins with plugin_pipe_zmq what has gathered for them. */
 extern void reuseport_send_gathered();

@@ -5,8 +5,9 @@
  * 1. The core waits before it overwrites what a plugin has not read, or sends to one that does not listen yet.
  * 2. A plugin that has something to read, and does not, hangs: the instance leaves, if others can serve. The core goes on waiting for it: what
  *    is too much is dropped at the socket, where it is counted. If nobody else can serve, other plugins do not wait for the one that hangs.
- * 3. No plugin is told to end before it has read everything: it would find the signal first, and lose the rest. One that is stopped, or waits for
- *    a disk, has all the time it takes; if the core is killed meanwhile, it reads and writes nevertheless (orphan.c).
+ * 3. No plugin is told to end before it has read everything: it would find the signal first, and lose the rest. One that hangs has a minute; one
+ *    that is stopped, or waits for a disk, which no signal ends, has all the time it takes. If the core is killed meanwhile, it reads and writes
+ *    nevertheless (orphan.c).
  */
 #include "pmacct.h"
 #include <fcntl.h>
@@ -23,7 +24,8 @@
    hand that to a process that writes. So does one that has never read anything: it may load large maps first. Otherwise, with hardly any room left,
    REUSEPORT_STUCK_MS are enough. */
 #define UNREAD_MS 30000
-#define NOTIFY_MS 1000 /* one that has read nothing for so long, and sleeps, was not told that there is something */
+#define LOST_MS   60000 /* one that has read nothing for so long may never do, and is told to end: the instance that is started next may do better */
+#define NOTIFY_MS 1000  /* one that has read nothing for so long, and sleeps, was not told that there is something */
 
 static struct progress {
   long long wrote_at;      /* where the core was when it looked last */
@@ -271,13 +273,18 @@ static int is_stopped(const struct channels_list_entry *channel)
   return state && (strstr(state, ") T ") == state || strstr(state, ") t ") == state || strstr(state, ") D ") == state);
 }
 
-int reuseport_has_stopped_plugin()
+static int may_go_on(int idx)
+{
+  return reuseport_now_ms() - plugins[idx].since_ms < LOST_MS || is_stopped(reuseport_channel(idx));
+}
+
+int reuseport_hung_plugin_may_go_on()
 {
   struct channels_list_entry *channel;
   int idx;
 
   for (idx = 0; (channel = reuseport_channel(idx)); idx++)
-    if (is_stopped(channel)) return TRUE;
+    if (is_stopped(channel) || (plugins[idx].hangs && may_go_on(idx))) return TRUE;
 
   return FALSE;
 }
@@ -313,7 +320,7 @@ int reuseport_plugins_have_read()
       continue;
     }
     reuseport_sleep_ms(1);
-    if (is_stopped(channel)) deadline = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
+    if (may_go_on(idx)) deadline = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
   }
 
   return TRUE;

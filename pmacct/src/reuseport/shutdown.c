@@ -5,7 +5,7 @@
  * 1. A signal handler sets a flag only. The main thread does the rest, between two datagrams.
  * 2. The buckets are given up first. From then on nothing new arrives, except in the sessions that a thread has.
  * 3. The daemon ends by PM_sigint_handler() (signals.c of upstream), once the queues have stayed empty; on another signal, or
- *    after RP_LEAVE_SECONDS, in which no plugin was stopped, it ends with datagrams queued, and logs a warning.
+ *    after RP_LEAVE_SECONDS, in which no plugin hung, it ends with datagrams queued, and logs a warning.
  */
 #include "pmacct.h"
 #include <sys/prctl.h>
@@ -140,9 +140,9 @@ void reuseport_start_draining(int extra_signals)
   reuseport_leave_if_due();
 }
 
-void reuseport_wait_for_stopped_plugins()
+void reuseport_wait_for_hung_plugins()
 {
-  if (reuseport_is_draining() && reuseport_has_stopped_plugin()) draining.until_ms = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
+  if (reuseport_is_draining() && reuseport_hung_plugin_may_go_on()) draining.until_ms = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
 }
 
 int reuseport_has_left_buckets()
