@@ -137,10 +137,11 @@ int reuseport_plugins_ready()
   return TRUE;
 }
 
-/* Returns: whether it publishes where it reads. With a ring, the memory plugin does not, which is notified of each buffer, nor does mongodb's. */
+/* Returns: whether it publishes where it reads. With a ring, the memory plugin does not, which is notified of each buffer, nor does mongodb's, which
+   has no number any more in upstream's development branch. */
 static int tells_progress(const struct channels_list_entry *channel)
 {
-  return channel->plugin->cfg.pipe_zmq || (!channel->request && channel->plugin->type.id != PLUGIN_ID_MONGODB);
+  return channel->plugin->cfg.pipe_zmq || (!channel->request && strcmp(channel->plugin->type.string, "mongodb"));
 }
 
 /* Notifies a plugin that sleeps. Returns: whether that can be done; otherwise it has ended. */
