@@ -237,7 +237,7 @@ const struct command commands[] = {
 		.name = "rebalance",
 		.options = {LISTENER, SECONDS, LIMIT, APPLY},
 		.handler = command_rebalance,
-		.help = "moves the exporters that are too heavy for their bucket",
+		.help = "what to move for an even load; --apply does it",
 		.details =
 			"Measures, and shows which exporters it would move so that no bucket gets "
 			"much more\nthan its share: few of them, and those with BGP, BMP or "
@@ -254,9 +254,8 @@ const struct command commands[] = {
 		.details = "To grow: resize, then start the new instances with "
 			   "reuseport_hashbucket_count: N.\n"
 			   "To shrink: stop the instances beyond N, then resize. Change the "
-			   "configs of "
-			   "the\n"
-			   "others before they start again. With failover on, no datagram is lost.",
+			   "configs\nof the others within a day. With failover on, no datagram "
+			   "is lost.",
 	},
 	{
 		.name = "weight",
@@ -305,9 +304,8 @@ const struct command commands[] = {
 		.max_arguments = 1,
 		.handler = command_forget,
 		.help = "deletes templates and options kept of an exporter",
-		.details =
-			"Such as a sampling rate that it no longer has, nor tells. pmacct itself "
-			"forgets\nwhen the exporter's instance is started again.",
+		.details = "For example a sampling rate that is out of date. pmacct itself forgets "
+			   "it when\nthe exporter's instance is started again.",
 	},
 	{
 		.name = "failover",
@@ -329,8 +327,7 @@ const struct command commands[] = {
 			   "whoever\nhas sent it. Where the two differ, place it by the agent: "
 			   "then it "
 			   "meets the BGP or\nBMP session of the router with that address. It "
-			   "lasts until "
-			   "the host reboots.",
+			   "lasts until\na reboot or 'reset'.",
 	},
 	{
 		.name = "evict",
@@ -339,10 +336,10 @@ const struct command commands[] = {
 		.max_arguments = 1,
 		.handler = command_evict,
 		.help = "takes the sockets of a dead instance out of a bucket",
-		.details =
-			"Of one whose sockets systemd keeps, so that its exporters fail over "
-			"at once: the\nunits call it. If no other instance reads, they stay, and "
-			"queue, until the next\nstart.",
+		.details = "systemd keeps the sockets of an instance that is killed; without them "
+			   "its exporters\nfail over at once: the units call it. If no other "
+			   "instance reads, they stay, and "
+			   "queue, until the next\nstart.",
 	},
 	{
 		.section = "Before a group starts, and after its end",
