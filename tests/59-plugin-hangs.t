@@ -71,26 +71,31 @@ stop_plugin() {
 	ends "$name"
 }
 
-# never_begin NAME PORT [LINE...]: the plugin of index 0 waits, before it looks for flows, for somebody to write its networks_file
-never_begin() {
+# begin_late NAME PORT [LINE...]: the plugin of index 0 waits, before it looks for flows, for its networks_file to be written; index 1 reads
+begin_late() {
 	local name="$1" port="$2" networks="$tmp/$1.networks"
 	shift 2
 	sent=0 full_before=$(full_buffers)
 	config "$name" "$port" 2 "$small_ring" "networks_file[p]: $networks" "$@"
+	echo 192.0.2.0/24 >"$networks"
+	start_and_wait "$name" 1
+	rm "$networks"
 	mkfifo "$tmp/$name.fifo"
 	ln "$tmp/$name.fifo" "$networks"
 	run_daemon "$name" 0 "$nfacctd" -f "$tmp/$name.conf" -x 0 -o "$tmp/$name-0.csv"
-	await 20 has_line "$tmp/$name-0.log" 'cache entries=' || die "the plugin of index 0 of $name does not start"
-	await 20 reads "$name" 0
+	ok "$name: its instance says that its plugin does not read" await 60 has_line "$tmp/$name-0.log" '^WARN .*: a plugin does not read yet, after [0-9]+ s: this instance joins when it does'
+	send "$port" 6000 5000
+	ok "$name: and its exporters are with the other one" served_by "$name" 1
 	echo 192.0.2.0/24 >"$networks.new"
 	mv "$networks.new" "$networks"
-	start_and_wait "$name" 1
-	await 20 has_line "$tmp/$name-0.log" 'waiting for NetFlow/IPFIX data'
-	send "$port" 6000 5000
-	leaves "$name"
 	# not >: that would wait for a reader
 	: <>"$tmp/$name.fifo"
-	ends "$name"
+	ok "$name: when the plugin reads, the instance joins" await 60 has_line "$tmp/$name-0.log" 'listener nfacctd joined'
+	send "$port" 6000 5000
+	stop_all "$name"
+	received "$name" >"$tmp/received"
+	is "$name: of $sent flows, written or dropped at full buffers" $(($(total_received) + $(full_buffers) - full_before)) "$sent"
+	at_least "$name: flows that index 0 has written" "$(awk '$2 == 0 {n += $3} END {print n + 0}' "$tmp/received")" 600
 }
 
 # hang_alone: no other instance can serve; its other plugin gets everything
@@ -119,7 +124,7 @@ hang_alone() {
 stop_plugin slow 2101 600 1000
 stop_plugin fast 2102 600 5000
 stop_plugin unread 2103 0 5000
-never_begin begins 2104
+begin_late begins 2104
 hang_alone
 "$nfacctd" -V 2>/dev/null | grep -q '^ZeroMQ' || {
 	skip "plugin_pipe_zmq" "nfacctd was built without --enable-zmq"
@@ -127,5 +132,5 @@ hang_alone
 	exit
 }
 stop_plugin zmq 2107 600 5000 "$zmq"
-never_begin deaf 2108 "$zmq"
+begin_late deaf 2108 "$zmq"
 done_testing

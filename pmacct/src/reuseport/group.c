@@ -334,3 +334,16 @@ int rp_leave(struct rp_member *m)
 
   return 0;
 }
+
+void rp_renew_leave(struct rp_member *m)
+{
+  struct rp_owner owner;
+
+  if (m->fds[RP_OWNERS] < 0 || rp_lock(m, 0)) {
+    rp_unlock(m);
+    return;
+  }
+  if (!bpf_map_lookup_elem(m->fds[RP_OWNERS], &m->config->index, &owner) && owner.cookie == m->cookie && owner.state == RP_DRAINING)
+    publish_owner(m, RP_DRAINING);
+  rp_unlock(m);
+}

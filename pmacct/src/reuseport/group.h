@@ -24,7 +24,7 @@
 
 #define RP_DEFAULT_PIN_PATH "/sys/fs/bpf/pmacct"
 #define RP_LOCK_SECONDS     30 /* how long to wait for the group's lock */
-#define RP_LEAVE_SECONDS    10 /* how long a socket may stay bound after it left its bucket */
+#define RP_LEAVE_SECONDS    10 /* how long a socket stays bound after it left its bucket, or after rp_renew_leave() */
 
 enum rp_map_id {
   RP_GROUP, /* first, since its number says whether the others are to be trusted */
@@ -186,6 +186,10 @@ int rp_owns_bucket(const struct rp_member *m, struct rp_bucket *bucket);
  * Returns: 0, or a negative errno, and the socket is still in its bucket.
  */
 int rp_leave(struct rp_member *m);
+
+/* For a member that has left, every now and then, if its socket stays bound for longer than RP_LEAVE_SECONDS: lets others know. Not if another
+   process holds the group's lock, or has joined in that bucket. */
+void rp_renew_leave(struct rp_member *m);
 
 /* ---- inspect; these take no lock ---- */
 

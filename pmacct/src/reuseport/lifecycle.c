@@ -19,6 +19,7 @@
 
 static struct {
   int in_loop;             /* it is in its main loop */
+  int has_said_so;         /* that a plugin does not read yet */
   long long in_loop_since; /* ms; when it entered its main loop */
   long long next_ms;       /* when the next housekeeping is due */
 } main_thread;
@@ -75,6 +76,23 @@ static void start_reading()
     if (listeners[id].phase == LISTENER_JOINED) rp_set_ready(&listeners[id].member);
 }
 
+/* A plugin that does not read after PLUGINS_MAX_MS is waited for as long as other instances serve this one's exporters. Returns: whether to read. The
+   caller holds listeners_mutex. */
+static int is_time_to_read(long long now)
+{
+  if (reuseport_plugins_ready()) return TRUE;
+  if (now - main_thread.in_loop_since <= PLUGINS_MAX_MS) return FALSE;
+  if (!rp_has_ready_peer(&listeners[reuseport_main_listener()].member)) return TRUE;
+
+  if (!main_thread.has_said_so)
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: a plugin does not read yet, after %d s: this instance joins when it does, as other instances serve its "
+                     "exporters. See what it waits for above in this log.\n",
+        config.name, PLUGINS_MAX_MS / 1000);
+  main_thread.has_said_so = TRUE;
+
+  return FALSE;
+}
+
 /* Leaves if a plugin hangs, and others can serve. The caller holds listeners_mutex. */
 static void look_for_hung_plugin()
 {
@@ -84,7 +102,7 @@ static void look_for_hung_plugin()
   if (!plugin) return;
 
   leaves = reuseport_others_can_serve();
-  if (!leaves && !reuseport_give_up_plugins()) return;
+  if (!reuseport_give_up_plugins(!leaves) && !leaves) return;
 
   Log(LOG_WARNING, "WARN ( %s/core ): reuseport: plugin %s-%s, pid %d, has not read for more than %d s what this instance has for it. %s.\n", config.name,
       plugin->name, plugin->type.string, plugin->pid, REUSEPORT_STUCK_MS / 1000,
@@ -125,8 +143,7 @@ static void housekeeping()
   /* the service manager, or an operator, may stop it meanwhile */
   if (reuseport_lacks_a_plugin() && !reuseport_is_draining()) reuseport_start_draining(1);
   look_for_hung_plugin();
-  if (!reuseport_is_reading() && !reuseport_is_draining() &&
-      (reuseport_plugins_ready() || now - main_thread.in_loop_since > PLUGINS_MAX_MS)) {
+  if (!reuseport_is_reading() && !reuseport_is_draining() && is_time_to_read(now)) {
     starts_reading = TRUE;
     start_reading();
   }

@@ -145,11 +145,15 @@ extern int reuseport_plugins_lag();
 /* For the main thread, ten times a second. Returns: a plugin that has not read for seconds, though there is something; or NULL. */
 extern const struct plugins_list_entry *reuseport_find_hung_plugin();
 
-/* Has the core not wait for such plugins any more, unless they are all that there are, until they read. Returns: whether it has waited for any. */
-extern int reuseport_give_up_plugins();
+/* given_up: has the core not wait for such plugins any more, unless they are all that there are, until they read; otherwise has it wait for them
+   again. Returns: whether that was different for any. */
+extern int reuseport_give_up_plugins(int given_up);
 
 /* Returns: whether a plugin is stopped, or waits for a disk, or hangs for less than a minute: it may go on, but finds a signal before it reads. */
 extern int reuseport_hung_plugin_may_go_on();
+
+/* At the end: plugins that hang are not waited for longer than others. */
+extern void reuseport_hurry_plugins();
 
 /* Hands to plugins with plugin_pipe_zmq what has gathered for them. */
 extern void reuseport_send_gathered();

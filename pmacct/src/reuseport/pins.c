@@ -121,7 +121,8 @@ int rp_check_pin_path(struct rp_member *m)
 
   parent_of(path, parent);
   if (statfs(access(path, F_OK) ? parent : path, &fs))
-    return rp_fail(m, -errno, "cannot make reuseport_pin_path %s: the directory above it cannot be read (%s): 'chmod a+x' it", path, strerror(errno));
+    return rp_fail(m, -errno, "cannot make reuseport_pin_path %s: the directory above it cannot be read (%s): %s", path, strerror(errno),
+                   errno == EACCES ? "'chmod a+x' it" : "make it, or mount a bpffs there");
   if ((__u32) fs.f_type != (__u32) BPF_FS_MAGIC)
     return rp_fail(m, -ENOENT, "reuseport_pin_path %s is not on a bpffs: mount one ('mount -t bpf -o mode=0711 bpf /sys/fs/bpf') and choose a directory in it", path);
 

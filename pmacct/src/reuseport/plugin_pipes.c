@@ -4,7 +4,7 @@
  *
  * 1. The core waits before it overwrites what a plugin has not read, or sends to one that does not listen yet.
  * 2. A plugin that has something to read, and does not, hangs: the instance leaves, if others can serve. The core goes on waiting for it: what
- *    is too much is dropped at the socket, where it is counted. If nobody else can serve, other plugins do not wait for the one that hangs.
+ *    is too much is dropped at the socket, where it is counted. If no other instance can serve, other plugins do not wait for the one that hangs.
  * 3. No plugin is told to end before it has read everything: it would find the signal first, and lose the rest. One that hangs has a minute; one
  *    that is stopped, or waits for a disk, which no signal ends, has all the time it takes. If the core is killed meanwhile, it reads and writes
  *    nevertheless (orphan.c).
@@ -21,20 +21,22 @@
 #include "reuseport/listeners.h"
 
 /* A plugin that has read nothing for so long hangs, though its ring has room: nothing is lost yet, and one with a large cache may take seconds to
-   hand that to a process that writes. So does one that has never read anything: it may load large maps first. Otherwise, with hardly any room left,
-   REUSEPORT_STUCK_MS are enough. */
+   hand that to a process that writes. With hardly any room left, REUSEPORT_STUCK_MS are enough. */
 #define UNREAD_MS 30000
 #define LOST_MS   60000 /* one that has read nothing for so long may never do, and is told to end: the instance that is started next may do better */
 #define NOTIFY_MS 1000  /* one that has read nothing for so long, and sleeps, was not told that there is something */
 
 static struct progress {
-  long long wrote_at;      /* where the core was when it looked last */
-  long long largest_batch; /* bytes that it has written between two looks, at most */
-  size_t read_at;          /* as in struct ch_status */
-  long long since_ms;      /* when the plugin was last seen to read, or to have nothing to read */
+  const struct ch_status *status; /* whose progress: behind a plugin that has ended, the others move up */
+  long long wrote_at;             /* where the core was when it looked last */
+  long long largest_batch;        /* bytes that it has written between two looks, at most */
+  size_t read_at;                 /* as in struct ch_status */
+  long long since_ms;             /* when the plugin was last seen to read, or to have nothing to read */
   int hangs;
   int given_up; /* the core waits for it no more than for others */
 } plugins[MAX_N_PLUGINS];
+
+static int hurries; /* the last wait is not prolonged for plugins that hang */
 
 /* By its aggregation, as upstream does, it cannot be said: there are two words of that, and three from 1.7.9 on. */
 struct channels_list_entry *reuseport_channel(int idx)
@@ -177,6 +179,16 @@ static int has_little_room(long long room, long long size, long long largest_bat
   return room < MIN(wanted, size / 2);
 }
 
+static struct progress *find_progress(int idx, const struct channels_list_entry *channel)
+{
+  struct progress *plugin = &plugins[idx];
+
+  if (plugin->status != channel->status)
+    *plugin = (struct progress){.status = channel->status, .wrote_at = channel->rg.ptr - channel->rg.base, .since_ms = reuseport_now_ms()};
+
+  return plugin;
+}
+
 static void note_batch(struct progress *plugin, const struct channels_list_entry *channel)
 {
   long long size = size_of(channel), wrote_at = channel->rg.ptr - channel->rg.base;
@@ -185,24 +197,33 @@ static void note_batch(struct progress *plugin, const struct channels_list_entry
   plugin->wrote_at = wrote_at;
 }
 
+/* Returns: where the plugin is. */
+static size_t note_reading(struct progress *plugin, const struct channels_list_entry *channel)
+{
+  size_t read_at = __atomic_load_n(&channel->status->read_at, __ATOMIC_ACQUIRE);
+
+  if (read_at == plugin->read_at) return read_at;
+
+  plugin->given_up = FALSE;
+  plugin->read_at = read_at;
+  plugin->since_ms = reuseport_now_ms();
+
+  return read_at;
+}
+
 /* goes_on: the plugin may have been stopped as long as the core was. Returns: whether the core is to wait for the plugin. */
 static int look_at(struct progress *plugin, struct channels_list_entry *channel, long long now, int goes_on)
 {
   int deaf = is_deaf(channel), little;
   long long unread, size = size_of(channel);
-  size_t read_at = __atomic_load_n(&channel->status->read_at, __ATOMIC_ACQUIRE);
 
   note_batch(plugin, channel);
-  unread = deaf ? reuseport_any_inherited_queued() || reuseport_any_queued() : count_unread(channel, read_at);
+  unread = count_unread(channel, note_reading(plugin, channel));
+  if (deaf) unread = reuseport_any_inherited_queued() || reuseport_any_queued();
   little = deaf || has_little_room(size - unread, size, plugin->largest_batch);
-  if (read_at != plugin->read_at) plugin->given_up = FALSE;
-  if (read_at != plugin->read_at || !unread || goes_on) {
-    plugin->read_at = read_at;
-    plugin->since_ms = now;
-  }
-  else if (!channel->plugin->cfg.pipe_zmq && channel->status->wakeup && now - plugin->since_ms > NOTIFY_MS)
-    notify(channel);
-  plugin->hangs = now - plugin->since_ms >= (little && read_at ? REUSEPORT_STUCK_MS : UNREAD_MS);
+  if (!unread || goes_on) plugin->since_ms = now;
+  if (!channel->plugin->cfg.pipe_zmq && channel->status->wakeup && now - plugin->since_ms > NOTIFY_MS) notify(channel);
+  plugin->hangs = now - plugin->since_ms >= (little ? REUSEPORT_STUCK_MS : UNREAD_MS);
 
   /* what a pipe has no room for, ZeroMQ keeps in memory */
   return little && (deaf || !channel->plugin->cfg.pipe_zmq);
@@ -217,11 +238,12 @@ int reuseport_plugins_lag()
 
   looked_ms = now;
   for (idx = 0; (channel = reuseport_channel(idx)); idx++) {
-    int waits = tells_progress(channel) && look_at(&plugins[idx], channel, now, goes_on);
+    struct progress *plugin = find_progress(idx, channel);
+    int waits = tells_progress(channel) && look_at(plugin, channel, now, goes_on);
 
-    if (!plugins[idx].hangs) another_reads = TRUE;
+    if (!plugin->hangs) another_reads = TRUE;
     if (!waits) continue;
-    if (plugins[idx].given_up)
+    if (plugin->given_up)
       lag_in_vain = TRUE;
     else
       lag = TRUE;
@@ -232,23 +254,25 @@ int reuseport_plugins_lag()
 
 const struct plugins_list_entry *reuseport_find_hung_plugin()
 {
+  const struct plugins_list_entry *found = NULL;
   struct channels_list_entry *channel;
   int idx;
 
   reuseport_plugins_lag();
   for (idx = 0; (channel = reuseport_channel(idx)); idx++)
-    if (plugins[idx].hangs) return channel->plugin;
+    if (plugins[idx].hangs && (!found || !plugins[idx].given_up)) found = channel->plugin;
 
-  return NULL;
+  return found;
 }
 
-int reuseport_give_up_plugins()
+int reuseport_give_up_plugins(int given_up)
 {
   int idx, any = FALSE;
 
   for (idx = 0; reuseport_channel(idx); idx++) {
-    if (!plugins[idx].hangs || plugins[idx].given_up) continue;
-    plugins[idx].given_up = any = TRUE;
+    if (!plugins[idx].hangs || plugins[idx].given_up == given_up) continue;
+    plugins[idx].given_up = given_up;
+    any = TRUE;
   }
 
   return any;
@@ -256,27 +280,42 @@ int reuseport_give_up_plugins()
 
 /* ---- the end ---- */
 
-/* Returns: whether the plugin is stopped, or waits for a disk: it goes on where it was, but finds a signal first. */
-static int is_stopped(const struct channels_list_entry *channel)
+/* Returns: the state of the plugin's process, as in proc(5); 0: there is none. */
+static char read_state(const struct channels_list_entry *channel)
 {
   char path[32], line[128] = "";
-  const char *state;
+  const char *end;
   int fd;
 
   snprintf(path, sizeof(path), "/proc/%d/stat", channel->plugin->pid);
   fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return FALSE;
+  if (fd < 0) return 0;
   if (read(fd, line, sizeof(line) - 1) < 0) line[0] = 0;
   close(fd);
   /* the process's name, which is before it, may have brackets, too */
-  state = strrchr(line, ')');
+  end = strrchr(line, ')');
 
-  return state && (strstr(state, ") T ") == state || strstr(state, ") t ") == state || strstr(state, ") D ") == state);
+  return end && end[1] ? end[2] : 0;
 }
 
-static int may_go_on(int idx)
+/* Returns: whether the plugin is stopped, or waits for a disk: it goes on where it was, but finds a signal first. */
+static int is_stopped(const struct channels_list_entry *channel)
 {
-  return reuseport_now_ms() - plugins[idx].since_ms < LOST_MS || is_stopped(reuseport_channel(idx));
+  char state = read_state(channel);
+
+  return state == 'T' || state == 't' || state == 'D';
+}
+
+static int has_ended(const struct channels_list_entry *channel)
+{
+  char state = read_state(channel);
+
+  return !state || state == 'Z' || state == 'X';
+}
+
+static int may_go_on(const struct progress *plugin, const struct channels_list_entry *channel)
+{
+  return reuseport_now_ms() - plugin->since_ms < LOST_MS || is_stopped(channel);
 }
 
 int reuseport_hung_plugin_may_go_on()
@@ -285,7 +324,7 @@ int reuseport_hung_plugin_may_go_on()
   int idx;
 
   for (idx = 0; (channel = reuseport_channel(idx)); idx++)
-    if (is_stopped(channel) || (plugins[idx].hangs && may_go_on(idx))) return TRUE;
+    if (is_stopped(channel) || (plugins[idx].hangs && may_go_on(&plugins[idx], channel))) return TRUE;
 
   return FALSE;
 }
@@ -307,22 +346,33 @@ static int has_read_last(struct channels_list_entry *channel)
   return tells_progress(channel) && channel->status->wakeup && !notify(channel);
 }
 
-int reuseport_plugins_have_read()
+static void wait_for_last(int idx, struct channels_list_entry *channel)
 {
   long long deadline = reuseport_now_ms() + REUSEPORT_LAST_READ_MS;
+  struct progress *plugin = find_progress(idx, channel);
+  /* fill_pipe_buffer() hands out an empty buffer, too */
+  int was_handed_any = channel->hdr.seq > 1 || channel->hdr.num;
+
+  while (!has_read_last(channel) && !has_ended(channel) && reuseport_now_ms() < deadline) {
+    reuseport_sleep_ms(1);
+    note_reading(plugin, channel);
+    if (was_handed_any && !hurries && tells_progress(channel) && may_go_on(plugin, channel)) deadline = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
+  }
+}
+
+void reuseport_hurry_plugins()
+{
+  hurries = TRUE;
+}
+
+int reuseport_plugins_have_read()
+{
   struct channels_list_entry *channel;
-  int idx = 0;
+  int idx;
 
   if (!reuseport_enabled()) return FALSE;
 
-  while ((channel = reuseport_channel(idx)) && reuseport_now_ms() < deadline) {
-    if (has_read_last(channel)) {
-      idx++;
-      continue;
-    }
-    reuseport_sleep_ms(1);
-    if (may_go_on(idx)) deadline = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
-  }
+  for (idx = 0; (channel = reuseport_channel(idx)); idx++) wait_for_last(idx, channel);
 
   return TRUE;
 }

@@ -25,15 +25,15 @@ static struct rp_state_record name_definition(const struct recording *recording,
 
 /*
  * Whether a record is to be recorded: it differs from what is known, or options data of another template has overruled it meanwhile. Not
- * by an instance that drains, if anything is known of the same thing: the one that has the exporter now may know better.
+ * by an instance that drains, if anything but a withdrawal is known of the same thing: the one that has the exporter now may know better.
  */
 static int is_news(const struct recording *recording, const struct rp_state_record *record, const void *bytes)
 {
   const struct rp_pages *pages = &recording->exporter->pages;
   const struct rp_state_record *known = rp_pages_find(pages, record);
 
+  if (reuseport_is_draining()) return !known || rp_is_withdrawal(known);
   if (!known) return TRUE;
-  if (reuseport_is_draining()) return FALSE;
 
   return !rp_pages_have(pages, record, bytes) || (known->kind == RP_STATE_OPTIONS_DATA && rp_pages_overrule(pages, known));
 }

@@ -155,7 +155,7 @@ struct rp_endpoint {
 };
 
 /* Who put the socket into a bucket. Valid only while the bucket holds the socket of that cookie; with RP_DRAINING, for
-   RP_LEAVE_SECONDS. */
+   2 * RP_LEAVE_SECONDS since then. */
 struct rp_owner {
   __u64 cookie; /* SO_COOKIE */
   __u64 since;  /* seconds of CLOCK_BOOTTIME */

@@ -5,7 +5,7 @@
  * 1. A signal handler sets a flag only. The main thread does the rest, between two datagrams.
  * 2. The buckets are given up first. From then on nothing new arrives, except in the sessions that a thread has.
  * 3. The daemon ends by PM_sigint_handler() (signals.c of upstream), once the queues have stayed empty; on another signal, or
- *    after RP_LEAVE_SECONDS, in which no plugin hung, it ends with datagrams queued, and logs a warning.
+ *    after RP_LEAVE_SECONDS, in which no plugin hung or waited for a disk, it ends with datagrams queued, and logs a warning.
  */
 #include "pmacct.h"
 #include <sys/prctl.h>
@@ -140,9 +140,25 @@ void reuseport_start_draining(int extra_signals)
   reuseport_leave_if_due();
 }
 
+/* Others are to know that the sockets are still bound. */
+static void renew_leave()
+{
+  int id;
+
+  for (id = 0; id < REUSEPORT_LISTENERS; id++)
+    if (listeners[id].phase == LISTENER_LEFT && listeners[id].sock >= 0) rp_renew_leave(&listeners[id].member);
+}
+
 void reuseport_wait_for_hung_plugins()
 {
-  if (reuseport_is_draining() && reuseport_hung_plugin_may_go_on()) draining.until_ms = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
+  static long long next_ms;
+  long long now = reuseport_now_ms();
+
+  if (!reuseport_is_draining() || now < next_ms || !reuseport_hung_plugin_may_go_on()) return;
+
+  next_ms = now + 1000;
+  draining.until_ms = now + RP_LEAVE_SECONDS * 1000;
+  if (draining.left) renew_leave();
 }
 
 int reuseport_has_left_buckets()
@@ -230,8 +246,10 @@ void reuseport_end_if_overdue()
 {
   if (!reuseport_is_draining()) return;
 
-  if (stop_signals > draining.signals_expected)
+  if (stop_signals > draining.signals_expected) {
+    reuseport_hurry_plugins();
     finish(LOG_WARNING, "not drained, on another signal: what is queued is lost");
+  }
   if (reuseport_now_ms() > draining.until_ms)
     finish(LOG_WARNING, "not drained, there was too much: what is queued is lost");
 }

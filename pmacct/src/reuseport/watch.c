@@ -247,7 +247,7 @@ void reuseport_start_watch(enum reuseport_listener id)
 
   err = reuseport_start_thread(watch, NULL);
   if (err)
-    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot start a thread (%s): nobody sees it if this instance hangs. Raise the limit of "
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: cannot start a thread (%s): a hang of this instance is not noticed. Raise the limit of "
                      "threads (ulimit -u, TasksMax).\n",
         config.name, strerror(err));
 }
