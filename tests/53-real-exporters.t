@@ -92,6 +92,14 @@ the_same() {
 
 # ---- softflowd and nfprobe ----
 
+# has_settled FILE: something is in the recording, and tcpdump, which a busy machine lets wait, has added nothing for a second
+has_settled() {
+	local size
+	size=$(stat -c %s "$1")
+	sleep 1
+	[ "$size" -gt 24 ] && [ "$(stat -c %s "$1")" -eq "$size" ]
+}
+
 # record FILE PORT COMMAND...: what comes to that port of the loopback while the command runs
 record() {
 	local file="$1" port="$2" recorder
@@ -100,7 +108,7 @@ record() {
 	recorder=$!
 	await 20 has_line "$tmp/tcpdump" 'listening on'
 	"$@" >"$tmp/recorded.log" 2>&1 || die "$* fails: $(cat "$tmp/recorded.log")"
-	sleep 1
+	await 60 has_settled "$file" || die "$* sends nothing"
 	kill -INT $recorder
 	wait $recorder || true
 }
