@@ -104,9 +104,11 @@ has_settled() {
 record() {
 	local file="$1" port="$2" recorder
 	shift 2
+	# what an earlier one wrote
+	rm -f "$tmp/tcpdump"
 	tcpdump --immediate-mode -i lo -s 0 -U -Z root -w "$file" -q udp dst port "$port" >/dev/null 2>"$tmp/tcpdump" &
 	recorder=$!
-	await 20 has_line "$tmp/tcpdump" 'listening on'
+	await 20 has_line "$tmp/tcpdump" 'listening on' || die "tcpdump does not record"
 	"$@" >"$tmp/recorded.log" 2>&1 || die "$* fails: $(cat "$tmp/recorded.log")"
 	await 60 has_settled "$file" || die "$* sends nothing"
 	kill -INT $recorder
