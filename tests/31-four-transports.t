@@ -248,6 +248,8 @@ check_agents() {
 stop_the_victim() {
 	local capture served
 	served=$(grep -c " $victim\$" "$tmp/owners")
+	# what an earlier one wrote
+	rm -f "$tmp/tcpdump.log"
 	tcpdump -Z root --immediate-mode -U -i br0 -w "$tmp/notifications" tcp src port 1179 2>"$tmp/tcpdump.log" &
 	capture=$!
 	await 5 has_line "$tmp/tcpdump.log" listening || die "tcpdump does not start"

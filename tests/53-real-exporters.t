@@ -95,6 +95,7 @@ the_same() {
 # has_settled FILE: something is in the recording, and tcpdump, which a busy machine lets wait, has added nothing for a second
 has_settled() {
 	local size
+	[ -s "$1" ] || return 1
 	size=$(stat -c %s "$1")
 	sleep 1
 	[ "$size" -gt 24 ] && [ "$(stat -c %s "$1")" -eq "$size" ]
