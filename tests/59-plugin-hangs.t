@@ -71,31 +71,72 @@ stop_plugin() {
 	ends "$name"
 }
 
-# begin_late NAME PORT [LINE...]: the plugin of index 0 waits, before it looks for flows, for its networks_file to be written; index 1 reads
+# hold_networks NAME, release_networks NAME: the plugin of an instance that starts in between waits, before it looks for flows, for its networks_file
+hold_networks() {
+	mkfifo "$tmp/$1.fifo"
+	ln -f "$tmp/$1.fifo" "$tmp/$1.networks"
+}
+
+release_networks() {
+	write_networks "$1"
+	# not >: that would wait for a reader
+	: <>"$tmp/$1.fifo"
+}
+
+# write_networks NAME: who reads it from now on does not wait
+write_networks() {
+	echo 192.0.2.0/24 >"$tmp/$1.networks.new"
+	mv "$tmp/$1.networks.new" "$tmp/$1.networks"
+}
+
+# start_held NAME: index 0
+start_held() {
+	run_daemon "$1" 0 "$nfacctd" -f "$tmp/$1.conf" -x 0 -o "$tmp/$1-0.csv"
+	await 20 has_line "$tmp/$1-0.log" 'cache entries=' || die "the plugin of index 0 of $1 does not start"
+	await 20 reads "$1" 0
+}
+
+# begin_late NAME PORT [LINE...]: the plugin of index 0 takes long to begin, while index 1 reads: it does not join before that
 begin_late() {
-	local name="$1" port="$2" networks="$tmp/$1.networks"
+	local name="$1" port="$2"
 	shift 2
 	sent=0 full_before=$(full_buffers)
-	config "$name" "$port" 2 "$small_ring" "networks_file[p]: $networks" "$@"
-	echo 192.0.2.0/24 >"$networks"
+	config "$name" "$port" 2 "$small_ring" "networks_file[p]: $tmp/$name.networks" "$@"
+	write_networks "$name"
 	start_and_wait "$name" 1
-	rm "$networks"
-	mkfifo "$tmp/$name.fifo"
-	ln "$tmp/$name.fifo" "$networks"
-	run_daemon "$name" 0 "$nfacctd" -f "$tmp/$name.conf" -x 0 -o "$tmp/$name-0.csv"
+	rm "$tmp/$name.networks"
+	hold_networks "$name"
+	start_held "$name"
 	ok "$name: its instance says that its plugin does not read" await 60 has_line "$tmp/$name-0.log" '^WARN .*: a plugin does not read yet, after [0-9]+ s: this instance joins when it does'
 	send "$port" 6000 5000
 	ok "$name: and its exporters are with the other one" served_by "$name" 1
-	echo 192.0.2.0/24 >"$networks.new"
-	mv "$networks.new" "$networks"
-	# not >: that would wait for a reader
-	: <>"$tmp/$name.fifo"
+	release_networks "$name"
 	ok "$name: when the plugin reads, the instance joins" await 60 has_line "$tmp/$name-0.log" 'listener nfacctd joined'
 	send "$port" 6000 5000
 	stop_all "$name"
 	received "$name" >"$tmp/received"
 	is "$name: of $sent flows, written or dropped at full buffers" $(($(total_received) + $(full_buffers) - full_before)) "$sent"
 	at_least "$name: flows that index 0 has written" "$(awk '$2 == 0 {n += $3} END {print n + 0}' "$tmp/received")" 600
+}
+
+# never_begin NAME PORT [LINE...]: the plugin of index 0 does not begin. It reads nevertheless, as it is alone; until another one starts
+never_begin() {
+	local name="$1" port="$2"
+	shift 2
+	sent=0 full_before=$(full_buffers)
+	config "$name" "$port" 2 "$small_ring" "networks_file[p]: $tmp/$name.networks" "$@"
+	hold_networks "$name"
+	start_held "$name"
+	write_networks "$name"
+	send "$port" 60 1000
+	ok "$name: it reads" await 30 queues_empty "$port"
+	is "$name: and does not say that it is ready" \
+		"$("$reuseportctl" --pin-path "$bpffs/$name" status --json | jq -r '.listeners[0].buckets[0].state')" starting
+	start_and_wait "$name" 1
+	send "$port" 6000 5000
+	leaves "$name"
+	: <>"$tmp/$name.fifo"
+	ends "$name"
 }
 
 # hang_alone: no other instance can serve; its other plugin gets everything
@@ -124,7 +165,8 @@ hang_alone() {
 stop_plugin slow 2101 600 1000
 stop_plugin fast 2102 600 5000
 stop_plugin unread 2103 0 5000
-begin_late begins 2104
+never_begin begins 2104
+begin_late late 2109
 hang_alone
 "$nfacctd" -V 2>/dev/null | grep -q '^ZeroMQ' || {
 	skip "plugin_pipe_zmq" "nfacctd was built without --enable-zmq"
@@ -132,5 +174,6 @@ hang_alone
 	exit
 }
 stop_plugin zmq 2107 600 5000 "$zmq"
-begin_late deaf 2108 "$zmq"
+never_begin deaf 2108 "$zmq"
+begin_late late_zmq 2110 "$zmq"
 done_testing

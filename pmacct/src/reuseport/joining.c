@@ -30,7 +30,7 @@ void reuseport_join(enum reuseport_listener id)
   __u32 number, live = 0;
 
   reuseport_tell_alive();
-  if (rp_join(member, listeners[id].sock, reuseport_is_reading() ? RP_READY : RP_STARTING)) reuseport_exit_refused(member);
+  if (rp_join(member, listeners[id].sock, reuseport_is_ready() ? RP_READY : RP_STARTING)) reuseport_exit_refused(member);
   listeners[id].phase = LISTENER_JOINED;
   listeners[id].joined_ms = reuseport_now_ms();
   reuseport_forget_sessions(id);

@@ -14,8 +14,9 @@
 #include "reuseport/listeners.h"
 #include "reuseport/room.h"
 
-#define HOUSEKEEPING_MS 100   /* how often the main thread does its housekeeping */
-#define PLUGINS_MAX_MS  10000 /* a plugin that does not read after that time, such as one that waits for its database, may never do */
+#define HOUSEKEEPING_MS    100    /* how often the main thread does its housekeeping */
+#define PLUGINS_MAX_MS     10000  /* a plugin that does not read after that time, such as one that waits for its database, may never do */
+#define PLUGINS_LONGEST_MS 300000 /* the same, while others serve this instance's exporters */
 
 static struct {
   int in_loop;             /* it is in its main loop */
@@ -66,28 +67,31 @@ static void check_buckets()
   }
 }
 
-/* The caller holds listeners_mutex. */
-static void start_reading()
+/* The plugins read, too. The caller holds listeners_mutex. */
+static void become_ready()
 {
   int id;
 
-  reuseport_set_reading();
+  reuseport_set_ready();
   for (id = 0; id < REUSEPORT_LISTENERS; id++)
     if (listeners[id].phase == LISTENER_JOINED) rp_set_ready(&listeners[id].member);
 }
 
-/* A plugin that does not read after PLUGINS_MAX_MS is waited for as long as other instances serve this one's exporters. Returns: whether to read. The
-   caller holds listeners_mutex. */
+/* A plugin that does not read after PLUGINS_MAX_MS is waited for as long as other instances serve this one's exporters, but not for ever: they may
+   hang. Returns: whether to read. The caller holds listeners_mutex. */
 static int is_time_to_read(long long now)
 {
-  if (reuseport_plugins_ready()) return TRUE;
-  if (now - main_thread.in_loop_since <= PLUGINS_MAX_MS) return FALSE;
-  if (!rp_has_ready_peer(&listeners[reuseport_main_listener()].member)) return TRUE;
+  const struct listener *main = &listeners[reuseport_main_listener()];
+  long long waited = now - main_thread.in_loop_since;
+
+  if (reuseport_plugins_ready() || waited > PLUGINS_LONGEST_MS) return TRUE;
+  if (waited <= PLUGINS_MAX_MS) return FALSE;
+  if (main->phase == LISTENER_JOINED || !rp_has_ready_peer(&main->member)) return TRUE;
 
   if (!main_thread.has_said_so)
-    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: a plugin does not read yet, after %d s: this instance joins when it does, as other instances serve its "
-                     "exporters. See what it waits for above in this log.\n",
-        config.name, PLUGINS_MAX_MS / 1000);
+    Log(LOG_WARNING, "WARN ( %s/core ): reuseport: a plugin does not read yet, after %d s: this instance joins when it does, or after %d s, as other "
+                     "instances serve its exporters. See what it waits for above in this log.\n",
+        config.name, PLUGINS_MAX_MS / 1000, PLUGINS_LONGEST_MS / 1000);
   main_thread.has_said_so = TRUE;
 
   return FALSE;
@@ -145,8 +149,9 @@ static void housekeeping()
   look_for_hung_plugin();
   if (!reuseport_is_reading() && !reuseport_is_draining() && is_time_to_read(now)) {
     starts_reading = TRUE;
-    start_reading();
+    reuseport_set_reading();
   }
+  if (reuseport_is_reading() && !reuseport_is_ready() && reuseport_plugins_have_begun()) become_ready();
   check_buckets();
   reuseport_leave_if_due();
   reuseport_wait_for_hung_plugins();

@@ -135,6 +135,9 @@ extern struct channels_list_entry *reuseport_channel(int idx);
    does not poll yet stays until the next datagram; in a pipe of ZeroMQ, what it sends to one that has not subscribed yet is lost. */
 extern int reuseport_plugins_ready();
 
+/* Returns: whether all plugins have come to their loops; those that do not tell count as such. */
+extern int reuseport_plugins_have_begun();
+
 /*
  * Returns: whether a plugin has so much of its ring left to read that the next batch might overwrite it, or has not subscribed to its pipe yet. The
  * core is to wait then: what is too much is dropped at the socket, where it is counted and shown, and not in the ring. It does not wait for
@@ -152,7 +155,7 @@ extern int reuseport_give_up_plugins(int given_up);
 /* Returns: whether a plugin is stopped, or waits for a disk, or hangs for less than a minute: it may go on, but finds a signal before it reads. */
 extern int reuseport_hung_plugin_may_go_on();
 
-/* At the end: plugins that hang are not waited for longer than others. */
+/* At the end: plugins that hang are not waited for longer than others. For signal handlers, too. */
 extern void reuseport_hurry_plugins();
 
 /* Hands to plugins with plugin_pipe_zmq what has gathered for them. */

@@ -16,7 +16,7 @@ struct listener listeners[REUSEPORT_LISTENERS] = {
 pthread_mutex_t listeners_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* Written by the main thread, with listeners_mutex held; others read them, some of them without. */
-static int reads, drains;
+static int reads, is_ready, drains;
 
 void reuseport_set_reading()
 {
@@ -26,6 +26,16 @@ void reuseport_set_reading()
 int reuseport_is_reading()
 {
   return reads;
+}
+
+void reuseport_set_ready()
+{
+  is_ready = TRUE;
+}
+
+int reuseport_is_ready()
+{
+  return is_ready;
 }
 
 void reuseport_set_draining()

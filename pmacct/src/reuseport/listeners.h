@@ -41,11 +41,14 @@ extern struct listener listeners[REUSEPORT_LISTENERS];
 extern pthread_mutex_t listeners_mutex;
 
 /*
- * Whether the main thread reads: then its plugins are forked, and ready. Whether the daemon drains: then it gives up its buckets, if it has not
- * yet, and ends. Neither is undone. The main thread sets them, with listeners_mutex held.
+ * Whether the main thread reads: then its plugins are forked. Whether it is ready: then they have begun to read, too, and others may count on it.
+ * Whether the daemon drains: then it gives up its buckets, if it has not yet, and ends. None is undone. The main thread sets them, with
+ * listeners_mutex held.
  */
 extern void reuseport_set_reading();
 extern int reuseport_is_reading();
+extern void reuseport_set_ready();
+extern int reuseport_is_ready();
 extern void reuseport_set_draining();
 extern int reuseport_is_draining();
 

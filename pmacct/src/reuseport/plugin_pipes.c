@@ -11,6 +11,7 @@
  */
 #include "pmacct.h"
 #include <fcntl.h>
+#include <sys/wait.h>
 #include "plugin_hooks.h"
 #include "pkt_handlers.h"
 #include "pmacct-data.h"
@@ -36,7 +37,7 @@ static struct progress {
   int given_up; /* the core waits for it no more than for others */
 } plugins[MAX_N_PLUGINS];
 
-static int hurries; /* the last wait is not prolonged for plugins that hang */
+static volatile sig_atomic_t hurries; /* the last wait is not prolonged for plugins that hang */
 
 /* By its aggregation, as upstream does, it cannot be said: there are two words of that, and three from 1.7.9 on. */
 struct channels_list_entry *reuseport_channel(int idx)
@@ -144,6 +145,19 @@ int reuseport_plugins_ready()
 static int tells_progress(const struct channels_list_entry *channel)
 {
   return channel->plugin->cfg.pipe_zmq || (!channel->request && strcmp(channel->plugin->type.string, "mongodb"));
+}
+
+int reuseport_plugins_have_begun()
+{
+  struct channels_list_entry *channel;
+  int idx;
+
+  for (idx = 0; (channel = reuseport_channel(idx)); idx++)
+    if (is_deaf(channel) || (tells_progress(channel) && !channel->plugin->cfg.pipe_zmq && !channel->status->wakeup &&
+                             !__atomic_load_n(&channel->status->read_at, __ATOMIC_RELAXED)))
+      return FALSE;
+
+  return TRUE;
 }
 
 /* Notifies a plugin that sleeps. Returns: whether that can be done; otherwise it has ended. */
@@ -306,11 +320,12 @@ static int is_stopped(const struct channels_list_entry *channel)
   return state == 'T' || state == 't' || state == 'D';
 }
 
+/* Leaves the end to be waited for. */
 static int has_ended(const struct channels_list_entry *channel)
 {
-  char state = read_state(channel);
+  siginfo_t end = {0};
 
-  return !state || state == 'Z' || state == 'X';
+  return waitid(P_PID, channel->plugin->pid, &end, WEXITED | WNOHANG | WNOWAIT) || end.si_pid;
 }
 
 static int may_go_on(const struct progress *plugin, const struct channels_list_entry *channel)
@@ -324,7 +339,7 @@ int reuseport_hung_plugin_may_go_on()
   int idx;
 
   for (idx = 0; (channel = reuseport_channel(idx)); idx++)
-    if (is_stopped(channel) || (plugins[idx].hangs && may_go_on(&plugins[idx], channel))) return TRUE;
+    if (is_stopped(channel) || (find_progress(idx, channel)->hangs && may_go_on(&plugins[idx], channel))) return TRUE;
 
   return FALSE;
 }

@@ -36,6 +36,7 @@ static void on_stop_signal(int signum)
 {
   last_signal = signum;
   if (stop_signals < 100) stop_signals++;
+  if (reuseport_is_draining() && stop_signals > draining.signals_expected) reuseport_hurry_plugins();
 }
 
 void reuseport_catch_signals()
@@ -135,8 +136,8 @@ void reuseport_start_draining(int extra_signals)
 {
   draining.began_ms = reuseport_now_ms();
   draining.until_ms = draining.began_ms + RP_LEAVE_SECONDS * 1000;
-  reuseport_set_draining();
   draining.signals_expected = stop_signals + extra_signals;
+  reuseport_set_draining();
   reuseport_leave_if_due();
 }
 
@@ -228,9 +229,7 @@ static void finish(int level, const char *how)
 
   /* otherwise handle_falling_child() (signals.c, 1.7.6 to 1.7.9) may exit with an error first, when the plugins end */
   signal(SIGCHLD, SIG_DFL);
-  /* PM_sigint_handler() counts the last record twice if it is entered twice */
-  signal(SIGINT, SIG_IGN);
-  signal(SIGTERM, SIG_IGN);
+  /* those of SIGINT and SIGTERM stay: PM_sigint_handler() counts the last record twice if it is entered twice */
   fill_signal_set(&set);
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
   /* a process that outlives its plugin, such as one that writes to a database, becomes a child of the core */
@@ -246,10 +245,8 @@ void reuseport_end_if_overdue()
 {
   if (!reuseport_is_draining()) return;
 
-  if (stop_signals > draining.signals_expected) {
-    reuseport_hurry_plugins();
+  if (stop_signals > draining.signals_expected)
     finish(LOG_WARNING, "not drained, on another signal: what is queued is lost");
-  }
   if (reuseport_now_ms() > draining.until_ms)
     finish(LOG_WARNING, "not drained, there was too much: what is queued is lost");
 }
