@@ -174,6 +174,5 @@ hang_alone
 	exit
 }
 stop_plugin zmq 2107 600 5000 "$zmq"
-never_begin deaf 2108 "$zmq"
 begin_late late_zmq 2110 "$zmq"
 done_testing
