@@ -134,7 +134,8 @@ export_by_sfprobe() {
 # export_by_pmacctd KEY...
 export_by_pmacctd() {
 	printf '%s\n' "$@" "pcap_savefile: $tmp/traffic" "sampling_rate: 10" "aggregate: src_host, dst_host, src_port, dst_port, proto" >"$tmp/pmacctd.conf"
-	"$tree/src/pmacctd" -f "$tmp/pmacctd.conf"
+	# 1: at the end of the file, its core has found its plugin gone first
+	"$tree/src/pmacctd" -f "$tmp/pmacctd.conf" || [ $? -eq 1 ]
 }
 
 # record_exporters: what they export of 10,000 packets of 1,000 flows, less what a busy machine did not record
