@@ -49,14 +49,21 @@ ends() {
 	is "$1: of $sent flows, written or dropped at full buffers ($full)" $((written + full)) "$sent"
 }
 
+# configure NAME PORT [LINE...]: a group of two, which has been sent nothing yet
+configure() {
+	local name="$1" port="$2"
+	shift 2
+	sent=0 full_before=$(full_buffers)
+	config "$name" "$port" 2 "$small_ring" "$@"
+}
+
 # ---- what hangs ----
 
 # stop_plugin NAME PORT FIRST RATE [LINE...]: of two instances, the plugin of index 0 is stopped when it has read its share of the FIRST flows
 stop_plugin() {
 	local name="$1" port="$2" first="$3" rate="$4" plugin
 	shift 4
-	sent=0 full_before=$(full_buffers)
-	config "$name" "$port" 2 "$small_ring" "$@"
+	configure "$name" "$port" "$@"
 	start_all "$name" 2
 	plugin=$(plugins_of "$name" 0)
 	if [ "$first" -gt 0 ]; then
@@ -99,9 +106,7 @@ start_held() {
 # begin_late NAME PORT [LINE...]: the plugin of index 0 takes long to begin, while index 1 reads: it does not join before that
 begin_late() {
 	local name="$1" port="$2"
-	shift 2
-	sent=0 full_before=$(full_buffers)
-	config "$name" "$port" 2 "$small_ring" "networks_file[p]: $tmp/$name.networks" "$@"
+	configure "$@" "networks_file[p]: $tmp/$1.networks"
 	write_networks "$name"
 	start_and_wait "$name" 1
 	rm "$tmp/$name.networks"
@@ -122,9 +127,7 @@ begin_late() {
 # never_begin NAME PORT [LINE...]: the plugin of index 0 does not begin. It reads nevertheless, as it is alone; until another one starts
 never_begin() {
 	local name="$1" port="$2"
-	shift 2
-	sent=0 full_before=$(full_buffers)
-	config "$name" "$port" 2 "$small_ring" "networks_file[p]: $tmp/$name.networks" "$@"
+	configure "$@" "networks_file[p]: $tmp/$1.networks"
 	hold_networks "$name"
 	start_held "$name"
 	write_networks "$name"

@@ -118,15 +118,6 @@ void reuseport_refuse_session(enum reuseport_listener id, int session)
 
 /* ---- accepted ---- */
 
-/* Returns: what no other socket has, whatever number it gets; 0: that is no socket. */
-static __u64 read_cookie(int fd)
-{
-  __u64 cookie = 0;
-  socklen_t len = sizeof(cookie);
-
-  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
-}
-
 /* Accepts a connection with the descriptor that is kept in reserve, and closes it. Returns: whether there was one. */
 static int accept_and_close(int sock)
 {
@@ -161,7 +152,7 @@ static enum outcome accept_fitting(int sock, struct sockaddr *addr, socklen_t *l
     reuseport_close_session(*session);
     return REFUSED;
   }
-  sessions[*session] = read_cookie(*session);
+  sessions[*session] = rp_read_cookie(*session);
 
   return ACCEPTED;
 }
@@ -193,7 +184,7 @@ int reuseport_take_xconnect(int sock)
 
   pthread_mutex_lock(&listeners_mutex);
   fcntl(sock, F_SETFD, FD_CLOEXEC);
-  sessions[sock] = read_cookie(sock);
+  sessions[sock] = rp_read_cookie(sock);
   pthread_mutex_unlock(&listeners_mutex);
 
   return TRUE;
@@ -213,7 +204,7 @@ void reuseport_drop_sessions_in_child()
 
   for (fd = 0; fd < FD_SETSIZE; fd++) {
     /* upstream closes some that were noted, and their numbers may be those of files by now */
-    if (!sessions[fd] || sessions[fd] != read_cookie(fd)) continue;
+    if (!sessions[fd] || sessions[fd] != rp_read_cookie(fd)) continue;
     if (reserve < 0 || dup3(reserve, fd, O_CLOEXEC) < 0) close(fd);
   }
   memset(sessions, 0, sizeof(sessions));

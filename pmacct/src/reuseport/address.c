@@ -245,3 +245,11 @@ int rp_check_address(struct rp_member *m, int sock, const struct sockaddr *addr,
 
   return in_use < 0 ? cannot_bind(m, in_use) : 0;
 }
+
+__u64 rp_read_cookie(int sock)
+{
+  __u64 cookie = 0;
+  socklen_t len = sizeof(cookie);
+
+  return getsockopt(sock, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
+}

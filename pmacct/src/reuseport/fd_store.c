@@ -49,18 +49,10 @@ static void remove_from_store(enum reuseport_listener id, __u64 cookie)
 
 /* ---- inherited ---- */
 
-static __u64 read_cookie(int sock)
-{
-  __u64 cookie;
-  socklen_t len = sizeof(cookie);
-
-  return getsockopt(sock, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
-}
-
 /* name: in the store. Leaves a socket alone that no instance has put there, such as one of a socket unit. */
 static void inherit(int sock, const char *name)
 {
-  __u64 cookie = read_cookie(sock);
+  __u64 cookie = rp_read_cookie(sock);
   char wanted[NAME_LEN];
   int id;
 

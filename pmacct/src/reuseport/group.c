@@ -276,7 +276,6 @@ static int put_socket(struct rp_member *m, int sock, __u64 flags)
 static int join_locked(struct rp_member *m, int sock, enum rp_state state)
 {
   const struct rp_config *c = m->config;
-  socklen_t len = sizeof(m->cookie);
   struct rp_bucket bucket;
   int err, replaces;
 
@@ -291,7 +290,7 @@ static int join_locked(struct rp_member *m, int sock, enum rp_state state)
     bpf_map_delete_elem(m->fds[RP_TARGETS], &c->index);
     return err;
   }
-  if (getsockopt(sock, SOL_SOCKET, SO_COOKIE, &m->cookie, &len)) m->cookie = 0;
+  m->cookie = rp_read_cookie(sock);
   publish_owner(m, state);
 
   return 0;

@@ -216,6 +216,9 @@ void rp_make_printable(char *text);
    is live. m: empty. Returns: 0 with the lock held, -ENOENT: there is no group, or another negative errno, the member closed. */
 int rp_open_settings(struct rp_member *m, const struct rp_config *config);
 
+/* Returns: the socket's SO_COOKIE, which no other socket of the host has, whatever descriptor it gets; 0: that is no socket. */
+__u64 rp_read_cookie(int sock);
+
 /* Returns: seconds of CLOCK_BOOTTIME, as the records have them. For signal handlers, too. */
 __u64 rp_boot_seconds(void);
 
