@@ -34,9 +34,12 @@ static void set_socket_options(enum reuseport_listener id, int sock)
     setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     if (!has_buffer_of_config(id)) reuseport_enlarge_buffer(sock);
   }
-  else
+  else {
+    /* Upstream's 1.7.6 does not set it (bgp.c, bmp.c), and then a session in TIME_WAIT looks like a stranger's to the next start. */
+    setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
     /* accept() holds a lock */
     fcntl(sock, F_SETFL, fcntl(sock, F_GETFL) | O_NONBLOCK);
+  }
   fcntl(sock, F_SETFD, FD_CLOEXEC);
 }
 
