@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The table of commands and that of options. main.c takes the command line apart by them, and
- * --help is made from them; tests/13-reuseportctl.t compares them with the completion and the
- * manual page.
+ * --help is made from them; the completion and the manual page have to have the same.
  */
 #ifndef COMMANDS_H
 #define COMMANDS_H

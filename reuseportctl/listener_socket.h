@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * A listener of a group without a daemon behind it: for `reuseportctl listen`, and for
- * tests/tools/member.c. The order is that of a daemon: open the group, bind, join, leave.
+ * tests. The order is that of a daemon: open the group, bind, join, leave.
  */
 #ifndef LISTENER_SOCKET_H
 #define LISTENER_SOCKET_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
  * The reuseport_* keys of the config. Calls the group library and pmacct, and no other file of the daemons' side.
+ * They are not in struct configuration, since the group library, which knows nothing of pmacct, takes them as a struct rp_config.
  *
  * To be included as "reuseport/config.h" only. pmacct's tree has no config.h (its configure makes none), and Makefile.am keeps
  * this directory off the compiler's include path.
