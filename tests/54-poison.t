@@ -59,6 +59,7 @@ cases() {
 	done
 	cat <<-EOF
 		9 refused a VRF of 400 bytes in options|1:257,4,12,1,4,234,4,235,400,90,8|257:N1,N7,$(as 400),0,65000,N77
+		9 refused a VRF of 400 bytes as a scope|1:257,4,8,235,400,234,4,90,8|257:$(as 400),N7,0,65000,N77
 		9 refused options with 260 fields|1:257,4,1036,1,4$(fields 259 200 0)|257:N1633837924
 		9 unable a set that is longer than its datagram|=0009000100000001$(printf %08x "$(date +%s)")00000001000000010000ffff01000001
 		9 unable options that are longer than their datagram|=0009000100000001$(printf %08x "$(date +%s)")00000001000000010001ffff0101000400040001000400220004
@@ -126,6 +127,22 @@ all_cases() {
 # redefine: what is refused makes the earlier definition void
 redefine() {
 	router 10.1.0.2 9 1 0 "0:$good" "$(flow 1)" "0:256,4,8,4,12,4,2,4,1,4000" "$(flow 10)"
+}
+
+# too_many: one exporter defines templates without end, which upstream never frees
+too_many() {
+	local first
+	config live 2100 1
+	rm -f "$tmp"/live-0.csv
+	start_all live 1
+	# shellcheck disable=SC2046 # words
+	router 10.1.0.5 10 1 0 "2:$good" $(for first in $(seq 1000 100 5900); do echo "2:$(seq -s, -f '%g,1,8,4' "$first" $((first + 99)))"; done) "$(flow 5)"
+	router 10.1.0.6 10 1 0 "2:$good" "$(flow 6)"
+	await 10 queues_empty 2100 || true
+	is "of 5,001 templates of one exporter, 4,096 are kept, and one is logged" \
+		"$(grep -c 'refused Template.*one more than the 4096' "$tmp/live-0.log") $(grep -c 'refused Template 5095 .*agent=10.1.0.5' "$tmp/live-0.log")" "1 1"
+	stop_all live
+	is "flows of that exporter, and of another one" "$(sum 10.1.0.5) $(sum 10.1.0.6)" "5 6"
 }
 
 # ---- the file of templates ----
@@ -239,6 +256,7 @@ sflow() {
 
 all_cases
 all_cases "aggregate_filter[all]: net 0.0.0.0/0 or ip6 or vlan or mpls"
+too_many
 file_of_templates
 sflow
 done_testing

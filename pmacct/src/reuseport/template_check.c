@@ -59,6 +59,12 @@ uint16_t reuseport_greatest_length(uint16_t element)
   return element < NF9_MAX_DEFINED_FIELD && greatest_length[element] ? greatest_length[element] : UNLIMITED;
 }
 
+/* Scopes of NetFlow v9 have numbers of their own, 1 to 5. Upstream takes those above for elements. */
+static int is_v9_scope(const struct flow_definition *definition, const struct flow_field *field)
+{
+  return field->is_scope && definition->version == FLOW_NETFLOW9 && field->type <= NF9_OPT_SCOPE_TPL;
+}
+
 /* Checks the length of a field. Returns: whether it fits; otherwise writes the reason. */
 static int field_fits(const struct flow_definition *definition, const struct flow_field *field, char *reason)
 {
@@ -69,8 +75,7 @@ static int field_fits(const struct flow_definition *definition, const struct flo
     snprintf(reason, REUSEPORT_REASON_BYTES, "field %u has a variable length, which this release cannot decode in options", field->type);
     return FALSE;
   }
-  /* a scope of NetFlow v9 has numbers of its own */
-  if (field->has_enterprise || greatest == UNLIMITED || (field->is_scope && definition->version == FLOW_NETFLOW9)) return TRUE;
+  if (field->has_enterprise || greatest == UNLIMITED || is_v9_scope(definition, field)) return TRUE;
   if (varies || field->length > greatest) {
     snprintf(reason, REUSEPORT_REASON_BYTES, "field %u has %s%u bytes, and at most %u fit", field->type, varies ? "up to " : "", field->length, greatest);
     return FALSE;

@@ -6,16 +6,36 @@
 #include "reuseport/flow_sets.h"
 #include "reuseport/template_check.h"
 
+/* How many templates the decoder keeps, by a hash of who sent them. It takes 10 KB for each, and never frees one. */
+#define TEMPLATES_EACH 4096
+static uint16_t kept[65536];
+
+static struct template_cache_entry *find_known(const struct flow_definition *definition, uint16_t set_id, uint32_t domain, struct sockaddr *agent)
+{
+#ifdef TPL_MAX_ELEM_REPEATS
+  return find_template_v2(htons(definition->id), agent, definition->version, set_id, domain);
+#else
+  return find_template(htons(definition->id), agent, set_id, domain);
+#endif
+}
+
+static uint16_t *find_count(const struct sockaddr *agent)
+{
+  uint32_t word[4] = {0}, hash = 0;
+  int i;
+
+  if (agent->sa_family == AF_INET) memcpy(word, &((const struct sockaddr_in *) agent)->sin_addr, 4);
+  if (agent->sa_family == AF_INET6) memcpy(word, &((const struct sockaddr_in6 *) agent)->sin6_addr, 16);
+  for (i = 0; i < 4; i++) hash = (hash ^ word[i]) * 0x9e3779b1; /* 2^32 by the golden ratio: neighbours are far from each other */
+
+  return &kept[hash >> 16];
+}
+
 /* Makes data of a template that is known undecodable: process_v9_packet() skips records without a length. */
 static void forget_one(const struct flow_definition *definition, uint16_t set_id, uint32_t domain, struct sockaddr *agent)
 {
-  struct template_cache_entry *known;
+  struct template_cache_entry *known = find_known(definition, set_id, domain, agent);
 
-#ifdef TPL_MAX_ELEM_REPEATS
-  known = find_template_v2(htons(definition->id), agent, definition->version, set_id, domain);
-#else
-  known = find_template(htons(definition->id), agent, set_id, domain);
-#endif
   if (!known) return;
   known->len = 0;
   known->vlen = FALSE;
@@ -40,6 +60,26 @@ static void tell(const struct flow_definition *definition, const char *reason, s
   snprintf(text, sizeof(text), "refused %sTemplate %u (%s)", kind, definition->id, reason);
   notify_malf_packet(LOG_INFO, "INFO", text, agent, sequence);
   xflow_status_table.tot_bad_datagrams++;
+}
+
+/* Counts a template that is new. Returns: whether it is one too many of its exporter, which is logged for the first of these alone. */
+static int is_one_too_many(const struct flow_definition *definition, uint16_t set_id, uint32_t domain, struct sockaddr *agent, uint32_t sequence)
+{
+  uint16_t *count = find_count(agent);
+  char reason[REUSEPORT_REASON_BYTES];
+
+  if (find_known(definition, set_id, domain, agent)) return FALSE;
+  if (*count < TEMPLATES_EACH) {
+    ++*count;
+    return FALSE;
+  }
+  if (*count == TEMPLATES_EACH) {
+    ++*count;
+    snprintf(reason, sizeof(reason), "one more than the %d of an exporter that are kept; further ones are not logged", TEMPLATES_EACH);
+    tell(definition, reason, agent, sequence);
+  }
+
+  return TRUE;
 }
 
 u_int16_t reuseport_refuse_template(const u_char *template, u_int16_t room, u_int16_t set_id, u_int32_t domain, struct sockaddr *agent,
@@ -67,6 +107,7 @@ u_int16_t reuseport_refuse_template(const u_char *template, u_int16_t room, u_in
     tell(&definition, reason, agent, sequence);
     return definition.length;
   }
+  if (is_one_too_many(&definition, set_id, domain, agent, sequence)) return definition.length;
 
   return 0;
 }
