@@ -212,6 +212,25 @@ know_scopes() {
 	is "all are counted 1000 times, before and after" "$(rows 1,2 | awk -F, '{n[$1] += $2} END {for (e in n) if (n[e] == 7000) same++; print same}')" 10
 }
 
+# keep_order: two samplers, of which the first one changes. Data that name none are sampled by the one that was told of last at first.
+keep_order() {
+	start_pair "nfacctd_renormalize: true"
+	# 48, 50: a sampler's id and its rate
+	router 10.1.0.12 9 1 0 "0:$flow_template" "1:257,4,8,2,4,48,1,50,4" "257:N1,C1,N100" "257:N2,C2,N1000" "257:N1,C1,N200" "$(flow 1)"
+	hand_over "samplers"
+	router 10.1.0.12 9 1 7 "$(flow 2)"
+	stop_all live
+	is "both instances go by the same one of two samplers" "$(rows 1,2 | paste -sd' ')" "10.1.0.12,1000 10.1.0.12,2000"
+}
+
+# save_at_once: with a second port, the core waits in select(2) and not for a datagram: what the last one told is kept, too
+save_at_once() {
+	start_pair "nfacctd_renormalize: true" "nfacctd_templates_port: 2101"
+	router 10.1.0.13 9 1 0 "0:$flow_template" "1:257,4,4,1,4,34,4" "257:N1,N1000"
+	ok "what the last datagram told is kept before another one comes" await 10 tells_a_rate 10.1.0.13
+	stop_all live
+}
+
 # vary: options data of variable length, which the development branch alone can decode; others refuse the template
 vary() {
 	local kept='[1,0,0]' wanted='unknown,7'
@@ -275,6 +294,8 @@ nothing_twice
 forget
 refuse
 know_scopes
+keep_order
+save_at_once
 vary
 bound
 done_testing

@@ -210,7 +210,9 @@ static ssize_t hand_out_replay(struct batch *batch, void *buf, size_t len, struc
   while (replaying || !batch->noted) {
     if (!replaying) {
       message = &batch->messages[batch->next];
-      reuseport_note_datagram(message->msg_hdr.msg_name, message->msg_hdr.msg_iov->iov_base, message->msg_len);
+      reuseport_take_in_hand(message->msg_hdr.msg_name);
+      /* of what the decoder does not get, it knows nothing */
+      reuseport_note_datagram(message->msg_hdr.msg_name, message->msg_hdr.msg_iov->iov_base, MIN(message->msg_len, len));
       batch->noted = TRUE;
       replaying = batch;
     }
@@ -228,6 +230,13 @@ static ssize_t hand_out_replay(struct batch *batch, void *buf, size_t len, struc
 }
 
 /* ---- in place of recvfrom() ---- */
+
+void reuseport_end_datagram()
+{
+  reuseport_end_replay();
+  /* not between what is replayed and the datagram that tells more */
+  if (!replaying) reuseport_save_recorded();
+}
 
 /* For the main thread: reads a batch, unless a plugin has to catch up first. Returns: as fill() does. */
 static int read_batch(struct batch *batch, int sock)
@@ -249,10 +258,8 @@ ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, struct so
   struct batch *batch;
   ssize_t replayed;
 
-  reuseport_end_replay();
-  /* not between what is replayed and the datagram that tells more */
-  if (!replaying) reuseport_save_recorded();
   if (!reuseport_enabled()) return recvfrom(sock, buf, len, flags, from, from_len);
+  reuseport_end_datagram();
   batch = find_batch(sock);
   /* DTLS */
   if (!batch) {

@@ -16,6 +16,9 @@
 
 #define REUSEPORT_BATCH 64 /* datagrams */
 
+/* The datagram that was handed out last is decoded: what it told is kept for other instances. */
+extern void reuseport_end_datagram();
+
 /*
  * Replaces select() while a batch holds datagrams: marks those listeners as ready. Every eighth call polls the other sockets, and marks
  * those that are ready in their place, so that a busy exporter does not keep them waiting. ready: the sockets to look at, and then

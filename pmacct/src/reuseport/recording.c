@@ -10,6 +10,7 @@ struct recording {
   const struct flow_message *message;
   __u64 *too_large;
   int changed;
+  int is_full; /* something had no room */
 };
 
 static struct rp_state_record name_definition(const struct recording *recording, const struct flow_definition *definition)
@@ -45,15 +46,27 @@ static int is_withdrawal(const struct rp_state_record *record, const void *unuse
   return rp_is_withdrawal(record);
 }
 
-/* If there is no room left, what was withdrawn makes some: who knew it goes on to know it. */
+static void count_too_large(struct recording *recording)
+{
+  recording->is_full = TRUE;
+  __atomic_fetch_add(recording->too_large, 1, __ATOMIC_RELAXED);
+}
+
+/* If there is no room left, what was withdrawn makes some: who knew it goes on to know it. What is new then is tried once a message, since
+   that takes long. */
 static void put(struct recording *recording, const struct rp_state_record *record, const void *bytes)
 {
   struct rp_pages *pages = &recording->exporter->pages;
-  int err = rp_pages_put(pages, record, bytes);
+  int err;
 
+  if (recording->is_full && !rp_pages_find(pages, record)) {
+    count_too_large(recording);
+    return;
+  }
+  err = rp_pages_put(pages, record, bytes);
   recording->changed = TRUE;
   if (err && rp_pages_remove(pages, is_withdrawal, NULL)) err = rp_pages_put(pages, record, bytes);
-  if (err) __atomic_fetch_add(recording->too_large, 1, __ATOMIC_RELAXED);
+  if (err) count_too_large(recording);
 }
 
 /* Whether a record is of the template that other is of: the template itself, or options data. */

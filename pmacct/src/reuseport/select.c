@@ -64,8 +64,10 @@ int reuseport_select(enum reuseport_listener id, int nfds, fd_set *ready, struct
 
   if (!reuseport_enabled()) return select(nfds, ready, NULL, NULL, timeout);
 
-  if (is_main)
+  if (is_main) {
+    reuseport_end_datagram();
     reuseport_prepare_to_read();
+  }
   else {
     reuseport_wait_for_forks(id);
     reuseport_come_round(id);

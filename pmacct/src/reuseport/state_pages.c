@@ -153,10 +153,18 @@ static __u32 page_of(const struct rp_pages *pages, const void *record)
   return ((const __u8 *) record - (const __u8 *) pages->page) / sizeof(*pages->page);
 }
 
+/* Options data that change keep their place in the order, as in pmacct's own lists, unless other data have overruled them. */
+static __u32 choose_order(const struct rp_pages *pages, const struct rp_state_record *known)
+{
+  if (known && known->kind == RP_STATE_OPTIONS_DATA && !rp_pages_overrule(pages, known)) return known->order;
+
+  return next_order(pages);
+}
+
 int rp_pages_put(struct rp_pages *pages, const struct rp_state_record *record, const void *bytes)
 {
   struct rp_state_record *known = (void *) rp_pages_find(pages, record);
-  __u32 order = next_order(pages);
+  __u32 order = choose_order(pages, known);
   struct rp_state_page *page;
   __u8 *place;
 

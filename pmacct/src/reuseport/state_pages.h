@@ -42,7 +42,8 @@ int rp_pages_have(const struct rp_pages *pages, const struct rp_state_record *re
  */
 int rp_pages_overrule(const struct rp_pages *pages, const struct rp_state_record *record);
 
-/* Puts a record, and length bytes with it, in the place of the one that is about the same thing; its order is that of the latest. Returns: 0; -E2BIG: there is no room
+/* Puts a record, and length bytes with it, in the place of the one that is about the same thing; its order is that of the
+   latest, but for options data that nothing has overruled, which keep theirs. Returns: 0; -E2BIG: there is no room
    for it; -ENOMEM. The earlier one is gone then. */
 int rp_pages_put(struct rp_pages *pages, const struct rp_state_record *record, const void *bytes);
 
