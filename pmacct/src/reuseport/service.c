@@ -20,6 +20,7 @@
 #define TICK_MS    1000
 #define ASK_MS     10000   /* how often to ask for more time */
 #define PATIENCE_S "60"    /* for how much, by then */
+#define WATCHDOG_MS 300000 /* as in the units */
 #define LONGEST_MS 3600000 /* a start, or an end, that takes longer never comes to one */
 
 enum phase {
@@ -28,12 +29,13 @@ enum phase {
   ENDING,
 };
 
-/* Returns: ms that the watchdog of the service manager waits; 0: it has none. WATCHDOG_PID may be the process that has started this one. */
+/* Returns: ms that the watchdog of the service manager waits, as far as it is known: systemd tells what ExecStart starts, and not what ExecReload
+   does, whom it watches as well; without a watchdog it takes no notice. */
 static long long watchdog_ms()
 {
   const char *usec = getenv("WATCHDOG_USEC");
 
-  return usec ? strtoll(usec, NULL, 10) / 1000 : 0;
+  return usec ? strtoll(usec, NULL, 10) / 1000 : WATCHDOG_MS;
 }
 
 /* Returns: whether the main thread has come round in these ms, or loads maps, as a signal has asked for before it came round last. */
@@ -63,7 +65,7 @@ static enum phase find_phase()
 
 static void *tell(void *unused)
 {
-  long long watchdog = watchdog_ms(), tick = watchdog ? MIN(TICK_MS, watchdog / 4) : TICK_MS, now, since = 0, next_ask = 0;
+  long long watchdog = watchdog_ms(), tick = MIN(TICK_MS, watchdog / 4), now, since = 0, next_ask = 0;
   enum phase phase, before = STARTING;
   int is_well;
 
@@ -75,7 +77,7 @@ static void *tell(void *unused)
     before = phase;
 
     is_well = phase == READING ? comes_round(now, watchdog / 2) : now - since < LONGEST_MS;
-    if (is_well && watchdog) reuseport_notify("WATCHDOG=1", -1);
+    if (is_well) reuseport_notify("WATCHDOG=1", -1);
     if (is_well && phase != READING && now >= next_ask) {
       reuseport_notify("EXTEND_TIMEOUT_USEC=" PATIENCE_S "000000", -1);
       next_ask = now + ASK_MS;
