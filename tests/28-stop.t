@@ -46,6 +46,33 @@ drain_queue() {
 		'drained: handled (1[0-9]{3}|2000) more datagrams in [0-9]+ ms since it left'
 }
 
+# drain_after_ctrl_c: a terminal signals all processes of the group, plugins as well
+drain_after_ctrl_c() {
+	local core
+	config terminal 2100 1
+	run_daemon terminal 0 setsid "$nfacctd" -f "$tmp/terminal.conf" -x 0 -o "$tmp/terminal-0.csv"
+	await 20 is_up terminal 0 || die "it does not start"
+	fill_queue terminal netflow5
+	core=$(pid_of terminal 0)
+	kill -s INT -- "-$core"
+	kill -CONT "$core"
+	ok "Ctrl-C: it exits with 0" exits_with_0 "$core"
+	is "Ctrl-C: and has written all that was queued" "$(received terminal | awk '{n += $3} END {print n}')" 2000
+}
+
+# leave_a_child: a trigger script that starts something, such as a daemon
+leave_a_child() {
+	config trigger 2100 1 "print_trigger_exec[p]: $tmp/trigger"
+	printf '#!/bin/sh\nsleep 600 &\necho $! >%s\n' "$tmp/child" >"$tmp/trigger"
+	chmod +x "$tmp/trigger"
+	start_and_wait trigger 0
+	"$tools/exporter" netflow5 4 2100 exporters=1 datagrams=1 >/dev/null
+	await 10 queues_empty 2100
+	ok "it does not wait for what a trigger script leaves in the background" stopped INT "$(pid_of trigger 0)"
+	ok "which runs on" not gone "$(cat "$tmp/child")"
+	kill "$(cat "$tmp/child")"
+}
+
 # leave_busy SIGNAL: one of two instances leaves while as much as can be sent arrives at both
 leave_busy() {
 	local exporters
@@ -158,6 +185,8 @@ for mode in foreground daemon; do
 	leave_idle $mode TERM
 done
 drain_queue
+drain_after_ctrl_c
+leave_a_child
 leave_busy INT
 leave_busy TERM
 leave_without_the_lock

@@ -115,7 +115,7 @@ extern int reuseport_reload_is_due();
 /* Returns: whether it has maps to reload. In pmbgpd, pmbmpd and pmtelemetryd upstream does not take note when that is done: never. */
 extern int reuseport_reloads_maps();
 
-/* For atexit(): waits until all children have ended. Exits with status 1 if a plugin had ended before. */
+/* For atexit(): waits until all children have ended; for those that run another program, a few seconds. Exits with status 1 if a plugin had ended before. */
 extern void reuseport_wait_for_children();
 
 /*

@@ -42,6 +42,8 @@ void reuseport_outlive_core()
   is_plugin = getppid() == core && !reuseport_is_reading();
   if (!is_plugin) return;
 
+  /* Ctrl-C in a terminal is for the core alone: plugins that end with it do not read what it hands to them while it drains */
+  setpgid(0, 0);
   sigaction(SIGALRM, &action, NULL);
   prctl(PR_SET_PDEATHSIG, SIGALRM);
 }

@@ -5,7 +5,11 @@
 #include "pkt_handlers.h"
 #include "pmacct-data.h"
 #include "pretag.h"
+#include <ctype.h>
+#include <dirent.h>
 #include <sys/wait.h>
+#include "reuseport/clock.h"
+#include "reuseport/group.h"
 #include "reuseport/lifecycle.h"
 
 #define NO_PIPE -2 /* no plugin's */
@@ -158,11 +162,49 @@ int reuseport_lacks_a_plugin()
   return ends;
 }
 
+/* Returns: whether the process is a child of this one and runs the same program. */
+static int is_of_ours(pid_t pid, const struct stat *program)
+{
+  char path[64], line[256] = "", *name_end;
+  struct stat its;
+  FILE *file;
+  int parent;
+
+  snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+  file = fopen(path, "re");
+  if (!file) return FALSE;
+  /* PID (NAME) STATE PARENT; the name may have brackets, too */
+  name_end = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+  fclose(file);
+  if (!name_end || sscanf(name_end, ") %*c %d", &parent) != 1 || parent != getpid()) return FALSE;
+
+  snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+
+  return !stat(path, &its) && its.st_dev == program->st_dev && its.st_ino == program->st_ino;
+}
+
+static int has_child_of_ours()
+{
+  const struct dirent *entry;
+  struct stat program;
+  int found = FALSE;
+  DIR *proc;
+
+  if (stat("/proc/self/exe", &program) || !(proc = opendir("/proc"))) return FALSE;
+  while (!found && (entry = readdir(proc))) found = isdigit(entry->d_name[0]) && is_of_ours(atoi(entry->d_name), &program);
+  closedir(proc);
+
+  return found;
+}
+
 void reuseport_wait_for_children()
 {
+  long long until_ms = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
+
   signal(SIGINT, SIG_DFL);
   signal(SIGTERM, SIG_DFL);
-  while (wait(NULL) > 0) continue;
+  /* what a trigger script leaves in the background need not end */
+  while (waitpid(-1, NULL, WNOHANG) >= 0 && (reuseport_now_ms() < until_ms || has_child_of_ours())) reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
   if (!lost_a_plugin) return;
 
   fflush(NULL);
