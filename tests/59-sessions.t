@@ -10,7 +10,7 @@ sandbox
 keys() {
 	case $1 in
 	bgp) printf '%s\n' "bgp_daemon_port: 1179" "bgp_daemon_max_peers: 10" ;;
-	telemetry_tcp) printf '%s\n' "telemetry_daemon_port_tcp: 1620" "telemetry_daemon_decoder: json" "telemetry_daemon_max_peers: 10" ;;
+	telemetry_tcp) printf '%s\n' "telemetry_daemon_port_tcp: 1620" "telemetry_daemon_decoder: $decoder" "telemetry_daemon_max_peers: 10" ;;
 	esac
 }
 
@@ -74,11 +74,22 @@ crash() {
 	await 20 reads_sessions $index "$1" || die "index $index of $daemon does not start"
 }
 
+# stop_within_messages: what routers begin, and do not send to its end, does not keep the others waiting for ever
+stop_within_messages() {
+	local n sessions=''
+	for n in 1 2 3; do
+		connect_and_say "HEAD" "10.9.5.$n" 1620 &
+		sessions="$sessions $!"
+	done
+	for n in $sessions; do ok "pmtelemetryd: a session that stops within a message is closed" await 40 gone "$n"; done
+}
+
 # has_session ADDRESS PORT INDEX
 has_session() {
 	peers "$2" "$(pid_of "$daemon" "$3")" | grep -qxF "$1"
 }
 
+decoder=json
 begin nfacctd bgp telemetry_tcp
 crash bgp 1179 10.9.1
 crash telemetry_tcp 1620 10.9.2
@@ -88,5 +99,9 @@ crash bgp 1179 10.9.3
 for i in 0 1; do ok "pmbgpd, index $i, exits with 0" stopped INT "$(pid_of pmbgpd $i)"; done
 begin pmtelemetryd telemetry_tcp
 crash telemetry_tcp 1620 10.9.4
+for i in 0 1; do ok "pmtelemetryd, index $i, exits with 0" stopped INT "$(pid_of pmtelemetryd $i)"; done
+decoder=cisco_v0
+begin pmtelemetryd telemetry_tcp
+stop_within_messages
 for i in 0 1; do ok "pmtelemetryd, index $i, exits with 0" stopped INT "$(pid_of pmtelemetryd $i)"; done
 done_testing

@@ -36,6 +36,7 @@ static inline int reuseport_refuse_key(char *filename, char *name, char *value)
 #define reuseport_recv                                            recv
 #define reuseport_recvfrom                                        recvfrom
 #define reuseport_receive                                         recvfrom
+#define reuseport_receive_whole(sock, buf, len)                   pm_recv(sock, buf, len, MSG_WAITALL, DEFAULT_SLOTH_SLEEP_TIME)
 #define reuseport_sigprocmask                                     sigprocmask
 
 #define reuseport_enabled()                  FALSE

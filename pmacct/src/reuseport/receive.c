@@ -304,6 +304,22 @@ ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct soc
   return hand_out(batch, buf, len, flags, from, from_len);
 }
 
+/* pm_recv() (util.c, 1.7.6 to 1.7.9) waits for ever: its alarm() neither ends recv(), since the handler has SA_RESTART, nor meets this thread. */
+ssize_t reuseport_receive_whole(int sock, void *buf, size_t len)
+{
+  const struct timeval patience = {DEFAULT_SLOTH_SLEEP_TIME, 0};
+  ssize_t length;
+
+  if (!reuseport_enabled()) return pm_recv(sock, buf, len, MSG_WAITALL, DEFAULT_SLOTH_SLEEP_TIME);
+  if (find_batch(sock)) return reuseport_receive(sock, buf, len, 0, NULL, NULL);
+
+  reuseport_take_session_in_hand(sock);
+  setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  length = recv(sock, buf, len, MSG_WAITALL);
+
+  return length == (ssize_t) len ? length : 0;
+}
+
 ssize_t reuseport_recv(int sock, void *buf, size_t len, int flags)
 {
   reuseport_take_session_in_hand(sock);

@@ -66,6 +66,10 @@ extern ssize_t reuseport_recvfrom(int sock, void *buf, size_t len, int flags, st
    any. If the socket is no UDP listener, this is recvfrom(). */
 extern ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct sockaddr *, socklen_t *);
 
+/* In place of pm_recv() with MSG_WAITALL, for telemetry: len bytes of a session, or of a datagram. Returns: as recv(); for a session of which
+   not all of them come within seconds, or none any more, 0, so that it is closed. */
+extern ssize_t reuseport_receive_whole(int sock, void *buf, size_t len);
+
 /*
  * In place of accept() for a session. One that would leave the process without descriptors, or have one that select() does not know, is closed,
  * and counted as refused. Returns: as accept(); -1 if there is none, or it was refused.
