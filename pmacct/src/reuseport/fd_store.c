@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include "reuseport/clock.h"
+#include "reuseport/config.h"
 #include "reuseport/fd_store.h"
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
@@ -134,6 +135,18 @@ int reuseport_close_inherited(enum reuseport_listener id)
       config.name, reuseport_listener_names[id].name, it->datagrams);
 
   return TRUE;
+}
+
+void reuseport_close_needless_inherited()
+{
+  int i;
+
+  for (i = 0; i < count; i++) {
+    if (inherited[i].sock < 0 || reuseport_listens(inherited[i].id)) continue;
+    close(inherited[i].sock);
+    inherited[i].sock = -1;
+    remove_from_store(inherited[i].id, inherited[i].cookie);
+  }
 }
 
 int reuseport_any_inherited_queued()

@@ -35,6 +35,9 @@ extern void reuseport_count_inherited(enum reuseport_listener, int datagrams);
 /* For that thread, when it finds that socket empty: closes it, unless a datagram may still be on its way into it. Returns: whether it has. */
 extern int reuseport_close_inherited(enum reuseport_listener);
 
+/* For the main thread, when it begins to read: closes those of listeners that the config no longer has. */
+extern void reuseport_close_needless_inherited();
+
 /* Returns: whether any inherited socket has datagrams queued. */
 extern int reuseport_any_inherited_queued();
 

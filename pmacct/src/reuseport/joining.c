@@ -31,6 +31,8 @@ void reuseport_join(enum reuseport_listener id)
 
   reuseport_tell_alive();
   if (rp_join(member, listeners[id].sock, reuseport_is_ready() ? RP_READY : RP_STARTING)) reuseport_exit_refused(member);
+  /* it may have waited for the group's lock */
+  reuseport_tell_alive();
   listeners[id].phase = LISTENER_JOINED;
   listeners[id].joined_ms = reuseport_now_ms();
   reuseport_forget_sessions(id);

@@ -160,6 +160,7 @@ static void housekeeping()
 
   reuseport_tidy_exporter_state();
   if (starts_reading) {
+    reuseport_close_needless_inherited();
     reuseport_check_room();
     reuseport_notify_ready();
   }

@@ -43,13 +43,13 @@ static void begin_round(struct reader *reader, long long now)
 }
 
 /* Returns: since how many ms the thread has been at the same datagram, message or wait. The reload of maps does not count, if it was asked for
-   before this round: what a signal asks for meanwhile is not done by a thread that hangs. */
+   before this round: what a signal asks for meanwhile is not done by a thread that hangs. Nor does the wait to join. */
 static long long busy_for(struct reader *reader, int id, long long now)
 {
   int is_new = reader->seen != reader->rounds;
 
   if (is_new) reader->reloads = is_reloading(id);
-  if (is_new || reader->reloads) begin_round(reader, now);
+  if (is_new || reader->reloads || listeners[id].phase == LISTENER_WAITING) begin_round(reader, now);
   if (!is_reloading(id)) reader->reloads = FALSE;
 
   return now - reader->since_ms;
