@@ -70,6 +70,23 @@ give_shares() {
 	rebalanced 4
 }
 
+# scale_unheard COUNT FD: its output goes to that descriptor
+scale_unheard() {
+	"$root/scripts/scale" --user live "$1" >&"$2" 2>&1
+}
+
+# fail_unheard: the same where no write succeeds, to a pipe whose reader is gone and, as to a terminal that is gone, to /dev/full
+fail_unheard() {
+	mkfifo "$tmp/pipe"
+	exec 8<>"$tmp/pipe"
+	exec 7>"$tmp/pipe" 8>&- 6>/dev/full
+	ok "scale to 5 fails, its output to a pipe without a reader" not scale_unheard 5 7
+	is_scaled 3
+	ok "scale to 5 fails, its output to /dev/full" not scale_unheard 5 6
+	is_scaled 3
+	exec 7>&- 6>&-
+}
+
 # fail_to_start: the last of the new units has no daemon. What 'override list' has is there afterwards, the weight of a bucket that went, too
 fail_to_start() {
 	local list
@@ -83,6 +100,8 @@ fail_to_start() {
 	like "and says which unit" "$(cat "$tmp/scale")" "^scale: live@4 does not start: see 'journalctl --user --unit live@4'"
 	is "weights and overrides are as before" "$(reuseportctl --pin-path "$bpffs/live" override list)" "$list"
 	at_least "as many as these" "$(echo "$list" | wc -l)" 21
+	fail_unheard
+	is "weights and overrides are as before, though nobody heard of it" "$(reuseportctl --pin-path "$bpffs/live" override list)" "$list"
 	rm -r "$tmp/units/live@4.service.d"
 	systemctl --user daemon-reload
 	sleep 2
