@@ -33,7 +33,20 @@ refuse_to_fetch() {
 	git init -q "$tmp/clone"
 	refuses "fetch: a clone without the pinned commit" "clone has no commit [0-9a-f]{40}: fetch it there first" \
 		scripts/fetch --git "$tmp/clone" "$tmp/src"
-	ok "fetch: a refusal leaves nothing behind" [ ! -e "$tmp/src" ]
+	refuses "fetch: a tarball of a release that has none" "no tarball of pmacct 1.7.9 is pinned: give a clone by --git" \
+		scripts/fetch --release 1.7.9 --tarball "$tmp/pmacct.tar.gz" "$tmp/src"
+	fetch_half
+	is "fetch: a refusal leaves nothing behind" "$(ls "$tmp")" "$(printf '%s\n' clone pmacct.tar.gz scripts)"
+	rm -r "$tmp/scripts"
+}
+
+# fetch_half: pmacct can be had, libcdada not
+fetch_half() {
+	git -C "$tmp/clone" -c user.name=x -c user.email=x@example.com commit -q --allow-empty -m x
+	cp -R scripts "$tmp"
+	sed -i "s/^tip - .*/tip - $(git -C "$tmp/clone" rev-parse HEAD)/" "$tmp/scripts/lib/releases.sh"
+	refuses "fetch: a clone without libcdada" "cannot get pmacct tip from $tmp/clone, and libcdada from $tmp/nowhere: .* --libcdada" \
+		"$tmp/scripts/fetch" --release tip --git "$tmp/clone" --libcdada "$tmp/nowhere" "$tmp/src"
 }
 
 refuse_to_apply() {
