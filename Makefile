@@ -37,6 +37,9 @@ sysusersdir = $(prefix)/lib/sysusers.d
 ifeq ($(origin PREFIX),command line)
 $(error PREFIX is called prefix here, as in GNU's makefiles: make $(or $(firstword $(MAKECMDGOALS)),install) prefix=$(PREFIX))
 endif
+ifneq ($(words $(CURDIR)),1)
+$(error $(CURDIR): the path of this directory has a blank, which separates paths here and in pmacct's build: move it to a path without)
+endif
 
 .PHONY: help build bpf debug deps deb install uninstall demo check check-quick check-tools bench lint clean distclean FORCE
 .PHONY: check-releases check-kernels check-libbpf check-compilers check-debian check-commits check-systemd fuzz
@@ -196,7 +199,7 @@ OWN_DIRECTORIES = $(pkglibdir)/scripts/lib $(pkglibdir)/scripts $(pkglibdir) $(d
 
 install: bpf
 	@set -e; for file in $(INSTALLED); do \
-		mode=$${file%%:*}; file=$${file#*:}; source=$${file%%:*}; path=$(DESTDIR)$${file#*:}; \
+		mode=$${file%%:*}; file=$${file#*:}; source=$${file%%:*}; path="$(DESTDIR)$${file#*:}"; \
 		echo "install $$path"; \
 		$(INSTALL) -d "$${path%/*}"; \
 		case $$source in \

@@ -56,6 +56,8 @@ refuse_to_apply() {
 	refuses "apply: a patch that does not fit is named" "patches/listen-backlog.patch does not apply:" scripts/apply "$tmp/src"
 	ok "apply: then nothing is changed, not even by the patches before it" diff -r "$tmp/before" "$tmp/src"
 	refuses "apply: not a pmacct tree" "is not a pmacct source tree" scripts/apply "$tmp"
+	ln -s "$root" "$tmp/my directory"
+	refuses "apply: a blank in its path" "$tmp/my directory: the path of this directory has a blank, .*: move it" "$tmp/my directory/scripts/apply" "$tmp/before"
 	refuses "apply: a tree that is patched already" "has src/reuseport already: apply to a pristine tree" scripts/apply "$tree"
 }
 

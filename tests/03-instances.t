@@ -214,9 +214,9 @@ set_what_is_missing() {
 # ---- what it cannot do ----
 
 warn() {
-	printf 'bgp_daemon: true\nbgp_daemon_lg: true\nredis_host: false\n' >"$tmp/in/bgp.conf"
-	is "a port that is not shared by exporter: a warning of one line, which names the key" \
-		"$("$instances" --prog /r.o "$tmp/in/bgp.conf" 2 2>&1 >/dev/null | grep -c 'WARNING: .* bgp_daemon_lg,')" 1
+	printf 'bgp_daemon: true\nbgp_daemon_lg: true\nredis_host: false\n' >"$tmp/in/b|g&p.conf"
+	is "a port that is not shared by exporter: a warning of one line, which names the key and the config" \
+		"$("$instances" --prog /r.o "$tmp/in/b|g&p.conf" 2 2>&1 >/dev/null | grep -cF "WARNING: $tmp/in/b|g&p.conf has bgp_daemon_lg,")" 1
 	printf 'plugins: print\nsfacctd_port: 6343\n' >"$tmp/in/sflow.conf"
 	"$instances" --prog /r.o "$tmp/in/sflow.conf" 1 >/dev/null
 	is "sfacctd has no templates" "$(grep -c templates "$tmp/in/sflow-0.conf")" 0

@@ -63,6 +63,13 @@ check_files() {
 	is "files in which a place for a path, or the version, is left" "$(grep -rlE '@([a-z]+dir|version)@' "$tmp/stage")" ""
 }
 
+check_blank() {
+	make_or_die install "DESTDIR=$tmp/with blank" prefix=/opt/pmacct
+	ok "the same where DESTDIR has a blank" diff -r "$tmp/stage" "$tmp/with blank"
+	make_or_die uninstall "DESTDIR=$tmp/with blank" prefix=/opt/pmacct
+	is "uninstall leaves nothing there" "$(find "$tmp/with blank" -type f)" ""
+}
+
 check_version() {
 	local version installed="$tmp/stage/opt/pmacct"
 	version=$(sed -n 's/^#define REUSEPORT_VERSION "\(.*\)"$/\1/p' "$root/pmacct/src/reuseport/reuseport_version.h")
@@ -234,6 +241,7 @@ stop_instances() {
 }
 
 check_files
+check_blank
 check_version
 check_examples
 install_elsewhere

@@ -1,6 +1,10 @@
 # The patch series: which patches a release gets, and how one is applied. Needs common.sh and $root.
 # shellcheck shell=sh disable=SC2154
 
+case $root in
+*[[:space:]]*) die "$root: the path of this directory has a blank, which separates paths here and in pmacct's build: move it to a path without" ;;
+esac
+
 # list_patches RELEASE: prints the paths of its patches in order, one a line. A patch of its own that changes nothing says why the
 # release needs none, and is left out.
 list_patches() {
