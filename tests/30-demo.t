@@ -12,7 +12,7 @@ list_left() {
 	find /sys/fs/bpf /run/netns 2>/dev/null | sort
 }
 
-# run_demo: takes 45 s on a quiet machine
+# run_demo: takes a minute or two
 run_demo() {
 	local status=0
 	timeout 900 "$root/scripts/demo" --svg "$tmp/demo.svg" >"$tmp/shown" 2>&1 || status=$?
