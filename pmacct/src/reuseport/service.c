@@ -17,11 +17,11 @@
 #include "reuseport/lifecycle.h"
 #include "reuseport/listeners.h"
 
-#define TICK_MS    1000
-#define ASK_MS     10000   /* how often to ask for more time */
-#define PATIENCE_S "60"    /* for how much, by then */
-#define WATCHDOG_MS 300000 /* as in the units */
-#define LONGEST_MS 3600000 /* a start, or an end, that takes longer never comes to one */
+#define TICK_MS     1000
+#define ASK_MS      10000   /* how often to ask for more time */
+#define PATIENCE_S  "60"    /* for how much, by then */
+#define WATCHDOG_MS 300000  /* as in the units */
+#define LONGEST_MS  3600000 /* a start, or an end, that takes longer never comes to one */
 
 enum phase {
   STARTING,
