@@ -62,15 +62,10 @@ static const char *without_slashes(char *path)
 	return path;
 }
 
-static void take_option(struct options *o, int option)
+/* Those that take no value */
+static void take_switch(struct options *o, int option)
 {
 	switch (option) {
-	case PIN_PATH:
-		o->config.pin_path = without_slashes(optarg);
-		break;
-	case LISTENER:
-		o->listener = optarg;
-		break;
 	case JSON:
 		o->json = 1;
 		break;
@@ -79,22 +74,6 @@ static void take_option(struct options *o, int option)
 		break;
 	case OPENMETRICS:
 		o->metrics = OPENMETRICS_TEXT;
-		break;
-	case WATCH:
-		o->watch = optarg ? number_or_exit(option, 1, 86400) : 2;
-		break;
-	case LOAD:
-		o->addresses_file = optarg;
-		break;
-	case PROG:
-		o->config.prog = optarg;
-		break;
-	case COUNT:
-		o->config.count = number_or_exit(option, 1, RP_MAX_BUCKETS);
-		break;
-	case INDEX:
-		o->config.index = number_or_exit(option, 0, RP_MAX_BUCKETS - 1);
-		o->has_index = 1;
 		break;
 	case PLAIN:
 		o->plain = 1;
@@ -105,8 +84,54 @@ static void take_option(struct options *o, int option)
 	case UDP:
 		o->protocol = IPPROTO_UDP;
 		break;
+	case APPLY:
+		o->apply = 1;
+		break;
+	}
+}
+
+static void take_word(struct options *o, int option)
+{
+	switch (option) {
+	case PIN_PATH:
+		o->config.pin_path = without_slashes(optarg);
+		break;
+	case LISTENER:
+		o->listener = optarg;
+		break;
+	case LOAD:
+		o->addresses_file = optarg;
+		break;
+	case PROG:
+		o->config.prog = optarg;
+		break;
 	case FROM:
 		o->from = optarg;
+		break;
+	case SORT:
+		o->sort = optarg;
+		break;
+	case SPREAD:
+		o->spread = optarg;
+		break;
+	case BY:
+		o->by = optarg;
+		break;
+	}
+}
+
+static void take_number(struct options *o, int option)
+{
+	switch (option) {
+	case WATCH:
+		o->watch = optarg ? number_or_exit(option, 1, 86400) : 2;
+		break;
+	case COUNT:
+		o->config.count = number_or_exit(option, 1, RP_MAX_BUCKETS);
+		break;
+	case INDEX:
+		o->config.index = number_or_exit(option, 0, RP_MAX_BUCKETS - 1);
+		o->has_index = 1;
 		break;
 	case EXPORTERS:
 		o->exporters = number_or_exit(option, 1, 1000000);
@@ -117,23 +142,11 @@ static void take_option(struct options *o, int option)
 	case TOP:
 		o->top = number_or_exit(option, 1, 1000000);
 		break;
-	case SORT:
-		o->sort = optarg;
-		break;
 	case SECONDS:
 		o->seconds = number_or_exit(option, 1, 86400);
 		break;
 	case LIMIT:
 		o->limit = number_or_exit(option, 1, RP_MAX_OVERRIDES);
-		break;
-	case APPLY:
-		o->apply = 1;
-		break;
-	case SPREAD:
-		o->spread = optarg;
-		break;
-	case BY:
-		o->by = optarg;
 		break;
 	}
 }
@@ -152,7 +165,10 @@ static void take_options(struct options *o, int argc, char **argv, int given[MAX
 			exit(report_error(NOT_UNDERSTOOD,
 					  "unknown option, or one without its value: %s",
 					  argv[optind - 1]));
-		take_option(o, option);
+		/* each knows its own */
+		take_switch(o, option);
+		take_word(o, option);
+		take_number(o, option);
 		given[find_option(option) - option_specs] = 1;
 	}
 }
