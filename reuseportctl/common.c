@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* What every command needs: the error line, printable names, the time, and a list that grows. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,19 @@ int report_error(int status, const char *format, ...)
 	fputs(status == NOT_UNDERSTOOD ? "; see 'reuseportctl --help'\n" : "\n", stderr);
 
 	return status;
+}
+
+int flush_output(void)
+{
+	static int err;
+
+	if (fflush(stdout) && !err)
+		err = errno;
+	/* printf() had failed, and none has kept its errno */
+	if (ferror(stdout) && !err)
+		err = EIO;
+
+	return err;
 }
 
 time_t wall_time(clockid_t clock, __u64 seconds)

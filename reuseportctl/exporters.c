@@ -295,9 +295,8 @@ static int print_listing(struct series *s, int is_next)
 		print_exporters_json(l);
 	else
 		print_exporters_table(l, is_next);
-	fflush(stdout);
 
-	return DONE;
+	return flush_output() ? FAILED : DONE;
 }
 
 /* Looks at the listener, and prints what there is unless it is the first of two looks */

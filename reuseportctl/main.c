@@ -245,7 +245,7 @@ static void check_options(const struct command *command, const int given[MAX_OPT
 					  spec->name));
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct options o = {.config = {.pin_path = RP_DEFAULT_PIN_PATH, .failover = RP_UNSET},
 			    .exporters = 20,
@@ -280,4 +280,11 @@ int main(int argc, char **argv)
 				    o.config.pin_path);
 
 	return command->handler(&o, argv);
+}
+
+int main(int argc, char **argv)
+{
+	int status = run(argc, argv), err = flush_output();
+
+	return err ? report_error(FAILED, "cannot write the output (%s)", strerror(err)) : status;
 }

@@ -47,6 +47,10 @@ const char *printable(const char *name, char *text, size_t len);
 /* Prints one line on stderr, after the name of the program. Returns status. */
 int report_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Writes what was printed so far. Returns 0, or the errno of the first write that failed, also
+ * after later ones: main() reports it. */
+int flush_output(void);
+
 /* Seconds since the epoch, by what the wall clock says now; seconds: of that clock */
 time_t wall_time(clockid_t clock, __u64 seconds);
 

@@ -27,8 +27,7 @@ int command_status(struct options *o, char **arguments)
 		else
 			print_table(&now, taken ? now.taken - before.taken : 0);
 		free_snapshot(&before);
-		fflush(stdout);
-		if (!o->watch)
+		if (flush_output() || !o->watch)
 			break;
 		before = now;
 		sleep(o->watch);

@@ -124,6 +124,17 @@ add_overrides() {
 	ctl override list >"$tmp/saved"
 }
 
+# Of a command that changes something, too
+lose_the_output() {
+	local words
+	for words in "override list" status "--prometheus status" "--json --watch status" exporters "--watch exporters" "where 127.0.0.7" --help --version "failover off"; do
+		# shellcheck disable=SC2086 # a command and its arguments
+		out=$(timeout 20 "$reuseportctl" $words 2>&1 >/dev/full) && status=0 || status=$?
+		is "$words: output that cannot be written" "$status $out" "1 reuseportctl: cannot write the output (No space left on device)"
+	done
+	says "it has changed what it was to change" 0 "$pins: failover on, off before" failover on
+}
+
 load_overrides() {
 	cat >"$tmp/more" <<-END
 		# two more
@@ -350,6 +361,7 @@ show_the_table
 show_one_that_starts
 watch_status
 add_overrides
+lose_the_output
 load_overrides
 refuse_overrides
 load_all_or_nothing

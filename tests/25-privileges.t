@@ -252,6 +252,24 @@ write_metrics() {
 		"$commands $(grep -c '^reuseport_bucket_live.* 1$' "$tmp/metrics/reuseport.prom") $(stat -c '%u %a' "$tmp/metrics/reuseport.prom")" "3 2 65534 644"
 	ok "metrics: of exporters, too" grep -q '^# TYPE reuseport_exporter_datagrams' "$tmp/metrics/reuseport.prom"
 	is "metrics: those that are declared twice" "$(grep '^# TYPE' "$tmp/metrics/reuseport.prom" | sort | uniq -d)" ""
+	write_metrics_to_a_full_disk
+}
+
+# metrics_command N: the unit's
+metrics_command() {
+	sh -c "cd '$tmp/metrics' && exec $user $(sed -n "$1p" "$tmp/commands")" 2>"$tmp/error"
+}
+
+# As if there were no room for what exporters prints, and then not for what status prints either
+write_metrics_to_a_full_disk() {
+	ok "metrics: of status" metrics_command 1
+	cp "$tmp/metrics/reuseport.prom.new" "$tmp/whole"
+	ln -sf /dev/full "$tmp/metrics/exporters.new"
+	ok "metrics: those of exporters cannot be written: it goes on" metrics_command 2
+	ok "metrics: with nothing of theirs" cmp "$tmp/whole" "$tmp/metrics/reuseport.prom.new"
+	ln -sf /dev/full "$tmp/metrics/reuseport.prom.new"
+	ok "metrics: those of status cannot be written: the unit fails" not metrics_command 1
+	is "metrics: and says so" "$(cat "$tmp/error")" "reuseportctl: cannot write the output (No space left on device)"
 }
 
 let_user_in
