@@ -155,6 +155,8 @@ static int choose_buckets(struct rp_member *m, void *arg)
 			       "sender'",
 			       r->listener);
 	rp_read_weights(m, &weights);
+	/* the group may have shrunk since the first call */
+	memset(r->plan.weight, 0, sizeof(r->plan.weight));
 	for (__u32 b = 0; b < size; b++) {
 		r->plan.weight[b] = rp_get_weight(&weights, b);
 		if (r->plan.weight[b] == 0)

@@ -2,7 +2,7 @@
 # reuseportctl exporters and rebalance, and what rebalance leaves behind, without a daemon and without traffic to speak of.
 . "${0%/*}/lib/ctl.sh"
 need_root
-need jq perl bpftool
+need jq perl bpftool flock
 [ -x "$reuseportctl" ] && [ -f "$object" ] || skip_all "not built: run make bpf"
 sandbox
 pins=$bpffs/pmacct
@@ -103,6 +103,25 @@ refuse_with_an_empty_bucket() {
 	says "but not those of drained buckets" 1 "[0-9]+ samples .* are too few" --seconds 1 rebalance
 }
 
+# Bucket 3 goes after rebalance has looked at it for the first time: none is moved there
+rebalance_beside_a_shrink() {
+	local others="$pid" rebalance address
+	ctl undrain 3 >/dev/null
+	listens --prog "$object" --index 3 listen 5000
+	seq -f '198.51.100.%g 0 rebalanced' 21 29 | ctl override load - >/dev/null
+	"$reuseportctl" --seconds 3 --apply rebalance >"$tmp/plan" 2>&1 &
+	rebalance=$!
+	# until it waits, without the group's lock
+	await 3 looks && flock "$pins" true && kill -STOP "$rebalance"
+	for address in $(seq -f 198.51.100.%g 21 29); do talks "$address" 1; done
+	ends "$pid"
+	pid=$others
+	ctl resize 3 >/dev/null
+	kill -CONT "$rebalance"
+	ok "rebalance, while the group shrinks" wait "$rebalance"
+	is "moves to what is left" "$(awk '/^198/ {print $4}' "$tmp/plan" | sort -u | paste -sd' ')" "1 2"
+}
+
 listens --prog "$object" --count 3 listen 5000
 keep_what_rebalance_did
 drop_by_drain
@@ -111,5 +130,6 @@ show_who_is_spread
 rebalance_beside_a_spread_one
 refuse_to_rebalance
 refuse_with_an_empty_bucket
+rebalance_beside_a_shrink
 ends "$pid"
 done_testing
