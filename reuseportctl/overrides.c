@@ -9,22 +9,6 @@
 #include "overrides.h"
 #include "placement.h"
 
-__u32 count_overrides(int map, __u32 size, __u32 *beyond)
-{
-	struct rp_prefix key, *before = NULL;
-	__u32 n = 0, bucket;
-
-	*beyond = 0;
-	while (map >= 0 && n < RP_MAX_OVERRIDES && !bpf_map_get_next_key(map, before, &key)) {
-		*beyond +=
-			!bpf_map_lookup_elem(map, &key, &bucket) && rp_range_last(bucket) >= size;
-		before = &key;
-		n++;
-	}
-
-	return n;
-}
-
 void append_override(struct overrides *all, const struct override *one)
 {
 	all->list = grow(all->list, all->n, sizeof(*all->list));
@@ -57,25 +41,51 @@ void sort_overrides(struct overrides *all)
 		qsort(all->list, all->n, sizeof(*all->list), compare);
 }
 
+/* Those with a prefix that is there twice are one, whichever */
+static void drop_twins(struct overrides *all)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (!kept || compare_prefixes(&all->list[kept - 1], &all->list[i]))
+			all->list[kept++] = all->list[i];
+	all->n = kept;
+}
+
+/* If the key before was deleted meanwhile, the kernel begins anew: hence the bound, and twins */
 void read_overrides(int map, struct overrides *all)
 {
+	struct rp_prefix last;
 	struct override one;
-	struct rp_prefix *key = NULL;
 	__u32 value;
 
 	memset(all, 0, sizeof(*all));
-	while (!bpf_map_get_next_key(map, key, &one.prefix)) {
-		if (!bpf_map_lookup_elem(map, &one.prefix, &value)) {
-			one.bucket = value & ~RP_REBALANCED;
-			one.rebalanced = !!(value & RP_REBALANCED);
-			append_override(all, &one);
-		}
-		/* The kernel restarts at the first key if ours was deleted meanwhile: stop */
-		if (!all->n || all->n > RP_MAX_OVERRIDES)
+	for (int keys = 0; keys < 2 * RP_MAX_OVERRIDES; keys++) {
+		if (bpf_map_get_next_key(map, keys ? &last : NULL, &one.prefix))
 			break;
-		key = &all->list[all->n - 1].prefix;
+		last = one.prefix;
+		if (bpf_map_lookup_elem(map, &one.prefix, &value))
+			continue;
+		one.bucket = value & ~RP_REBALANCED;
+		one.rebalanced = !!(value & RP_REBALANCED);
+		append_override(all, &one);
 	}
 	sort_overrides(all);
+	drop_twins(all);
+}
+
+__u32 count_overrides(int map, __u32 size, __u32 *beyond)
+{
+	struct overrides all = {};
+
+	if (map >= 0)
+		read_overrides(map, &all);
+	*beyond = 0;
+	for (size_t i = 0; i < all.n; i++)
+		*beyond += rp_range_last(all.list[i].bucket) >= size;
+	free(all.list);
+
+	return all.n;
 }
 
 static const struct override *find_override(const struct overrides *all, const struct override *one)

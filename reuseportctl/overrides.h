@@ -22,7 +22,8 @@ struct overrides {
  * group of that size does not have */
 __u32 count_overrides(int map, __u32 size, __u32 *beyond);
 
-/* All entries of a map, sorted; the list is to be freed */
+/* All entries of a map, sorted, each once, also if others are deleted meanwhile; the list is to be
+ * freed */
 void read_overrides(int map, struct overrides *all);
 
 void append_override(struct overrides *all, const struct override *one);

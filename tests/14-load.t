@@ -1,8 +1,8 @@
 #!/bin/sh
-# reuseportctl exporters and rebalance, and what rebalance leaves behind, without a daemon and without traffic to speak of.
+# reuseportctl exporters, rebalance and override list, without a daemon and without traffic to speak of.
 . "${0%/*}/lib/ctl.sh"
 need_root
-need jq perl bpftool flock
+need jq perl bpftool flock strace
 [ -x "$reuseportctl" ] && [ -f "$object" ] || skip_all "not built: run make bpf"
 sandbox
 pins=$bpffs/pmacct
@@ -29,6 +29,38 @@ keep_what_rebalance_did() {
 	run resize 3
 	like "shrinking drops the one whose bucket is gone" "$out" "^1 override of 'rebalance' dropped"
 	is "nothing is left of them" "$(ctl override list)" ""
+}
+
+# next_key [KEY]: of the overrides, as the kernel walks through them
+next_key() {
+	# shellcheck disable=SC2086 # bytes, each a word
+	bpftool -j map getnext pinned "$pins/overrides" ${1:+key $1} | jq -r '.next_key | join(" ")'
+}
+
+# list_beside_a_deletion CALLS KEY: 'override list' in $tmp/listed, as if the key were deleted when so many calls are to come
+list_beside_a_deletion() {
+	local calls tracer
+	calls=$(strace -e trace=bpf "$reuseportctl" override list 2>&1 >/dev/null | grep -c '^bpf(')
+	rm -f "$tmp/strace"
+	strace -o "$tmp/strace" -e trace=bpf -e inject=bpf:signal=STOP:when=$((calls - $1)) "$reuseportctl" override list >"$tmp/listed" &
+	tracer=$!
+	await 10 has_line "$tmp/strace" 'stopped by SIGSTOP'
+	# shellcheck disable=SC2086
+	bpftool map delete pinned "$pins/overrides" key $2
+	kill -CONT "$(pgrep -P "$tracer")"
+	wait "$tracer"
+	quietly ctl override load "$tmp/saved"
+}
+
+# Of the four, two calls for each, and one that finds no more
+list_beside_deletions() {
+	printf '10.%s.0.0/16 1\n' 1 2 3 4 >"$tmp/saved"
+	quietly ctl override load "$tmp/saved"
+	list_beside_a_deletion 8 "$(next_key)"
+	is "the first one is deleted before it is read: override list has the other three" "$(grep -cxFf "$tmp/saved" "$tmp/listed")" 3
+	list_beside_a_deletion 5 "$(next_key "$(next_key)")"
+	is "the second one is deleted after it is read: it has each of the four once" "$(cat "$tmp/listed")" "$(cat "$tmp/saved")"
+	: | ctl override load - >/dev/null
 }
 
 # drop_by_drain: an operator who drains an instance wants it empty; what an operator has put there stays
@@ -124,6 +156,7 @@ rebalance_beside_a_shrink() {
 
 listens --prog "$object" --count 3 listen 5000
 keep_what_rebalance_did
+list_beside_deletions
 drop_by_drain
 list_who_fell_silent
 show_who_is_spread
