@@ -255,38 +255,49 @@ static int parse_weight(char words[3][128], int n, struct saved *saved)
 	return 1;
 }
 
-/* The lines of overrides are "PREFIX BUCKET", "PREFIX BUCKET rebalanced" or "PREFIX BUCKET-BUCKET
- * domain|port"; # begins a comment. m takes what is wrong with a word */
-static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct saved *saved)
+/* A line is "PREFIX BUCKET", "PREFIX BUCKET rebalanced" or "PREFIX BUCKET-BUCKET domain|port", or
+ * one of a weight; # begins a comment. m takes what is wrong with a word */
+static int parse_line(struct rp_member *m, char *line, const char *path, int number,
+		      struct saved *saved)
 {
-	char line[256], words[3][128], rest[2];
-	int number = 0, rebalanced, is_range, n;
+	char words[3][128], rest[2];
+	int rebalanced, is_range, n;
 	struct override one;
 
-	while (fgets(line, sizeof(line), file)) {
-		number++;
-		line[strcspn(line, "#\n")] = '\0';
-		n = sscanf(line, "%127s %127s %127s %1s", words[0], words[1], words[2], rest);
-		if (n <= 0 || parse_weight(words, n, saved))
-			continue;
-		is_range = n > 1 && strchr(words[1], '-');
-		rebalanced = n == 3 && !is_range && !strcmp(words[2], "rebalanced");
-		if (n != (is_range || rebalanced ? 3 : 2) || !strcmp(words[0], "drain"))
-			return report_error(FAILED,
-					    "%s, line %d: not 'PREFIX BUCKET', 'PREFIX "
-					    "BUCKET-BUCKET domain|port', 'weight BUCKET WEIGHT' or "
-					    "'drain BUCKET': nothing was changed",
-					    path, number);
-		if (parse_override(m, words[0], words[1], is_range ? words[2] : "", &one))
-			return report_error(FAILED, "%s, line %d: %s: nothing was changed", path,
-					    number, m->error);
-		one.rebalanced = rebalanced;
-		append_override(&saved->overrides, &one);
-	}
-	if (ferror(file))
-		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
+	line[strcspn(line, "#\n")] = '\0';
+	n = sscanf(line, "%127s %127s %127s %1s", words[0], words[1], words[2], rest);
+	if (n <= 0 || parse_weight(words, n, saved))
+		return DONE;
+	is_range = n > 1 && strchr(words[1], '-');
+	rebalanced = n == 3 && !is_range && !strcmp(words[2], "rebalanced");
+	if (n != (is_range || rebalanced ? 3 : 2) || !strcmp(words[0], "drain"))
+		return report_error(FAILED,
+				    "%s, line %d: not 'PREFIX BUCKET', 'PREFIX BUCKET-BUCKET "
+				    "domain|port', 'weight BUCKET WEIGHT' or 'drain BUCKET': "
+				    "nothing was changed",
+				    path, number);
+	if (parse_override(m, words[0], words[1], is_range ? words[2] : "", &one))
+		return report_error(FAILED, "%s, line %d: %s: nothing was changed", path, number,
+				    m->error);
+	one.rebalanced = rebalanced;
+	append_override(&saved->overrides, &one);
 
 	return DONE;
+}
+
+static int parse_lines(struct rp_member *m, FILE *file, const char *path, struct saved *saved)
+{
+	int status = DONE, number = 0;
+	char *line = NULL;
+	size_t room = 0;
+
+	while (!status && getline(&line, &room, file) >= 0)
+		status = parse_line(m, line, path, ++number, saved);
+	if (!status && !feof(file))
+		status = report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
+	free(line);
+
+	return status;
 }
 
 static int check_twice(struct overrides *all, const char *path)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "commands.h"
 #include "json.h"
@@ -131,16 +132,18 @@ static int ask(struct query *q, const char *word)
 static int ask_file(struct query *q, const char *path)
 {
 	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
-	char line[256], word[128];
+	char word[128], *line = NULL;
 	int status = DONE;
+	size_t room = 0;
 
 	if (!file)
 		return report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
-	while (!status && fgets(line, sizeof(line), file))
+	while (!status && getline(&line, &room, file) >= 0)
 		if (sscanf(line, "%127s", word) == 1)
 			status = ask(q, word);
-	if (!status && ferror(file))
+	if (!status && !feof(file))
 		status = report_error(FAILED, "cannot read %s (%s)", path, strerror(errno));
+	free(line);
 	if (file != stdin)
 		fclose(file);
 

@@ -119,6 +119,7 @@ add_overrides() {
 	like "effective at once, the longest prefix holds" "$(ctl connect 127.0.0.1 5000)" "^20 exporters: bucket 1: 114; bucket 2: 6; split over buckets: 0$"
 	like "IPv6 too" "$(ctl --from 2001:db8::/64 connect ::1 5000)" "^20 exporters: bucket 0: 120; split"
 	like "where says why" "$(ctl where 127.0.0.7 2001:db8:1::)" "^127.0.0.7 +2  listen_tcp +reuseportctl $pid +override$"
+	is "of a file, it takes the first word of each line, long or not" "$(printf '127.0.0.7%300s127.0.0.8\n' '' | ctl --json where - | jq length)" 2
 	like "and in JSON" "$(ctl --json where 127.0.0.7 | jq -c '.[0]')" '"bucket":2,"by":"override","live":true,"served_by":2,"failover":false'
 	is "override list shows them" "$(overrides)" "127.0.0.0/24 1;127.0.0.7/32 2;192.0.2.7/32 0-2 domain;2001:db8::/65 0;"
 	ctl override list >"$tmp/saved"
@@ -142,6 +143,7 @@ load_overrides() {
 
 		::/0 1 # all others
 	END
+	printf '#%300s10.9.0.0/16 1\n' '' >>"$tmp/more"
 	says "override load: a file replaces them" 0 "$pins: overrides: 2, 4 before" override load "$tmp/more"
 	is "by what is in it" "$(overrides)" "::/0 1;10.0.0.0/8 2;"
 	like "::/0 is IPv4 too" "$(ctl where 127.0.0.7)" "^127.0.0.7 +1  listen_tcp .*override$"
