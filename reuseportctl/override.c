@@ -10,6 +10,7 @@
 #include "live_group.h"
 #include "overrides.h"
 #include "placement.h"
+#include "snapshot.h"
 #include "text.h"
 
 /* Opens a live group's overrides to change them; before: takes them as they are */
@@ -198,12 +199,12 @@ static void print_weights(const struct rp_member *m)
 }
 
 /* The group's maps are the same for each listener: the first one will do */
-static int print_overrides(struct rp_member *m, void *none)
+static int print_overrides(struct rp_member *m, void *found)
 {
 	struct overrides all;
 	char text[64];
 
-	(void)none;
+	*(int *)found = 1;
 	rp_each_conviction(m, print_convict, NULL);
 	print_weights(m);
 	if (m->fds[RP_OVERRIDES] < 0)
@@ -221,13 +222,15 @@ static int print_overrides(struct rp_member *m, void *none)
 int command_override_list(struct options *o, char **arguments)
 {
 	struct rp_member m;
+	int found = 0, err;
 
 	(void)arguments;
 	rp_init(&m);
-	if (rp_each_listener(&m, &o->config, print_overrides, NULL) < 0)
-		return report_error(FAILED, "%s", m.error);
+	err = rp_each_listener(&m, &o->config, print_overrides, &found);
+	if (err >= 0 && !found)
+		err = fail_no_listener(&m, o);
 
-	return DONE;
+	return err < 0 ? report_error(FAILED, "%s", m.error) : DONE;
 }
 
 /* What a file has */

@@ -251,6 +251,7 @@ reset_dead_group() {
 
 find_no_group() {
 	says "status: nothing of a group there" 1 "no listener in $pins: give the group's reuseport_pin_path" status
+	says "override list: nothing of a group there" 1 "no listener in $pins: give the group's reuseport_pin_path" override list
 	says "where: nothing of a group there" 1 "no listener in $pins: give the group's reuseport_pin_path" where 10.0.0.1
 	rmdir "$pins"
 	says "no group" 1 "no group at $pins" status
