@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR ISC
 /* Who sends how much to a listener: see talkers.h. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,7 +148,8 @@ void watch_talkers(const struct options *o, unsigned int seconds)
 struct choice {
 	const struct options *options;
 	char name[64];
-	int rank; /* of the best one so far; 0: none */
+	int rank;	      /* of the best one so far; 0: none */
+	char connections[64]; /* the name of one that has connections; "": none */
 };
 
 /* nfacctd; one that has something to tell; any other one, whose error says what it lacks */
@@ -163,7 +165,13 @@ static int consider_listener(struct rp_member *m, void *arg)
 {
 	struct choice *c = arg;
 
-	if (m->protocol != IPPROTO_UDP || !is_asked_for(c->options, m) || rank_of(m) <= c->rank)
+	if (!is_asked_for(c->options, m))
+		return 0;
+	if (m->protocol != IPPROTO_UDP) {
+		snprintf(c->connections, sizeof(c->connections), "%s", listener_name(m));
+		return 0;
+	}
+	if (rank_of(m) <= c->rank)
 		return 0;
 	c->rank = rank_of(m);
 	snprintf(c->name, sizeof(c->name), "%s", listener_name(m));
@@ -184,7 +192,13 @@ const char *choose_listener(const struct options *o)
 	}
 	if (c.name[0])
 		return c.name;
-	fail_no_listener(&m, o);
+	if (c.connections[0])
+		rp_fail(&m, -EPROTO,
+			"listener %s in %s has connections, of which no samples are taken: give a "
+			"listener of UDP",
+			c.connections, o->config.pin_path);
+	else
+		fail_no_listener(&m, o);
 	report_error(FAILED, "%s", m.error);
 
 	return NULL;

@@ -122,7 +122,11 @@ looks() {
 }
 
 refuse_to_rebalance() {
+	local command
 	says "too little traffic to rebalance" 1 "[0-9]+ samples of what comes to listener listen_udp in 1 s are too few, 1000 are needed: give more --seconds" --seconds 1 rebalance
+	for command in exporters rebalance; do
+		says "$command of connections" 1 "listener listen_tcp in $pins has connections, of which no samples are taken: give a listener of UDP$" -l listen_tcp "$command"
+	done
 	says "another order" 2 "--sort takes datagrams, bytes or quiet, not 'name'" --sort name exporters
 	says "exporters: two ways to look twice" 2 "only one of --watch, --seconds and metrics" --seconds 1 --watch exporters
 	says "the limit is a number" 2 "--limit takes a number from 1 to 65536, not '0'" --limit 0 rebalance
