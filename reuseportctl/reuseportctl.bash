@@ -36,8 +36,8 @@ _reuseportctl_prefixes()
 {
 	local prefix _
 	while read -r prefix _; do
-		# a comment, such as an exporter in quarantine
-		if [[ $prefix != '#' ]]; then _reuseportctl_propose "$prefix"; fi
+		# not a comment, such as an exporter in quarantine, nor a weight
+		if [[ $prefix == */* ]]; then _reuseportctl_propose "$prefix"; fi
 	done < <(reuseportctl -p "$1" override list 2>/dev/null)
 }
 

@@ -123,6 +123,11 @@ add_overrides() {
 	like "and in JSON" "$(ctl --json where 127.0.0.7 | jq -c '.[0]')" '"bucket":2,"by":"override","live":true,"served_by":2,"failover":false'
 	is "override list shows them" "$(overrides)" "127.0.0.0/24 1;127.0.0.7/32 2;192.0.2.7/32 0-2 domain;2001:db8::/65 0;"
 	ctl override list >"$tmp/saved"
+	quietly ctl drain 0
+	quietly ctl weight 1 50
+	is "completion proposes them, and no weights" "$(proposed override delete '' | grep -v '^-' | tr '\n' ' ')" "127.0.0.0/24 127.0.0.7/32 192.0.2.7/32 2001:db8::/65 "
+	quietly ctl weight 1 100
+	quietly ctl undrain 0
 }
 
 # Of a command that changes something, too
