@@ -216,7 +216,7 @@ static void print_tally(const struct tally *t, unsigned int exporters)
 /* Whether a prefix has so many addresses, of that family */
 static int has_sources(const struct rp_prefix *from, int family, unsigned int exporters)
 {
-	return (from->bits >= 96) == (family == AF_INET) &&
+	return is_v4_prefix(from) == (family == AF_INET) &&
 	       (from->bits <= 96 || 1ULL << (128 - from->bits) > (exporters > 1 ? exporters : 0));
 }
 

@@ -83,15 +83,23 @@ int parse_socket_address(const char *address, const char *port, struct sockaddr_
 	return DONE;
 }
 
-void prefix_text(const struct rp_prefix *prefix, char *text, size_t len)
+int is_v4_prefix(const struct rp_prefix *prefix)
 {
 	union rp_addr addr;
-	size_t used;
-	int is_v4;
 
 	memcpy(addr.b, prefix->addr, sizeof(addr.b));
+
 	/* ::ffff:0:0/90 looks v4-mapped, but is larger than IPv4 */
-	is_v4 = prefix->bits >= 96 && rp_addr_is_v4(&addr);
+	return prefix->bits >= 96 && rp_addr_is_v4(&addr);
+}
+
+void prefix_text(const struct rp_prefix *prefix, char *text, size_t len)
+{
+	int is_v4 = is_v4_prefix(prefix);
+	union rp_addr addr;
+	size_t used;
+
+	memcpy(addr.b, prefix->addr, sizeof(addr.b));
 	if (is_v4)
 		rp_format_addr(&addr, text, len);
 	else

@@ -22,6 +22,9 @@ int parse_address(const char *word, union rp_addr *address);
 int parse_socket_address(const char *address, const char *port, struct sockaddr_storage *to,
 			 socklen_t *len);
 
+/* Whether all of its addresses are IPv4, as v4-mapped ones */
+int is_v4_prefix(const struct rp_prefix *prefix);
+
 /* "192.0.2.0/24" */
 void prefix_text(const struct rp_prefix *prefix, char *text, size_t len);
 

@@ -24,6 +24,8 @@ listen_and_connect() {
 	broadcast 150
 	out=$(ctl --exporters 300 --from 2001:db8::/64 connect ::1 5000)
 	like "300 exporters, IPv6: none is split" "$out" "^300 exporters: .*split over buckets: 0$"
+	like "of a longer prefix, too" "$(ctl --udp --from 2001:db8::a00:0/112 connect ::1 5000)" "^20 exporters: .*split over buckets: 0$"
+	says "but not to IPv4" 2 "--from 2001:db8::a00:0/112 is not a prefix with 20 addresses of the family of 127.0.0.1" --from 2001:db8::a00:0/112 connect 127.0.0.1 5000
 	run --exporters 50 --tcp connect 127.0.0.1 5001
 	like "a port without a socket: all are refused, exit status $status" "$status $out" "50 exporters: refused or failed: 150; split over buckets: 0$"
 	is "its exit status" "$status" 3
