@@ -1,6 +1,6 @@
 #!/bin/sh
 # The core forks its plugins while no thread of BGP or BMP runs: a plugin never has a lock that a thread held in that moment, and which
-# nobody releases. Without that, it would write nothing, or not end.
+# no thread releases. Without that, it would write nothing, or not end.
 . "${0%/*}/lib/daemons.sh"
 need_daemons
 sandbox

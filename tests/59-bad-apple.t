@@ -187,7 +187,7 @@ faults_logged() {
 	cat "$tmp"/live-[012].log | grep -cE 'has not read for|has not run for|does not come to an end' || true
 }
 
-# Busy processes take the time of all CPUs: nobody is taken for one that hangs. The instances have the priority of the busy ones.
+# Busy processes take the time of all CPUs: no instance is taken for one that hangs. The instances have the priority of the busy ones.
 bear_load() {
 	local i before
 	before=$(faults_logged)
@@ -236,7 +236,7 @@ without_quarantine() {
 }
 
 # Before an instance dies of a fatal signal, and writes its core dump, its bucket is empty and the exporter in quarantine. It stops in between. It is
-# alone, so that nobody has taken it out.
+# alone, so that no other one has taken it out.
 give_up_first() {
 	local pid status=0
 	config alone 2103 1

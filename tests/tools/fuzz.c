@@ -76,7 +76,7 @@ ssize_t __wrap_recvfrom(int sock, void *buf, size_t len, int flags, struct socka
 	return length;
 }
 
-/* Plugins are there for the core alone: nobody reads their rings. */
+/* Plugins are there for the core alone: no process reads their rings. */
 pid_t __wrap_fork(void)
 {
 	return 0x7fffffff;

@@ -12,8 +12,8 @@
 
 static union rp_addr exporters[IN_TURN + 1];
 
-/* Sends n datagrams from each of the first exporters, in turn. Nobody reads them: samples are taken
- * before. */
+/* Sends n datagrams from each of the first exporters, in turn. No process reads them: samples are
+ * taken before. */
 static void send_in_turn(int n, size_t size)
 {
 	static const char payload[1400];

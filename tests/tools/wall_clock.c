@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR ISC */
 /*
- * A mock, to be preloaded into a process: somebody has stepped the machine's wall clock by
+ * A mock, to be preloaded into a process: something has stepped the machine's wall clock by
  * WALL_CLOCK_STEP seconds, forward or back. As on a real machine, CLOCK_MONOTONIC and
  * CLOCK_BOOTTIME do not take part.
  */

@@ -192,7 +192,7 @@ static void release(struct table *t, __u32 bucket, __u32 surplus)
     }
 }
 
-/* Deals out the slots of nobody to those that have less than their target, as growth would: see take_share(). */
+/* Deals out the slots of no bucket to those that have less than their target, as growth would: see take_share(). */
 static void deal(struct table *t, const struct shares *all)
 {
   struct shares s = {.n = 0};

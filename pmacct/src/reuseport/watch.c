@@ -64,7 +64,7 @@ static void end_loop(const struct reader *reader, long long busy_ms)
   /* it may have come to an end in this moment, and have the next one in hand */
   if (!reuseport_read_in_hand(reader, &exporter) || reader->seen != reader->rounds) return;
 
-  /* the line must not keep the process alive, if nobody reads the log */
+  /* the line must not keep the process alive, if no process reads the log */
   signal(SIGALRM, SIG_DFL);
   alarm(2);
   seconds = reuseport_convict(&exporter, SIGABRT);
