@@ -8,6 +8,7 @@
 #include "reuseport/clock.h"
 #include "reuseport/config.h"
 #include "reuseport/exporter_state.h"
+#include "reuseport/fd_store.h"
 #include "reuseport/health.h"
 #include "reuseport/in_hand.h"
 #include "reuseport/lifecycle.h"
