@@ -10,7 +10,7 @@ struct recording {
   const struct flow_message *message;
   __u64 *too_large;
   int changed;
-  int is_full; /* something had no room */
+  size_t no_room; /* options data of so many bytes have none; 0: none that we know of */
 };
 
 static struct rp_state_record name_definition(const struct recording *recording, const struct flow_definition *definition)
@@ -46,27 +46,31 @@ static int is_withdrawal(const struct rp_state_record *record, const void *unuse
   return rp_is_withdrawal(record);
 }
 
-static void count_too_large(struct recording *recording)
+static void count_too_large(const struct recording *recording)
 {
-  recording->is_full = TRUE;
   __atomic_fetch_add(recording->too_large, 1, __ATOMIC_RELAXED);
 }
 
-/* If there is no room left, what was withdrawn makes some: who knew it goes on to know it. What is new then is tried once a message, since
-   that takes long. */
-static void put(struct recording *recording, const struct rp_state_record *record, const void *bytes)
+/* If there is no room left, what was withdrawn makes some: who knew it goes on to know it. Returns: whether there was room. */
+static int put(struct recording *recording, const struct rp_state_record *record, const void *bytes)
 {
   struct rp_pages *pages = &recording->exporter->pages;
-  int err;
+  int err = rp_pages_put(pages, record, bytes);
 
-  if (recording->is_full && !rp_pages_find(pages, record)) {
-    count_too_large(recording);
-    return;
-  }
-  err = rp_pages_put(pages, record, bytes);
   recording->changed = TRUE;
   if (err && rp_pages_remove(pages, is_withdrawal, NULL)) err = rp_pages_put(pages, record, bytes);
   if (err) count_too_large(recording);
+
+  return !err;
+}
+
+/* Options data. What is new, and as large as what had no room, is not tried again in this message: that takes long. */
+static void put_options(struct recording *recording, const struct rp_state_record *record, const void *bytes)
+{
+  if (recording->no_room && record->length >= recording->no_room && !rp_pages_find(&recording->exporter->pages, record))
+    count_too_large(recording);
+  else if (!put(recording, record, bytes))
+    recording->no_room = record->length;
 }
 
 /* Whether a record is of the template that other is of: the template itself, or options data. */
@@ -126,6 +130,7 @@ static void record_definition(struct recording *recording, const struct flow_def
   }
   else
     return;
+  recording->no_room = 0;
   reuseport_list_options(recording->exporter);
 }
 
@@ -165,7 +170,7 @@ static void record_options(struct recording *recording, struct flow_set *set)
         .kind = RP_STATE_OPTIONS_DATA,
     };
 
-    if (is_news(recording, &record, bytes)) put(recording, &record, bytes);
+    if (is_news(recording, &record, bytes)) put_options(recording, &record, bytes);
   }
 }
 
