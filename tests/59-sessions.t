@@ -84,6 +84,24 @@ stop_within_messages() {
 	for n in $sessions; do ok "pmtelemetryd: a session that stops within a message is closed" await 40 gone "$n"; done
 }
 
+# interrupt_message: a signal in the middle of one, as when a process that writes a dump ends: the session is read on. The thread of nfacctd
+# gets it, if the main one waits in a system call.
+interrupt_message() {
+	local index=0 session
+	belongs 10.9.6.1 0 || index=1
+	# type JSON, flags, length, and two bytes; what comes after that is the next message
+	perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Proto => "tcp", LocalAddr => "10.9.6.1", PeerAddr => "127.0.0.1:1620") or exit 1;
+		my $message = pack("N3", 2, 0, 2) . "{}";
+		$s->syswrite(substr $message, 0, 5); sleep 1; $s->syswrite(substr $message, 5); sleep 60' &
+	session=$!
+	ok "nfacctd, cisco_v0: a router has a session" await 10 has_session 10.9.6.1 1620 $index
+	sleep 0.5
+	for signal in CHLD USR2 HUP; do kill -s $signal "$(pid_of nfacctd $index)"; done
+	sleep 1.5
+	ok "and has it after signals in the middle of a message" has_session 10.9.6.1 1620 $index
+	kill "$session"
+}
+
 # has_session ADDRESS PORT INDEX
 has_session() {
 	peers "$2" "$(pid_of "$daemon" "$3")" | grep -qxF "$1"
@@ -94,6 +112,11 @@ begin nfacctd bgp telemetry_tcp
 crash bgp 1179 10.9.1
 crash telemetry_tcp 1620 10.9.2
 for i in 0 1; do ok "nfacctd, index $i, exits with 0" stopped INT "$(pid_of nfacctd $i)"; done
+decoder=cisco_v0
+begin nfacctd telemetry_tcp
+interrupt_message
+for i in 0 1; do ok "nfacctd, index $i, exits with 0" stopped INT "$(pid_of nfacctd $i)"; done
+decoder=json
 begin pmbgpd bgp
 crash bgp 1179 10.9.3
 for i in 0 1; do ok "pmbgpd, index $i, exits with 0" stopped INT "$(pid_of pmbgpd $i)"; done

@@ -307,17 +307,24 @@ ssize_t reuseport_receive(int sock, void *buf, size_t len, int flags, struct soc
 /* pm_recv() (util.c, 1.7.6 to 1.7.9) waits for ever: its alarm() neither ends recv(), since the handler has SA_RESTART, nor meets this thread. */
 ssize_t reuseport_receive_whole(int sock, void *buf, size_t len)
 {
-  const struct timeval patience = {DEFAULT_SLOTH_SLEEP_TIME, 0};
-  ssize_t length;
+  long long until_ms = reuseport_now_ms() + DEFAULT_SLOTH_SLEEP_TIME * 1000;
+  const struct timeval patience = {0, REUSEPORT_WAIT_MS * 1000};
+  size_t got = 0;
 
   if (!reuseport_enabled()) return pm_recv(sock, buf, len, MSG_WAITALL, DEFAULT_SLOTH_SLEEP_TIME);
   if (find_batch(sock)) return reuseport_receive(sock, buf, len, 0, NULL, NULL);
 
   reuseport_take_session_in_hand(sock);
   setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  length = recv(sock, buf, len, MSG_WAITALL);
+  while (got < len && reuseport_now_ms() < until_ms) {
+    ssize_t part = recv(sock, (char *) buf + got, len - got, MSG_WAITALL);
 
-  return length == (ssize_t) len ? length : 0;
+    if (part > 0) got += part;
+    /* a signal, or nothing came for a while */
+    if (!part || (part < 0 && errno != EINTR && errno != EAGAIN)) break;
+  }
+
+  return got == len ? (ssize_t) len : 0;
 }
 
 ssize_t reuseport_recv(int sock, void *buf, size_t len, int flags)
