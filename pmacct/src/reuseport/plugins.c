@@ -179,8 +179,10 @@ static int is_of_ours(pid_t pid, const struct stat *program)
   if (!name_end || sscanf(name_end, ") %*c %d", &parent) != 1 || parent != getpid()) return FALSE;
 
   snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+  /* EACCES: with file capabilities, a process may not be looked at, other than one of a program without any */
+  if (stat(path, &its)) return errno == EACCES;
 
-  return !stat(path, &its) && its.st_dev == program->st_dev && its.st_ino == program->st_ino;
+  return its.st_dev == program->st_dev && its.st_ino == program->st_ino;
 }
 
 static int has_child_of_ours()
@@ -190,21 +192,34 @@ static int has_child_of_ours()
   int found = FALSE;
   DIR *proc;
 
-  if (stat("/proc/self/exe", &program) || !(proc = opendir("/proc"))) return FALSE;
+  if (stat("/proc/self/exe", &program) || !(proc = opendir("/proc"))) return TRUE;
   while (!found && (entry = readdir(proc))) found = isdigit(entry->d_name[0]) && is_of_ours(atoi(entry->d_name), &program);
   closedir(proc);
 
   return found;
 }
 
-void reuseport_wait_for_children()
+/* Waits until all children have ended, for some seconds. Returns: whether they have. */
+static int children_end()
 {
   long long until_ms = reuseport_now_ms() + RP_LEAVE_SECONDS * 1000;
+  pid_t pid;
 
+  while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0 && reuseport_now_ms() < until_ms)
+    if (!pid) reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
+
+  return pid < 0;
+}
+
+void reuseport_wait_for_children()
+{
   signal(SIGINT, SIG_DFL);
   signal(SIGTERM, SIG_DFL);
-  /* what a trigger script leaves in the background need not end */
-  while (waitpid(-1, NULL, WNOHANG) >= 0 && (reuseport_now_ms() < until_ms || has_child_of_ours())) reuseport_sleep_ms(REUSEPORT_PLUGINS_MS);
+  while (!children_end()) {
+    if (has_child_of_ours()) continue;
+    Log(LOG_INFO, "INFO ( %s/core ): reuseport: what plugins have started, such as a trigger script, has not ended: not waiting for it any more.\n", config.name);
+    break;
+  }
   if (!lost_a_plugin) return;
 
   fflush(NULL);
