@@ -7,7 +7,7 @@
  * 1. A template is looked at as it stands on the wire, before upstream reads it. What is refused is counted and logged as upstream does
  *    with malformed templates, and nothing of it is remembered. The sets behind it are decoded.
  * 2. Whoever sends an undecodable definition has given up the earlier one of that id: its records are not decoded until a sound one comes.
- * 3. Of one exporter's address, 4,096 templates are kept, by each instance: upstream frees none, and takes 10 KB for one of 8 bytes.
+ * 3. Of one exporter's address, 16,384 templates are kept, by each instance: upstream frees none, and takes 10 KB for one of 8 bytes.
  * 4. A line of nfacctd_templates_file has to keep the same limits.
  * 5. A template of IPFIX that is withdrawn, or all of a kind, which RFC 7011 forbids over UDP, is given up likewise. All: those that
  *    exporter_state.c knows of the exporter; without the reuseport_* keys, or by DTLS, none.

@@ -6,8 +6,9 @@
 #include "reuseport/flow_sets.h"
 #include "reuseport/template_check.h"
 
-/* How many templates the decoder keeps, by a hash of who sent them. It takes 10 KB for each, and never frees one. */
-#define TEMPLATES_EACH 4096
+/* How many templates the decoder keeps, by a hash of who sent them. It takes 10 KB for each, and never frees one. Many routers may have one
+   address, behind NAT or a replicator. */
+#define TEMPLATES_EACH 16384
 static uint16_t kept[65536];
 
 static struct template_cache_entry *find_known(const struct flow_definition *definition, uint16_t set_id, uint32_t domain, struct sockaddr *agent)
@@ -21,9 +22,12 @@ static struct template_cache_entry *find_known(const struct flow_definition *def
 
 static uint16_t *find_count(const struct sockaddr *agent)
 {
-  uint32_t word[4] = {0}, hash = 0;
+  static uint32_t seed; /* so that nobody can choose an address with another one's hash */
+  uint32_t word[4] = {0}, hash;
   int i;
 
+  if (!seed) seed = (uint32_t) time(NULL) * (uint32_t) getpid() | 1;
+  hash = seed;
   if (agent->sa_family == AF_INET) memcpy(word, &((const struct sockaddr_in *) agent)->sin_addr, 4);
   if (agent->sa_family == AF_INET6) memcpy(word, &((const struct sockaddr_in6 *) agent)->sin6_addr, 16);
   for (i = 0; i < 4; i++) hash = (hash ^ word[i]) * 0x9e3779b1; /* 2^32 by the golden ratio: neighbours are far from each other */
