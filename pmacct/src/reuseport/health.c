@@ -67,6 +67,8 @@ static void on_fatal_signal(int signum, siginfo_t *info, void *context)
     reuseport_give_up_buckets();
     reuseport_note_fault(RP_CRASHED, signum, accused ? &exporter : NULL);
   }
+  /* the first process of a container would survive a signal that another one has sent */
+  if (!genuine && getpid() == 1) _exit(128 + signum);
   /* the default action is in force again (SA_RESETHAND): it takes place when this handler returns */
   raise(signum);
 }

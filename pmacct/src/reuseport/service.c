@@ -30,7 +30,7 @@ enum phase {
 };
 
 /* Returns: ms that the watchdog of the service manager waits, as far as it is known: systemd tells what ExecStart starts, and not what ExecReload
-   does, whom it watches as well; without a watchdog it takes no notice. */
+   does, whom it watches as well. Without a watchdog it takes no notice. */
 static long long watchdog_ms()
 {
   const char *usec = getenv("WATCHDOG_USEC");
