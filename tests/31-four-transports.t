@@ -200,7 +200,7 @@ bring_back_victim() {
 	ok "index $victim is back" await 30 joined "$victim"
 	ok "its routers connect to it again" await 60 settled none
 	like "they have been told to" "$(cat "$tmp"/nfacctd-?.log)" \
-		'closing its session with listener bgp: index '"$victim"', which it belongs to, is live again'
+		'closing its session with listener bgp: index '"$victim"' serves this router now'
 	export_flows
 	places >"$tmp/back"
 	ok "all four transports of each are where they were" diff "$tmp/owners" "$tmp/back"

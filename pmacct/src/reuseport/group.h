@@ -268,10 +268,6 @@ void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, str
 /* The same for what goes to another bucket of an override's range: the number-th from its first on, below route->range. */
 void rp_find_route_in_range(const struct rp_member *m, const union rp_addr *exporter, __u32 number, struct rp_route *route);
 
-/* Returns: the bucket that an exporter belongs to, empty or not, by the settings as they are now; of a range, the first, which has its
-   sessions. Takes no lock. */
-__u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter);
-
 /* Returns: the bucket that an exporter has without overrides. Takes no lock. */
 __u32 rp_find_place(const struct rp_member *m, const union rp_addr *exporter);
 

@@ -95,15 +95,6 @@ void rp_find_route(const struct rp_member *m, const union rp_addr *exporter, str
   rp_find_route_in_range(m, exporter, 0, route);
 }
 
-__u32 rp_find_bucket(const struct rp_member *m, const union rp_addr *exporter)
-{
-  struct rp_route route;
-
-  find_bucket(m, exporter, rp_get_size(m), 0, &route);
-
-  return route.bucket;
-}
-
 __u32 rp_find_place(const struct rp_member *m, const union rp_addr *exporter)
 {
   return find_in_table(m, rp_hash(exporter, rp_get_setting(m, RP_NONCE)), rp_get_size(m));

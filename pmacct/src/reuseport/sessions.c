@@ -130,7 +130,7 @@ static void log_return(enum reuseport_listener id, struct bgp_peer *peer, __u32 
   char router[INET6_ADDRSTRLEN];
 
   addr_to_str(router, &peer->addr);
-  Log(LOG_INFO, "INFO ( %s/core ): reuseport: [%s] closing its session with listener %s: index %u, which it belongs to, is live again.\n",
+  Log(LOG_INFO, "INFO ( %s/core ): reuseport: [%s] closing its session with listener %s: index %u serves this router now.\n",
       config.name, router, reuseport_listener_names[id].name, bucket);
 }
 
@@ -141,6 +141,7 @@ int reuseport_return_sessions(enum reuseport_listener id, fd_set *fds)
   time_t now = reuseport_now_ms() / 1000;
   int away[RP_MAX_BUCKETS] = {0}, idx, n = 0, closed = 0, fails_over = rp_fails_over(member);
   union rp_addr exporter;
+  struct rp_route route;
   struct bgp_peer *peer;
   __u32 bucket;
 
@@ -157,7 +158,9 @@ int reuseport_return_sessions(enum reuseport_listener id, fd_set *fds)
     if (peer->fd <= 0 || !read_exporter(peer->fd, &exporter)) continue;
     n++;
     if (!fails_over) continue;
-    bucket = rp_find_bucket(member, &exporter);
+    /* where its flows go: while its own bucket is empty, another one may have become live that comes before this one */
+    rp_find_route(member, &exporter, &route);
+    bucket = route.receiver;
     if (bucket == reuseport_config.index || bucket >= RP_MAX_BUCKETS || !r->owners[bucket].cookie) {
       session->owner_since = 0;
       continue;
