@@ -159,6 +159,15 @@ static void one_weight(void)
 	rp_make_placement(9, 5, &weights, after);
 	ok(!memcmp(before, after, RP_SLOT_COUNT * sizeof(*before)),
 	   "a fifth bucket that is reserved before it comes: no slot moves");
+
+	memset(&weights, 0, sizeof(weights));
+	rp_set_weight(&weights, 1, 0);
+	rp_set_weight(&weights, 2, 50);
+	rp_make_placement(9, 4, &weights, before);
+	rp_set_weight(&weights, 4, 0);
+	rp_make_placement(9, 5, &weights, after);
+	ok(!memcmp(before, after, RP_SLOT_COUNT * sizeof(*before)),
+	   "nor beside one that is drained, and one with half the weight");
 }
 
 static void shuffled(void)

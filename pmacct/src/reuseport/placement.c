@@ -253,8 +253,11 @@ void rp_make_placement(__u32 nonce, __u32 count, const struct rp_weights *weight
   struct table t = {.nonce = nonce, .count = count};
 
   for (__u32 bucket = 0; bucket < count; bucket++) t.weight[bucket] = all_drained ? RP_DEFAULT_WEIGHT : rp_get_weight(weights, bucket);
+  /* drained ones at the end take no part, so that one that is reserved moves nothing when it comes */
+  while (!t.weight[t.count - 1]) t.count--;
   share_evenly(&t);
   apply_weights(&t);
+  t.count = count;
   for (__u32 slot = 0; slot < RP_SLOT_COUNT; slot++) entries[slot] = t.owner[slot] + 1;
   list_buckets(&t, entries);
 }

@@ -9,6 +9,7 @@
  * 3. One bucket more, all weights being the same: it takes its share evenly from the others, and no slot moves between those.
  *    Shrinking is the reverse.
  * 4. A change of one weight moves slots to or from that bucket alone, if the others are the same.
+ * 5. One bucket more that is drained moves nothing.
  */
 #ifndef REUSEPORT_PLACEMENT_H
 #define REUSEPORT_PLACEMENT_H
