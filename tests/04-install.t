@@ -180,7 +180,7 @@ receive_notification() {
 		my $message = "";
 		until ($message =~ /^READY/) {
 			recv($s, $message, 128, 0) // die "notify: $!";
-			print "$message\n" =~ s/\n(?=.)/ /gr =~ s/-\d+/-COOKIE/r if $message !~ /^(READY|EXTEND)/;
+			print "$message\n" =~ s/\n(?=.)/ /gr =~ s/-\d+/-COOKIE/r if $message !~ /^(READY|EXTEND|WATCHDOG)/;
 		}
 		open(my $log, "<", "$ARGV[0]/live-0.log") or die "log: $!";
 		print "$message ", scalar(grep { /listener nfacctd joined/ } <$log>), "\n";
