@@ -147,20 +147,25 @@ loop_returned() {
 
 # two_away: two of three instances are away, and one of these comes back: routers of the other one, for which it comes first, go to it, too
 two_away() {
+	local i
 	configure twice 3
 	begin twice 0 1 2
 	until_ready twice 0 1 2
 	start_routers twice bmp "$(port_of twice)" 30
 	ok "twice: 60 sessions come up" await 60 routers_are_up twice
 	for i in 0 1; do ok "twice: index $i stops" stopped TERM "$(pid_of twice $i)"; done
-	ok "twice: index 2 has all sessions" await 60 eval '[ "$(peers 1794 "$(pid_of twice 2)" | wc -l)" -eq 60 ]'
-	peers 1794 "$(pid_of twice 2)" >"$tmp/twice.all"
+	ok "twice: index 2 has all sessions" await 60 index_2_has_all
+	peers "$(port_of twice)" "$(pid_of twice 2)" >"$tmp/twice.all"
 	begin twice 1
 	until_ready twice 1
 	ok "twice: index 1 comes back: sessions are where the selector sends their routers" await 60 are_as_placed
 	at_least "twice: of these, routers of index 0 that are at index 1" "$(placed '.bucket == 0 and .served_by == 1' | wc -l)" 3
 	stop_routers twice
 	for i in 1 2; do ok "twice: index $i exits with 0" stopped INT "$(pid_of twice $i)"; done
+}
+
+index_2_has_all() {
+	[ "$(peers "$(port_of twice)" "$(pid_of twice 2)" | wc -l)" -eq 60 ]
 }
 
 # placed CONDITION: routers of "twice" for which it holds, by what the selector would do now
@@ -170,7 +175,7 @@ placed() {
 
 # are_as_placed: whether index 1 has the sessions of the routers that the selector sends to it
 are_as_placed() {
-	[ "$(placed '.served_by == 1')" = "$(peers 1794 "$(pid_of twice 1)" | sort)" ]
+	[ "$(placed '.served_by == 1')" = "$(peers "$(port_of twice)" "$(pid_of twice 1)" | sort)" ]
 }
 
 # resize_without_failover: a third of the sessions of "off" get another owner, which reads

@@ -87,7 +87,7 @@ stop_within_messages() {
 # interrupt_message: a signal in the middle of one, as when a process that writes a dump ends: the session is read on. The thread of nfacctd
 # gets it, if the main one waits in a system call.
 interrupt_message() {
-	local index=0 session
+	local index=0 session signal
 	belongs 10.9.6.1 0 || index=1
 	# type JSON, flags, length, and two bytes; what comes after that is the next message
 	perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Proto => "tcp", LocalAddr => "10.9.6.1", PeerAddr => "127.0.0.1:1620") or exit 1;
