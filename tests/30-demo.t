@@ -7,11 +7,6 @@ need softflowd jq tcpdump ip
 [ -x /usr/lib/frr/bgpd ] || skip_all "no /usr/lib/frr/bgpd"
 make_tmp
 
-# list_left: prints what a demo might leave behind
-list_left() {
-	find /sys/fs/bpf /run/netns 2>/dev/null | sort
-}
-
 # run_demo: takes a minute or two
 run_demo() {
 	local status=0

@@ -50,12 +50,6 @@ only_its() {
 		"$(counted "$1" "not returned, of the lost host") $(counted "$1" "not returned, of the others")" "0 0"
 }
 
-# list_left: prints what a lab might leave behind
-list_left() {
-	find /sys/fs/bpf /run/netns -mindepth 1 2>/dev/null | sort
-	ip -o link | cut -d: -f2
-}
-
 behind_ecmp() {
 	lab ecmp
 	only_its "ECMP, resilient"
@@ -84,10 +78,9 @@ use_its_shell() {
 	diag "$(($(date +%s) - since)) s"
 }
 
-list_left >"$tmp/before"
+before=$(list_left)
 behind_ecmp
 behind_ipvs
 use_its_shell
-list_left >"$tmp/after"
-ok "nothing is left of it" diff "$tmp/before" "$tmp/after"
+is "nothing is left of it" "$(list_left)" "$before"
 done_testing

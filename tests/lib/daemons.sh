@@ -36,6 +36,12 @@ foreign_object() {
 		s/^#include "reuseport_talkers.h"/#define talkers talkers2\n&/'
 }
 
+# list_left: prints what the demo or the lab might leave behind on this machine: pin paths, namespaces, links. Not what others make meanwhile.
+list_left() {
+	find /sys/fs/bpf /run/netns -mindepth 1 -maxdepth 1 \( -name demo -o -name router -o -name 'h[0-9]' -o -name 'r[0-9]*' \) 2>/dev/null | sort
+	ip -o link | grep -oE ' (br0|router|h[0-9]|r[0-9]+)[@:]' || true
+}
+
 # ---- starting ----
 
 # need_daemons: skips the test if they are not built
