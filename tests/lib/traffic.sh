@@ -259,9 +259,14 @@ watch_queues() {
 	echo 1 >"$tracing/events/skb/kfree_skb/enable"
 }
 
-# queues_lost: how many that were
-queues_lost() {
+# count_queues_lost: how many that were until now. The kernel frees a socket some time after its process has ended.
+count_queues_lost() {
 	grep -cE 'location=(udp_destruct_common|inet_sock_destruct|skb_queue_purge)' "$tracing/trace" || true
+}
+
+# queues_lost: how many that were in all
+queues_lost() {
+	count_queues_lost
 	echo 0 >"$tracing/events/skb/kfree_skb/enable"
 	rmdir "$tracing"
 }
