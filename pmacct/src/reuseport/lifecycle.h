@@ -155,6 +155,9 @@ extern int reuseport_give_up_plugins(int given_up);
 /* Returns: whether a plugin is stopped, or waits for a disk, or hangs for less than a minute: it may go on, but finds a signal before it reads. */
 extern int reuseport_hung_plugin_may_go_on();
 
+/* Reads who started a process. Returns: its state, as in proc(5); 0: there is none. */
+extern char reuseport_read_process(pid_t pid, pid_t *parent);
+
 /* At the end: plugins that hang are not waited for longer than others. For signal handlers, too. */
 extern void reuseport_hurry_plugins();
 

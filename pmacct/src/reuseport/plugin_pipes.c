@@ -294,28 +294,28 @@ int reuseport_give_up_plugins(int given_up)
 
 /* ---- the end ---- */
 
-/* Returns: the state of the plugin's process, as in proc(5); 0: there is none. */
-static char read_state(const struct channels_list_entry *channel)
+char reuseport_read_process(pid_t pid, pid_t *parent)
 {
-  char path[32], line[128] = "";
-  const char *end;
+  char path[32], line[256] = "", state;
+  const char *name_end;
   int fd;
 
-  snprintf(path, sizeof(path), "/proc/%d/stat", channel->plugin->pid);
+  snprintf(path, sizeof(path), "/proc/%d/stat", pid);
   fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
   if (read(fd, line, sizeof(line) - 1) < 0) line[0] = 0;
   close(fd);
-  /* the process's name, which is before it, may have brackets, too */
-  end = strrchr(line, ')');
+  /* PID (NAME) STATE PARENT; the name may have brackets, too */
+  name_end = strrchr(line, ')');
 
-  return end && end[1] ? end[2] : 0;
+  return name_end && sscanf(name_end, ") %c %d", &state, parent) == 2 ? state : 0;
 }
 
 /* Returns: whether the plugin is stopped, or waits for a disk: it goes on where it was, but finds a signal first. */
 static int is_stopped(const struct channels_list_entry *channel)
 {
-  char state = read_state(channel);
+  pid_t parent;
+  char state = reuseport_read_process(channel->plugin->pid, &parent);
 
   return state == 'T' || state == 't' || state == 'D';
 }

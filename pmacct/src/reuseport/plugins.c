@@ -165,18 +165,11 @@ int reuseport_lacks_a_plugin()
 /* Returns: whether the process is a child of this one and runs the same program. */
 static int is_of_ours(pid_t pid, const struct stat *program)
 {
-  char path[64], line[256] = "", *name_end;
   struct stat its;
-  FILE *file;
-  int parent;
+  char path[32];
+  pid_t parent;
 
-  snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-  file = fopen(path, "re");
-  if (!file) return FALSE;
-  /* PID (NAME) STATE PARENT; the name may have brackets, too */
-  name_end = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
-  fclose(file);
-  if (!name_end || sscanf(name_end, ") %*c %d", &parent) != 1 || parent != getpid()) return FALSE;
+  if (!reuseport_read_process(pid, &parent) || parent != getpid()) return FALSE;
 
   snprintf(path, sizeof(path), "/proc/%d/exe", pid);
   /* EACCES: with file capabilities, a process may not be looked at, other than one of a program without any */
